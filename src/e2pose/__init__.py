@@ -1,0 +1,1 @@
+"""Real-time multi-person 2D pose estimation in one pass."""

@@ -1,0 +1,1 @@
+"""The nouns that every room speaks: plain records of NumPy arrays, no image library, no network."""

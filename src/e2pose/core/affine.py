@@ -1,0 +1,91 @@
+"""Where a pixel went: one 2x3 matrix per image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from e2pose.core.errors import OptionError
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """An affine map of the plane in continuous coordinates.
+
+    Coordinates are (x, y); (0, 0) is the outer corner of the first pixel and (W, H) the far corner of the last one, so
+    scaling is multiplication and a horizontal flip is `W - x`.
+
+    Args:
+        matrix: `p -> matrix[:, :2] @ p + matrix[:, 2]`, invertible.
+
+    Raises:
+        OptionError: The matrix is not finite or cannot be inverted.
+    """
+
+    matrix: Float[np.ndarray, "2 3"]
+
+    def __post_init__(self) -> None:
+        matrix = np.array(self.matrix, dtype=np.float64)
+        if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
+            raise OptionError(f"an affine map needs a finite 2x3 matrix, not {self.matrix!r}")
+        if abs(np.linalg.det(matrix[:, :2])) < 1e-12:
+            raise OptionError(f"an affine map must be invertible, but the determinant of {matrix[:, :2].tolist()} is 0")
+        matrix.setflags(write=False)
+        object.__setattr__(self, "matrix", matrix)
+
+    @staticmethod
+    def identity() -> Affine:
+        """The map that leaves every point where it is."""
+        return Affine(np.eye(2, 3))
+
+    @staticmethod
+    def translation(x: float, y: float) -> Affine:
+        """The map that shifts points by (x, y)."""
+        return Affine(np.array([[1.0, 0.0, x], [0.0, 1.0, y]]))
+
+    @staticmethod
+    def scaling(x: float, y: float | None = None) -> Affine:
+        """The map that multiplies coordinates by (x, y); one number scales both axes."""
+        return Affine(np.array([[x, 0.0, 0.0], [0.0, x if y is None else y, 0.0]]))
+
+    @staticmethod
+    def rotation(degrees: float) -> Affine:
+        """The map that turns points about the origin, clockwise as seen on a screen (y points down)."""
+        angle = np.deg2rad(degrees)
+        cos, sin = np.cos(angle), np.sin(angle)
+        return Affine(np.array([[cos, -sin, 0.0], [sin, cos, 0.0]]))
+
+    @staticmethod
+    def horizontal_flip(width: float) -> Affine:
+        """The map that mirrors an image of the given width left to right."""
+        return Affine(np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]]))
+
+    def __matmul__(self, first: Affine) -> Affine:
+        """The map that applies `first` and then this one."""
+        linear = self.matrix[:, :2] @ first.matrix[:, :2]
+        shift = self.matrix[:, :2] @ first.matrix[:, 2] + self.matrix[:, 2]
+        return Affine(np.column_stack([linear, shift]))
+
+    @property
+    def inverse(self) -> Affine:
+        """The map that takes every point back."""
+        linear = np.linalg.inv(self.matrix[:, :2])
+        return Affine(np.column_stack([linear, -linear @ self.matrix[:, 2]]))
+
+    @property
+    def scale(self) -> float:
+        """The factor by which lengths grow on average: the square root of the factor for areas."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+    @property
+    def is_flip(self) -> bool:
+        """Whether the map mirrors the image."""
+        return bool(np.linalg.det(self.matrix[:, :2]) < 0)
+
+    def apply(self, points_xy: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
+        """Maps points; the result has the precision of the input."""
+        linear = self.matrix[:, :2]
+        moved = np.asarray(points_xy, dtype=np.float64) @ linear.T + self.matrix[:, 2]
+        return np.asarray(moved, dtype=points_xy.dtype)

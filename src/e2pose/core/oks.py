@@ -1,0 +1,37 @@
+"""Object keypoint similarity: how well a pose fits an annotated person, from 0 to 1."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+def object_keypoint_similarity(
+    keypoints: Float[np.ndarray, "n k 2"],
+    truth: Float[np.ndarray, "g k 2"],
+    labelled: Bool[np.ndarray, "g k"],
+    areas: Float[np.ndarray, "g"],
+    sigmas: Float[np.ndarray, "k"],
+) -> Float[np.ndarray, "n g"]:
+    """Compares every pose with every annotated person.
+
+    `OKS = mean over labelled keypoints of exp(-d^2 / (2 * area * (2 * sigma)^2))`, with `d` the distance in pixels.
+
+    Args:
+        keypoints: Poses in any unit of length.
+        truth: Annotated keypoints in the same unit.
+        labelled: Which annotated keypoints count.
+        areas: Area of each annotated person in the square of that unit, above 0.
+        sigmas: Tolerances of the schema.
+
+    Returns:
+        Similarities in [0, 1]; 0 for a person without labelled keypoints.
+
+    Source:
+        cocodataset.org/#keypoints-eval, section 1.2.
+    """
+    squared = np.square(keypoints[:, None].astype(np.float64) - truth[None]).sum(axis=-1)
+    tolerance = 2 * areas[:, None] * np.square(2 * np.asarray(sigmas, dtype=np.float64))
+    similarity = np.exp(-squared / np.maximum(tolerance, np.finfo(np.float64).tiny))
+    counts = labelled.sum(axis=1)
+    return np.asarray((similarity * labelled).sum(axis=-1) / np.maximum(counts, 1))

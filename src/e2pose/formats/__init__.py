@@ -1,0 +1,1 @@
+"""Nouns as text and tables, and back."""

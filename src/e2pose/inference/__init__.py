@@ -1,0 +1,1 @@
+"""The belt: from pictures to poses."""

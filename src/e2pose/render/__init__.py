@@ -1,0 +1,1 @@
+"""Poses as pixels: pure functions from a picture to a new picture."""

@@ -1,0 +1,1 @@
+"""Networks that run: canvases in, candidates out."""

@@ -1,0 +1,1 @@
+"""Poses to pictures, videos, text and tables."""

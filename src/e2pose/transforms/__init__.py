@@ -1,0 +1,1 @@
+"""Images onto canvases and back."""

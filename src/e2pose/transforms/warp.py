@@ -1,0 +1,49 @@
+"""The only place where pixels are resampled."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from e2pose.core.affine import Affine
+
+BORDER_RGB = (124, 116, 104)
+"""The mean colour of ImageNet, which a network sees as zero."""
+
+_TO_CENTRE = Affine.translation(0.5, 0.5)  # OpenCV counts from the centre of the first pixel, we from its corner
+
+
+def warp(
+    image: UInt8[np.ndarray, "h w 3"],
+    affine: Affine,
+    size_hw: tuple[int, int],
+    border_rgb: tuple[int, int, int] = BORDER_RGB,
+) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Moves an image by an affine map onto a canvas.
+
+    An image that shrinks to less than half is averaged down by a whole factor first, so that thin things do not vanish
+    between samples.
+
+    Args:
+        image: The picture; not changed.
+        affine: Map from its pixels to those of the canvas, in continuous coordinates.
+        size_hw: Height and width of the canvas.
+        border_rgb: Colour of the canvas where the image does not reach.
+    """
+    factor = int(1 / affine.scale) if affine.scale < 1 else 1
+    height, width = (max(1, size // factor) for size in image.shape[:2])
+    if factor > 1:
+        affine = affine @ Affine.scaling(image.shape[1] / width, image.shape[0] / height)
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    matrix = (_TO_CENTRE.inverse @ affine @ _TO_CENTRE).matrix
+    return np.asarray(
+        cv2.warpAffine(
+            image,
+            matrix,
+            (size_hw[1], size_hw[0]),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=border_rgb,
+        )
+    )

@@ -1,0 +1,1 @@
+"""Names of models and the files behind them."""
