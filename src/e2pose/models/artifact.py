@@ -1,0 +1,68 @@
+"""Weights on disk: one safetensors file that says what network it is for and how to use it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from e2pose.core.errors import ModelError
+from e2pose.core.files import atomic_path
+from e2pose.core.spec import METADATA_KEY, ModelSpec
+from e2pose.models.build import NetworkConfig, build_network
+from e2pose.models.e2pose import E2Pose
+
+NETWORK_KEY = "e2pose.network"
+
+
+def save_weights(
+    path: Path, network: E2Pose, config: NetworkConfig, spec: ModelSpec, dtype: torch.dtype = torch.float32
+) -> None:
+    """Writes the weights with their description.
+
+    Args:
+        path: A `.safetensors` file.
+        network: The weights to write.
+        config: What the network was built from.
+        spec: How to use it.
+        dtype: Storage type of the weights: `torch.float16` halves the file.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    state = {
+        name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+        for name, value in network.state_dict().items()
+    }
+    metadata = {METADATA_KEY: spec.to_json(), NETWORK_KEY: json.dumps(asdict(config))}
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, metadata)
+
+
+def load_weights(path: Path) -> tuple[E2Pose, NetworkConfig, ModelSpec]:
+    """Reads weights and builds their network, in float32 and in evaluation mode.
+
+    Raises:
+        ModelError: The file is missing, damaged or not written by e2pose.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"cannot read the weights '{path}': {error}", "check the path, or fetch the file again"
+        ) from error
+    spec = ModelSpec.from_metadata(metadata, str(path))
+    try:
+        record = json.loads(metadata[NETWORK_KEY])
+        config = NetworkConfig(**{**record, "strides": tuple(record["strides"])})
+        network = build_network(config)
+        network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"the weights '{path}' do not fit the network they name: {error}") from error
+    return network.eval(), config, spec

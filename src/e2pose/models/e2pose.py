@@ -1,0 +1,48 @@
+"""E2Pose: everybody's keypoints in one pass of one convolutional network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from e2pose.models.backbones.mobilenetv2 import MobileNetV2
+from e2pose.models.backbones.resnet import ResNet
+from e2pose.models.head import PoseHead, Prediction
+from e2pose.models.pyramid import FeaturePyramid
+
+MEAN_RGB = (123.675, 116.28, 103.53)
+STD_RGB = (58.395, 57.12, 57.375)
+"""Mean and deviation of ImageNet in 0..255, as torchvision's weights expect them."""
+
+
+class E2Pose(nn.Module):
+    """A backbone, a feature pyramid and a head.
+
+    Source: Tobeta et al., "E2Pose: Fully Convolutional Networks for End-to-End Multi-Person Pose Estimation",
+    IROS 2022.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: MobileNetV2 | ResNet, pyramid: FeaturePyramid, head: PoseHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pyramid = pyramid
+        self.head = head
+        self.register_buffer("mean", torch.tensor(MEAN_RGB).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD_RGB).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Prediction:
+        """Predicts the candidates of RGB canvases, uint8 (B, 3, H, W), H and W multiples of 32."""
+        canvas_hw = (pixels.shape[2], pixels.shape[3])
+        levels = self.pyramid(self.backbone((pixels.float() - self.mean) / self.std))
+        parts = [
+            self.head(level, stride, canvas_hw) for level, stride in zip(levels, self.pyramid.strides, strict=True)
+        ]
+        return Prediction(
+            person_logits=torch.cat([part.person_logits for part in parts], dim=1),
+            keypoint_logits=torch.cat([part.keypoint_logits for part in parts], dim=1),
+            keypoints=torch.cat([part.keypoints for part in parts], dim=1),
+            centers=torch.cat([part.centers for part in parts], dim=1),
+        )

@@ -1,0 +1,78 @@
+"""The head: from each cell of each level one candidate pose."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+UNIT = 2.0
+"""Keypoint offsets are predicted in units of so many strides: a person fills a few cells, so the numbers are near 1."""
+
+_PRIOR_SCORE = 0.01  # of a person in a cell, at the start (Lin et al., "Focal Loss", ICCV 2017, section 4.1)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The candidates of a batch, M cells of all levels from fine to coarse, row by row.
+
+    Args:
+        person_logits: (B, M), is here a person?
+        keypoint_logits: (B, M, K), is the keypoint in the picture?
+        keypoints: (B, M, K, 2), (x, y) as fractions of the canvas; may lie outside of [0, 1].
+        centers: (B, M, 2), centre of the person, likewise.
+    """
+
+    person_logits: Tensor
+    keypoint_logits: Tensor
+    keypoints: Tensor
+    centers: Tensor
+
+
+class PoseHead(nn.Module):
+    """Predicts a person score, a centre, and for every keypoint a score and an offset from the centre.
+
+    One head serves all levels: offsets are in units of the level's stride, so a person of twice the size looks the
+    same one level higher.
+
+    Args:
+        width: Channels of the levels.
+        keypoints: Number of keypoints K.
+        depth: Number of 3x3 convolutions before the outputs.
+    """
+
+    def __init__(self, width: int, keypoints: int, depth: int) -> None:
+        super().__init__()
+        self.keypoints = keypoints
+        seed: list[nn.Module] = [nn.BatchNorm2d(width), nn.ReLU()]
+        for _ in range(depth):
+            seed += [nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        self.seed = nn.Sequential(*seed)
+        self.output = nn.Conv2d(width, 1 + keypoints + 2 + 2 * keypoints, 1)
+        nn.init.normal_(self.output.weight, std=0.01)
+        bias = torch.zeros(self.output.out_channels)
+        bias[0] = -math.log((1 - _PRIOR_SCORE) / _PRIOR_SCORE)
+        self.output.bias = nn.Parameter(bias)
+
+    def forward(self, level: Tensor, stride: int, canvas_hw: tuple[int, int]) -> Prediction:
+        """Turns one level (B, width, h, w) into h * w candidates."""
+        raw = self.output(self.seed(level)).float().flatten(2).transpose(1, 2)
+        person, visible, center, offset = raw.split([1, self.keypoints, 2, 2 * self.keypoints], dim=2)
+        canvas_wh = torch.tensor([canvas_hw[1], canvas_hw[0]], dtype=torch.float32, device=level.device)
+        centers = cell_centers(level.shape[2], level.shape[3], stride, level.device) + stride * center
+        offsets = UNIT * stride * offset.unflatten(2, (self.keypoints, 2))
+        return Prediction(
+            person_logits=person.squeeze(2),
+            keypoint_logits=visible,
+            keypoints=(centers.unsqueeze(2) + offsets) / canvas_wh,
+            centers=centers / canvas_wh,
+        )
+
+
+def cell_centers(rows: int, columns: int, stride: int, device: torch.device) -> Tensor:
+    """The middle (x, y) in canvas pixels of each cell, row by row: (rows * columns, 2)."""
+    y = (torch.arange(rows, device=device, dtype=torch.float32) + 0.5) * stride
+    x = (torch.arange(columns, device=device, dtype=torch.float32) + 0.5) * stride
+    return torch.stack([x.repeat(rows), y.repeat_interleave(columns)], dim=1)
