@@ -11,7 +11,8 @@
     ├── MissingExtraError    an optional dependency is not installed
     └── TrainingError        a training cannot start or go on
 
-Each error says what is wrong with the value received and what is accepted (`message`), and what to do about it (`hint`).
+Each error says what is wrong with the value received and what is accepted (`message`), and what to do about it
+(`hint`).
 """
 
 

@@ -175,6 +175,13 @@ def _pair(schema: str, what: str, pair: Sequence[str]) -> tuple[str, str]:
 
 
 @cache
+def schema_names() -> tuple[str, ...]:
+    """The names of the schemas that come with e2pose."""
+    files = (resources.files("e2pose.core") / "schemas").iterdir()
+    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
+
+
+@cache
 def load_schema(name_or_path: str | Path) -> KeypointSchema:
     """Reads a schema that comes with e2pose, by name, or one of the user's, by path.
 
@@ -182,9 +189,8 @@ def load_schema(name_or_path: str | Path) -> KeypointSchema:
         SchemaError: There is no such schema, or the file is not a valid one.
     """
     folder = resources.files("e2pose.core") / "schemas"
-    known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
     try:
-        if str(name_or_path) in known:
+        if str(name_or_path) in schema_names():
             text = (folder / f"{name_or_path}.toml").read_text(encoding="utf-8")
         else:
             text = Path(name_or_path).read_text(encoding="utf-8")
@@ -192,6 +198,6 @@ def load_schema(name_or_path: str | Path) -> KeypointSchema:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemaError(
             f"cannot read the keypoint schema '{name_or_path}': {error}",
-            f"known names: {', '.join(known)}; or give a path",
+            f"known names: {', '.join(schema_names())}; or give a path",
         ) from error
     return KeypointSchema.from_record(record)
