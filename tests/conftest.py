@@ -1,0 +1,21 @@
+"""Checks every array that passes through the package against the shape and type that its signature promises."""
+
+import sys
+
+from beartype import BeartypeConf, beartype
+from beartype.roar import BeartypeDecorHintPep673Exception
+from jaxtyping import install_import_hook
+
+INTEGERS_ARE_FLOATS = BeartypeConf(is_pep484_tower=True)  # as every static type checker has it
+
+
+def check(function):
+    """Checks a function with beartype, which understands `Self` only in classes that it decorates as a whole."""
+    try:
+        return beartype(function, conf=INTEGERS_ARE_FLOATS)
+    except BeartypeDecorHintPep673Exception:
+        return function
+
+
+sys.modules["shape_checks"] = sys.modules[__name__]  # the hook wants the name of a module
+install_import_hook("e2pose", "shape_checks.check")
