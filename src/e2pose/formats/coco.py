@@ -50,6 +50,11 @@ class CocoPerson:
     box: tuple[float, float, float, float]
     is_crowd: bool = False
 
+    @property
+    def is_posed(self) -> bool:
+        """Whether this is one person with at least one labelled keypoint."""
+        return not self.is_crowd and bool(self.visibility.any())
+
 
 @dataclass(frozen=True, eq=False)
 class CocoImage:
