@@ -13,21 +13,19 @@ from safetensors.torch import save_file
 from e2pose.core.errors import ModelError
 from e2pose.core.files import atomic_path
 from e2pose.core.spec import METADATA_KEY, ModelSpec
-from e2pose.models.build import NetworkConfig, build_network
+from e2pose.models.build import build_network
+from e2pose.models.config import NetworkConfig
 from e2pose.models.e2pose import E2Pose
 
 NETWORK_KEY = "e2pose.network"
 
 
-def save_weights(
-    path: Path, network: E2Pose, config: NetworkConfig, spec: ModelSpec, dtype: torch.dtype = torch.float32
-) -> None:
+def save_weights(path: str | Path, network: E2Pose, spec: ModelSpec, dtype: torch.dtype = torch.float32) -> None:
     """Writes the weights with their description.
 
     Args:
         path: A `.safetensors` file.
         network: The weights to write.
-        config: What the network was built from.
         spec: How to use it.
         dtype: Storage type of the weights: `torch.float16` halves the file.
 
@@ -38,12 +36,12 @@ def save_weights(
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
     }
-    metadata = {METADATA_KEY: spec.to_json(), NETWORK_KEY: json.dumps(asdict(config))}
+    metadata = {METADATA_KEY: spec.to_json(), NETWORK_KEY: json.dumps(asdict(network.config))}
     with atomic_path(path) as temporary:
         save_file(state, temporary, metadata)
 
 
-def load_weights(path: Path) -> tuple[E2Pose, NetworkConfig, ModelSpec]:
+def load_weights(path: str | Path) -> tuple[E2Pose, ModelSpec]:
     """Reads weights and builds their network, in float32 and in evaluation mode.
 
     Raises:
@@ -65,4 +63,4 @@ def load_weights(path: Path) -> tuple[E2Pose, NetworkConfig, ModelSpec]:
         network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"the weights '{path}' do not fit the network they name: {error}") from error
-    return network.eval(), config, spec
+    return network.eval(), spec

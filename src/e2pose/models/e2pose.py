@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.backbones.resnet import ResNet
+from e2pose.models.config import NetworkConfig
 from e2pose.models.head import PoseHead, Prediction
 from e2pose.models.pyramid import FeaturePyramid
 
@@ -25,8 +26,11 @@ class E2Pose(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: MobileNetV2 | ResNet, pyramid: FeaturePyramid, head: PoseHead) -> None:
+    def __init__(
+        self, config: NetworkConfig, backbone: MobileNetV2 | ResNet, pyramid: FeaturePyramid, head: PoseHead
+    ) -> None:
         super().__init__()
+        self.config = config
         self.backbone = backbone
         self.pyramid = pyramid
         self.head = head

@@ -1,7 +1,8 @@
 """The feature pyramid: coarse maps see whole people, fine maps see where they are, and both meet on every level.
 
-Source: Tobeta et al., "E2Pose", IROS 2022, and the layer names of the published graphs: stride-2 convolutions go on from
-the backbone, then each level passes batch norm, activation, a convolution and a pixel shuffle up to the next finer one.
+Source: Tobeta et al., "E2Pose", IROS 2022, and the layer names of the published graphs: stride-2 convolutions go on
+from the backbone, then each level passes batch norm, activation, a convolution and a pixel shuffle up to the next
+finer one.
 """
 
 from __future__ import annotations

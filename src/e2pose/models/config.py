@@ -1,0 +1,41 @@
+"""What a network is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from e2pose.core.errors import ModelError
+
+PUBLISHED_STRIDES = (32, 64, 128, 256, 512)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What a network is made of.
+
+    Args:
+        backbone: A key of `e2pose.models.build.BACKBONES`.
+        keypoints: Number of keypoints K.
+        strides: Cell sizes of the levels in canvas pixels, from fine to coarse, each twice the one before. One
+            candidate per cell; the default gives 341 candidates on a canvas of 512x512, as in the published models.
+        width: Channels of pyramid and head.
+        head_depth: Number of 3x3 convolutions in the head.
+
+    Raises:
+        ModelError: A value is not accepted.
+    """
+
+    backbone: str = "mobilenetv2"
+    keypoints: int = 17
+    strides: tuple[int, ...] = PUBLISHED_STRIDES
+    width: int = 256
+    head_depth: int = 1
+
+    def __post_init__(self) -> None:
+        doubled = all(coarse == 2 * fine for fine, coarse in zip(self.strides, self.strides[1:], strict=False))
+        if not self.strides or self.strides[0] not in (4, 8, 16, 32) or self.strides[-1] < 32 or not doubled:
+            raise ModelError(
+                f"the strides must start at 4, 8, 16 or 32, double from level to level and reach 32, not {self.strides}"
+            )
+        if min(self.keypoints, self.width) < 1 or self.head_depth < 0:
+            raise ModelError(f"keypoints, width and head depth must be positive, not {self}")

@@ -1,0 +1,165 @@
+"""A training recipe: one TOML file, read into frozen records that refuse unknown keys."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from e2pose.core.errors import OptionError
+from e2pose.core.spec import Fit
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSetConfig(_Record):
+    """One set of images with COCO keypoint annotations: a folder with `annotations.json` and `images/`."""
+
+    path: str
+    weight: Positive = 1.0
+    """Share of the training images drawn from this set, relative to the other sets."""
+    holdout: Annotated[int, Field(ge=2)] | None = None
+    """Leave every n-th image out of training and measure AP on it while training."""
+
+
+class DataConfig(_Record):
+    """What is learned from."""
+
+    root: str = "data"
+    """Folder of the sets, relative to where the command runs."""
+    sets: Annotated[tuple[DataSetConfig, ...], Field(min_length=1)]
+    cache: bool = True
+    """Keep all images decoded in memory."""
+
+
+class NetworkRecipe(_Record):
+    """What is trained; see `e2pose.models.build.NetworkConfig`."""
+
+    backbone: str = "mobilenetv2"
+    backbone_weights: str | None = None
+    """A `.pth` file with ImageNet weights in torchvision's naming, relative to where the command runs."""
+    strides: tuple[int, ...] = (32, 64, 128, 256, 512)
+    width: Annotated[int, Field(gt=0)] = 256
+    head_depth: Count = 1
+    freeze_stem: bool = True
+    """Leave the backbone's layers up to stride 4 as they are."""
+    freeze_batch_norm: bool = True
+    """Leave the backbone's batch statistics as they are."""
+
+
+class AugmentConfig(_Record):
+    """How a training image is varied. Lengths are relative to the canvas."""
+
+    flip: Fraction = 0.5
+    scale: tuple[Positive, Positive] = (0.75, 1.7)
+    """Factor on the size of the fitted image, drawn evenly on a logarithmic scale."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 30.0
+    """Largest angle in degrees either way."""
+    rotation_chance: Fraction = 0.5
+    aspect: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Largest relative change of the aspect ratio either way."""
+    shift: Fraction = 0.1
+    """Largest shift either way, as a fraction of the canvas."""
+    mosaic: Fraction = 0.3
+    """Chance that four images share a canvas."""
+    brightness: Fraction = 0.3
+    contrast: Fraction = 0.3
+    saturation: Fraction = 0.4
+    grey: Fraction = 0.05
+    blur: Fraction = 0.05
+
+
+class MatchConfig(_Record):
+    """How candidates are given to people; see `e2pose.training.matcher`."""
+
+    score_power: Fraction = 0.2
+    """Weight of the person score against object keypoint similarity in the quality of a pair."""
+    radius: Positive = 2.0
+    """A candidate's cell lies within so many strides of the person's centre."""
+    cells: Positive = 3.0
+    """How many strides the square root of a person's area spans on the level that suits it best."""
+    prior: Positive = 0.05
+    """Weight of the distance to centre and best level against quality."""
+    companions: Count = 6
+    """How many further candidates learn the keypoints of a person without claiming to be it."""
+
+
+class LossConfig(_Record):
+    """Weights of the parts of the loss; see `e2pose.training.losses`."""
+
+    person: Positive = 1.0
+    oks: Positive = 1.0
+    distance: Positive = 3.0
+    center: Positive = 0.2
+    visibility: Positive = 0.5
+    score_floor: Fraction = 0.2
+    """The person score that a matched candidate should have even if its keypoints are all wrong."""
+    doubtful_background: Fraction = 0.2
+    """Weight of background where not everybody is labelled."""
+
+
+class OptimConfig(_Record):
+    """AdamW with a linear warm-up and a cosine decay."""
+
+    steps: Annotated[int, Field(gt=0)]
+    batch_size: Annotated[int, Field(gt=0)] = 32
+    learning_rate: Positive = 1e-3
+    backbone_factor: Fraction = 0.3
+    """The backbone's learning rate relative to that of the rest."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    warmup_steps: Count = 200
+    final_factor: Fraction = 0.02
+    """The learning rate at the end relative to its peak."""
+    clip_norm: Positive = 5.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    precision: Literal["f32", "bf16"] = "bf16"
+
+
+class Recipe(_Record):
+    """A whole training."""
+
+    name: str
+    schema_name: Annotated[str, Field(alias="schema")] = "coco"
+    """A keypoint schema that comes with e2pose, or the path of a TOML file."""
+    canvas_hw: tuple[int, int] = (256, 256)
+    fit: Fit = "letterbox"
+    seed: int = 0
+    licence: str = "Apache-2.0"
+    """Licence of the resulting weights."""
+    workers: Count = 1
+    """Processes that prepare images; 0 prepares them in the training process."""
+    threads: Count = 0
+    """Processor threads for the network; 0 takes them all."""
+    log_every: Annotated[int, Field(gt=0)] = 20
+    save_every: Annotated[int, Field(gt=0)] = 500
+    data: DataConfig
+    network: NetworkRecipe = NetworkRecipe()
+    augment: AugmentConfig = AugmentConfig()
+    match: MatchConfig = MatchConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Reads a recipe.
+
+    Raises:
+        OptionError: The file cannot be read, or a key is unknown, missing or has a wrong value.
+    """
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"cannot read the recipe '{path}': {error}", "give the path of a TOML file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise OptionError(f"the recipe '{path}' is not valid TOML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
+        raise OptionError(f"the recipe '{path}' has wrong entries: {problems}", "see docs/guides/train.md") from error

@@ -1,0 +1,112 @@
+"""How wrong a prediction is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from e2pose.models.head import Prediction
+from e2pose.training.config import LossConfig
+from e2pose.training.layout import Layout
+from e2pose.training.matcher import Match
+from e2pose.training.target import Target
+
+_FOCUS = 2.0  # power of the score by which easy background counts less
+_BACKGROUND = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """The weighted parts of the loss, scalars; `total` is what is minimised."""
+
+    person: Tensor
+    oks: Tensor
+    distance: Tensor
+    center: Tensor
+    visibility: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The sum of all parts."""
+        return self.person + self.oks + self.distance + self.center + self.visibility
+
+    def to_record(self) -> dict[str, float]:
+        """All parts and their total as plain numbers."""
+        return {name: float(getattr(self, name).detach()) for name in (*(f.name for f in fields(self)), "total")}
+
+
+def compute_losses(prediction: Prediction, target: Target, pairs: Match, layout: Layout, config: LossConfig) -> Losses:
+    """Compares a prediction with its target.
+
+    - person: the score of a claiming candidate should be the similarity of its pose to its person, all others 0.
+      Source: varifocal loss, Zhang et al., "VarifocalNet", CVPR 2021, equation 2.
+    - oks: 1 - object keypoint similarity. Source: Maji et al., "YOLO-Pose", CVPR Workshops 2022, equation 3.
+    - distance: absolute error in units of the square root of the person's area; pulls where OKS is flat.
+    - center: the same for the person's centre.
+    - visibility: cross entropy of the keypoint scores, where known.
+
+    Every part is a mean over people. Claiming candidates and, all together, their companions weigh the same.
+
+    Args:
+        prediction: Candidates of a batch.
+        target: Labels of the same batch, in canvas pixels.
+        pairs: Which candidate learns from which person.
+        layout: Canvas, cells and tolerances.
+        config: Weights.
+    """
+    people = max(1, int(pairs.claims.sum()))
+    image, candidate, truth = pairs.images, pairs.candidates, pairs.persons
+    companions = max(1, len(image) - people)
+    weights = torch.where(pairs.claims, 1 / people, 1 / companions) / (2 if len(image) > people else 1)
+
+    labelled = target.labelled[image, truth].float()
+    counts = labelled.sum(dim=1).clamp(min=1)
+    area = target.areas[image, truth]
+    keypoints = prediction.keypoints[image, candidate] * layout.canvas_wh
+    errors = (keypoints - target.keypoints[image, truth]) * labelled.unsqueeze(-1)
+    tolerance = 2 * area[:, None] * (2 * layout.sigmas) ** 2
+    oks = (torch.exp(-errors.square().sum(dim=-1) / tolerance) * labelled).sum(dim=1) / counts
+    distance = errors.abs().sum(dim=(1, 2)) / counts / area.sqrt()
+    offset = prediction.centers[image, candidate] * layout.canvas_wh - target.centers[image, truth]
+    center = offset.abs().sum(dim=1) / area.sqrt()
+
+    known = target.known[image, truth].float()
+    seen = functional.binary_cross_entropy_with_logits(
+        prediction.keypoint_logits[image, candidate], labelled, reduction="none"
+    )
+    visibility = (seen * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
+
+    background = _background_weights(prediction.centers.detach() * layout.canvas_wh, target, config)
+    person = _person_loss(prediction.person_logits, background, pairs, oks.detach(), config)
+
+    return Losses(
+        person=config.person * person / people,
+        oks=config.oks * ((1 - oks) * weights).sum(),
+        distance=config.distance * (distance * weights).sum(),
+        center=config.center * (center * weights).sum(),
+        visibility=config.visibility * (visibility * weights).sum(),
+    )
+
+
+def _person_loss(logits: Tensor, weights: Tensor, pairs: Match, oks: Tensor, config: LossConfig) -> Tensor:
+    """Sum over all candidates; `weights` (B, M) are those of background."""
+    goal = torch.zeros_like(logits)
+    claims = pairs.claims
+    goal[pairs.images[claims], pairs.candidates[claims]] = config.score_floor + (1 - config.score_floor) * oks[claims]
+    weights = torch.where(goal > 0, 1.0, _BACKGROUND * logits.detach().sigmoid() ** _FOCUS * weights)
+    return functional.binary_cross_entropy_with_logits(logits, goal, weight=weights, reduction="sum")
+
+
+def _background_weights(centers: Tensor, target: Target, config: LossConfig) -> Tensor:
+    """(B, M): how much it counts if the candidates with these centres (B, M, 2) in canvas pixels are background."""
+    doubtful = torch.where(_inside(centers, target.doubtful), config.doubtful_background, 1.0)
+    return doubtful * ~_inside(centers, target.ignore)
+
+
+def _inside(points: Tensor, boxes: Tensor) -> Tensor:
+    """(B, M): whether each of the points (B, M, 2) lies in any of its image's boxes (B, R, 4)."""
+    relative = points.unsqueeze(2) - boxes[:, None, :, :2]
+    return ((relative >= 0) & (relative < boxes[:, None, :, 2:])).all(dim=-1).any(dim=-1)

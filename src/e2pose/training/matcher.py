@@ -1,0 +1,111 @@
+"""Which candidate answers for which person.
+
+Every person gets exactly one candidate, and no candidate two persons: the assignment with the least total cost, where a
+good pair is one that would score well in the end, `score^a * OKS^(1 - a)`. A small prior prefers cells near the
+person's centre on the level that suits the person's size; it decides as long as the network knows nothing.
+
+Source: quality after Wang et al., "End-to-End Object Detection with Fully Convolutional Network", CVPR 2021,
+equation 3; one-to-one assignment after Carion et al., "End-to-End Object Detection with Transformers", ECCV 2020,
+section 3.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from e2pose.models.head import Prediction
+from e2pose.training.config import MatchConfig
+from e2pose.training.layout import Layout
+from e2pose.training.target import Target
+
+_FAR = 1e3  # cost of a cell outside the radius: taken only if nothing else is left
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """Pairs of a candidate and a person, as three index tensors of equal length P: image, candidate, person.
+
+    Args:
+        images: Index of the image in the batch.
+        candidates: Index of the candidate in the image.
+        persons: Index of the person in the image.
+        claims: Whether the candidate answers for the person (one for each person); its companions only learn the
+            person's keypoints.
+    """
+
+    images: Tensor
+    candidates: Tensor
+    persons: Tensor
+    claims: Tensor
+
+    def claiming(self) -> Match:
+        """The one-to-one part of the match."""
+        chosen = self.claims
+        return Match(self.images[chosen], self.candidates[chosen], self.persons[chosen], self.claims[chosen])
+
+
+def batch_oks(keypoints: Tensor, target: Target, sigmas: Tensor) -> Tensor:
+    """Object keypoint similarity of every candidate with every person of its image.
+
+    Args:
+        keypoints: (B, M, K, 2) in canvas pixels.
+        target: Labels in canvas pixels.
+        sigmas: (K,) of the schema.
+
+    Returns:
+        (B, M, G) in [0, 1].
+    """
+    tolerance = 2 * target.areas[:, :, None] * (2 * sigmas) ** 2
+    total = torch.zeros(*keypoints.shape[:2], target.areas.shape[1], device=keypoints.device)
+    for k in range(keypoints.shape[2]):  # one keypoint at a time keeps the memory small
+        squared = (keypoints[:, :, None, k] - target.keypoints[:, None, :, k]).square().sum(dim=-1)
+        total += torch.exp(-squared / tolerance[:, None, :, k]) * target.labelled[:, None, :, k]
+    return total / target.labelled.sum(dim=2).clamp(min=1)[:, None]
+
+
+@torch.no_grad()
+def match(prediction: Prediction, target: Target, layout: Layout, config: MatchConfig) -> Match:
+    """Gives each person a candidate and its companions.
+
+    Args:
+        prediction: Candidates of a batch.
+        target: Labels of the same batch.
+        layout: Canvas, cells and tolerances.
+        config: Weights.
+    """
+    oks = batch_oks(prediction.keypoints.float() * layout.canvas_wh, target, layout.sigmas)
+    score = prediction.person_logits.float().sigmoid().unsqueeze(2)
+    quality = score**config.score_power * oks ** (1 - config.score_power)
+    cost = (_prior(target, layout, config) - quality).cpu().numpy()
+    rows: list[tuple[int, int, int, bool]] = []
+    for image, present in enumerate(target.present.sum(dim=1).tolist()):
+        if present:
+            rows += _match_image(image, cost[image, :, :present], config.companions)
+    table = torch.tensor(rows, dtype=torch.long, device=quality.device).reshape(-1, 4)
+    return Match(table[:, 0], table[:, 1], table[:, 2], table[:, 3].bool())
+
+
+def _prior(target: Target, layout: Layout, config: MatchConfig) -> Tensor:
+    """(B, M, G): how badly a cell suits a person, from labels alone."""
+    strides = layout.cell_strides[None, :, None]
+    distance = torch.cdist(layout.cell_centers.expand(len(target.areas), -1, -1), target.centers) / strides
+    level = torch.log2(strides * config.cells / target.areas.sqrt()[:, None])
+    return config.prior * (distance.square() + level.square()) + _FAR * (distance > config.radius)
+
+
+def _match_image(image: int, cost: np.ndarray, companions: int) -> list[tuple[int, int, int, bool]]:
+    """The pairs of one image from its (M, G) costs."""
+    candidates, persons = linear_sum_assignment(cost)
+    rows = [(image, int(m), int(g), True) for m, g in zip(candidates, persons, strict=True)]
+    taken = set(candidates.tolist())
+    nearest = cost.argmin(axis=1)  # a companion learns from the person that it suits best
+    for g in persons.tolist():
+        ranked = np.argsort(cost[:, g], kind="stable")[: companions + len(taken)]
+        free = [int(m) for m in ranked if m not in taken and nearest[m] == g and cost[m, g] < _FAR / 2]
+        rows += [(image, m, g, False) for m in free[:companions]]
+    return rows

@@ -1,0 +1,45 @@
+"""The optimiser and its schedule."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from e2pose.models.e2pose import E2Pose
+from e2pose.training.config import OptimConfig
+
+
+def build_optimizer(network: E2Pose, config: OptimConfig) -> torch.optim.AdamW:
+    """AdamW with a smaller rate for the backbone and no decay for biases and batch norm."""
+    backbone = {id(parameter) for parameter in network.backbone.parameters()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in backbone, parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "peak": config.learning_rate * (config.backbone_factor if is_backbone else 1.0),
+                "weight_decay": config.weight_decay if is_matrix else 0.0,
+            }
+            for (is_backbone, is_matrix), parameters in groups.items()
+        ],
+        lr=config.learning_rate,
+    )
+
+
+def rate_factor(step: int, config: OptimConfig) -> float:
+    """The learning rate at a step relative to its peak: a linear warm-up, then half a cosine."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.final_factor + (1 - config.final_factor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Sets the learning rate of every group to its peak times the factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
