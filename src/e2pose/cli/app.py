@@ -1,0 +1,75 @@
+"""The `e2pose` command: a table of commands, and the only place that turns errors into words on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from e2pose.cli.terminal import complain
+from e2pose.core.errors import E2PoseError, OptionError
+
+COMMANDS = {
+    "predict": "Find everybody's pose in pictures and videos.",
+    "evaluate": "Measure a model on annotated pictures.",
+    "train": "Train a model from a recipe.",
+    "export": "Write trained weights as an ONNX model.",
+    "models": "List the models that can be used by name.",
+}
+"""Each command is the function of its name in the module of its name, imported when the command is used."""
+
+FAILED, MISSPELT, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: The words after `e2pose`; None for those of this process.
+
+    Returns:
+        The exit code: 0, 1 after an error, 2 for a command line that cannot be understood, 130 after Ctrl-C.
+    """
+    try:
+        return build()(sys.argv[1:] if arguments is None else list(arguments)) or 0
+    except CycloptsError as error:
+        complain(misspelt(error))
+        return MISSPELT
+    except E2PoseError as error:
+        complain(error)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def build() -> App:
+    """The application with all its commands, none of them imported."""
+    app = App(
+        name="e2pose",
+        help="Real-time multi-person 2D pose estimation.",
+        help_format="plaintext",  # loading the parser of another format would make it a third slower
+        default_parameter=Parameter(negative="", show_default=False),
+        version=_version,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+        exit_on_error=False,
+        print_error=False,
+        help_on_error=False,
+    )
+    for name, summary in COMMANDS.items():
+        app.command(f"e2pose.cli.{name}:{name}", name=name, help=summary, help_format="markdown")
+    return app
+
+
+def misspelt(error: CycloptsError) -> OptionError:
+    """The error of the parser in the form of all others: what is wrong, then what to do."""
+    error.verbose = False
+    message, asks, suggestion = str(error).partition(" Did you mean ")
+    return OptionError(message, f"did you mean {suggestion}" if asks else "add --help to see what is accepted")
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("e2pose")

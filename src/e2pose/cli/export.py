@@ -1,0 +1,31 @@
+"""`e2pose export`: trained weights to a file that runs without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from e2pose.cli.terminal import say
+from e2pose.core.errors import MissingExtraError
+
+
+def export(weights: Path, output: Path, /, *, precision: Literal["f32", "f16"] = "f32") -> None:
+    """Write trained weights as an ONNX model, checked against the network it comes from.
+
+    Args:
+        weights: A `.safetensors` file from a training.
+        output: The `.onnx` file to write.
+        precision: f16 halves the file; it computes in f32 all the same.
+    """
+    try:
+        from e2pose.export.onnx import export_onnx
+        from e2pose.models.artifact import load_weights
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "torch", "train") from error
+
+    network, spec = load_weights(weights)
+    deviation = export_onnx(network, spec, output, precision=precision)
+    say(
+        f"written to {output}; the file deviates from the network by at most "
+        f"{deviation.keypoint_px:.2g} px and {deviation.score:.1g} in a score"
+    )

@@ -1,0 +1,181 @@
+"""`e2pose predict`: pictures and videos to poses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from cyclopts import Parameter
+
+from e2pose.cli.terminal import Progress, complain, say
+from e2pose.core.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    import numpy as np
+    from jaxtyping import UInt8
+
+    from e2pose.core.errors import InputError
+    from e2pose.core.frame import Frame
+    from e2pose.core.poses import Poses
+    from e2pose.inference.run import RunSummary
+    from e2pose.inference.stopwatch import Stopwatch
+    from e2pose.sinks.base import Draw
+    from e2pose.sources.base import Source
+
+    Image = UInt8[np.ndarray, "h w 3"]
+
+OVERLAYS = "out/"
+"""Where overlays go if nobody says where."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PredictOptions:
+    """How to look for poses, and where to write them.
+
+    Args:
+        output: Where to write; repeat it for several. A folder, picture or video gets the poses drawn; .json gets COCO
+            results, .jsonl a line for each picture, .csv a table. Overlays go to out/ if it is not given.
+        model: A name that `e2pose models` lists, or a model file.
+        threshold: Leave out persons with a lower score, from 0 to 1; if not given, the model's own value.
+        keypoint_threshold: Do not draw keypoints with a lower score, from 0 to 1; if not given, the model's own value.
+        blur: What to make unrecognisable before drawing.
+        fps: Draw how many pictures per second the model manages; reading and writing do not count.
+        runtime: What runs the model; if not given, what the model file is made for.
+        threads: CPU threads; if not given, one for each usable core.
+        quiet: Print nothing but errors.
+    """
+
+    output: Annotated[tuple[str, ...], Parameter(name=("--output", "-o"))] = ()
+    model: str = "default"
+    threshold: float | None = None
+    keypoint_threshold: float | None = None
+    blur: Literal["heads", "people", "frame"] | None = None
+    fps: bool = False
+    runtime: Literal["onnxruntime", "torch"] | None = None
+    threads: int | None = None
+    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"))] = False
+
+
+def predict(*source: Annotated[str, Parameter(required=True)], options: PredictOptions = PredictOptions()) -> int:
+    """Find everybody's pose in pictures and videos.
+
+    Args:
+        source: Pictures, videos, folders or patterns such as `'photos/*.jpg'`.
+        options: How to look for poses, and where to write them.
+    """
+    from e2pose.inference.estimator import load
+    from e2pose.inference.run import run
+    from e2pose.inference.stopwatch import Stopwatch
+    from e2pose.sinks.open import open_sink
+    from e2pose.sources.open import open_source
+    from e2pose.sources.prefetch import Prefetch
+
+    problems: list[InputError] = []
+
+    def report(problem: InputError) -> None:
+        problems.append(problem)
+        complain(problem)
+
+    inputs = open_source(source, on_error=report)
+    if not inputs.paths:
+        return 1
+    estimator = load(options.model, runtime=options.runtime, threads=options.threads, threshold=options.threshold)
+    stopwatch = Stopwatch(estimator)
+    draw = drawing(options, estimator.spec.keypoint_threshold, stopwatch)
+    targets = options.output or (OVERLAYS,)
+    sinks = [open_sink(target, draw=draw, inputs=inputs.paths) for target in targets]
+    frames = NeverEmpty(Prefetch(inputs))
+    try:
+        with Progress(frames.frame_count, shown=not options.quiet) as progress:
+            summary = run(stopwatch, frames, sinks=sinks, on_frame=lambda *_: progress.advance())
+    except NothingRead:
+        return 1
+    if not options.quiet:
+        say(sentence(summary, targets))
+    return 1 if problems else 0
+
+
+class NothingRead(Exception):  # noqa: N818 - every input has been reported as an error already
+    """Not one input could be read."""
+
+
+class NeverEmpty:
+    """A source that fails if the one inside gives nothing, so that no sink keeps an empty file.
+
+    Args:
+        source: Where the frames come from; entered and left together with this one.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def frame_count(self) -> int | None:
+        """As many as the source inside says."""
+        return self._source.frame_count
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames of the source inside.
+
+        Raises:
+            NothingRead: There are none.
+        """
+        frame = None
+        for frame in self._source:
+            yield frame
+        if frame is None:
+            raise NothingRead
+
+    def __enter__(self) -> Self:
+        self._source.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leaves the source inside."""
+        self._source.__exit__(kind, error, trace)
+
+
+def drawing(options: PredictOptions, threshold: float, stopwatch: Stopwatch) -> Draw:
+    """What overlays show: the picture, blurred if asked for, the poses, and the rate if asked for.
+
+    Args:
+        options: What was asked for.
+        threshold: The model's own threshold for keypoints.
+        stopwatch: Knows the rate.
+
+    Raises:
+        OptionError: The threshold asked for is out of range.
+    """
+    from e2pose.render.blur import blur_image
+    from e2pose.render.hud import draw_rate
+    from e2pose.render.overlay import draw_poses
+
+    if options.keypoint_threshold is not None:
+        threshold = options.keypoint_threshold
+    if not 0 <= threshold <= 1:
+        raise OptionError(
+            f"the keypoint threshold must lie between 0 and 1, not {threshold}", "leave it out, or say 0.5"
+        )
+
+    def draw(frame: Frame, poses: Poses) -> Image:
+        image = frame.image
+        if options.blur is not None:
+            image = blur_image(image, poses, options.blur)
+        image = draw_poses(image, poses, threshold=threshold)
+        return draw_rate(image, stopwatch.images_per_second) if options.fps else image
+
+    return draw
+
+
+def sentence(summary: RunSummary, targets: Sequence[str]) -> str:
+    """What a run has done, in a line."""
+    pictures = f"{summary.frames} picture" + ("s" if summary.frames != 1 else "")
+    persons = f"{summary.persons} person" + ("s" if summary.persons != 1 else "")
+    each_ms = 1000 * summary.estimator_s / summary.frames
+    return f"{pictures}, {persons}, {each_ms:.0f} ms per picture, written to {', '.join(targets)}"
