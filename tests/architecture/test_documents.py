@@ -1,0 +1,82 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from e2pose.zoo.catalog import read_catalog
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "samples" / "README.md"]
+BLOCK = re.compile(
+    r"(?P<exempt><!-- not run by the tests: [^>]+ -->\n)?```(?P<language>bash|python)\n(?P<code>.*?)```", re.S
+)
+
+models, default = read_catalog()
+needs_default_model = pytest.mark.skipif(
+    not (ROOT / "src/e2pose/zoo/weights" / models[default].file).is_file(), reason="the default model is not there yet"
+)
+
+
+class Block(NamedTuple):
+    document: str
+    number: int
+    language: str
+    code: str
+
+
+def blocks() -> list[Block]:
+    return [
+        Block(document.name, number, match["language"], match["code"])
+        for document in DOCUMENTS
+        for number, match in enumerate(BLOCK.finditer(document.read_text(encoding="utf-8")), start=1)
+        if not match["exempt"]
+    ]
+
+
+def run_here(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in a folder with the samples in it."""
+    shutil.copytree(ROOT / "samples", folder / "samples")
+    environment = {**os.environ, "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_blocks_are_found() -> None:
+    assert {"README.md", "predict.md", "python.md"} <= {block.document for block in blocks()}
+
+
+@needs_default_model
+@pytest.mark.parametrize("block", blocks(), ids=lambda block: f"{block.document}-{block.number}")
+def test_blocks_run(block: Block, tmp_path: Path) -> None:
+    interpreter = ["bash", "-ec"] if block.language == "bash" else [sys.executable, "-c"]
+    done = run_here(tmp_path, *interpreter, block.code)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("example", "arguments", "says"),
+    [
+        ("one_picture.py", ["samples/park.jpg"], ""),
+        ("only_the_sure.py", ["samples/park.jpg", "drawn/"], "in 1 frames"),
+    ],
+)
+def test_examples_run(example: str, arguments: list[str], says: str, tiny_model: Path, tmp_path: Path) -> None:
+    done = run_here(tmp_path, sys.executable, str(ROOT / "examples" / example), *arguments, str(tiny_model))
+    assert done.returncode == 0, done.stderr
+    assert says in done.stdout
+
+
+def test_every_example_is_run() -> None:
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {"one_picture.py", "only_the_sure.py"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (document.parent / link).exists()]
+    assert not missing

@@ -1,0 +1,59 @@
+import json
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+from importlinter.cli import lint_imports
+
+import e2pose
+from e2pose.cli.app import COMMANDS
+
+HEAVY = {"torch", "torchvision", "cv2", "onnxruntime", "PIL", "av"}
+
+
+def loaded_after(statement: str) -> set[str]:
+    """The packages that a fresh interpreter has loaded after a statement."""
+    report = "; import json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    done = subprocess.run([sys.executable, "-c", statement + report], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def modules_of(room: str) -> list[str]:
+    return [
+        module.name
+        for module in pkgutil.walk_packages(e2pose.__path__, "e2pose.")
+        if module.name.startswith(f"e2pose.{room}")
+    ]
+
+
+def test_rooms_import_downwards_only(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
+    monkeypatch.chdir(pytestconfig.rootpath)
+    assert lint_imports(cache_dir=None) == 0
+
+
+@pytest.mark.parametrize("room", ["core", "formats"])
+def test_nouns_and_formats_need_numpy_only(room: str) -> None:
+    modules = modules_of(room)
+    assert len(modules) > 3
+    assert not loaded_after(f"import {', '.join(modules)}") & HEAVY
+
+
+@pytest.mark.parametrize("room", ["transforms", "render", "zoo", "sources", "sinks", "inference", "evaluation"])
+def test_inference_never_loads_torch(room: str) -> None:
+    modules = modules_of(room)
+    assert modules
+    assert not loaded_after(f"import {', '.join(modules)}") & {"torch", "torchvision", "PIL"}
+
+
+def test_package_itself_is_light() -> None:
+    assert not loaded_after("import e2pose") & (HEAVY | {"numpy"})
+
+
+def test_root_help_loads_no_library() -> None:
+    assert not loaded_after("from e2pose.cli.app import main; main(['--help'])") & (HEAVY | {"numpy", "pydantic"})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_commands_loads_no_heavy_library(command: str) -> None:
+    assert not loaded_after(f"from e2pose.cli.app import main; main(['{command}', '--help'])") & HEAVY
