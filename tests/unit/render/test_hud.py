@@ -1,0 +1,35 @@
+"""The rate in the corner."""
+
+import numpy as np
+import pytest
+
+from e2pose.render.hud import draw_rate
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+@pytest.mark.parametrize("size_hw", [(64, 64), (480, 640), (3000, 4000), (40, 1000), (1000, 40)])
+def test_readable_at_any_size_on_any_background(size_hw, grey):
+    image = np.full((*size_hw, 3), grey, np.uint8)
+    image.setflags(write=False)
+    drawn = draw_rate(image, 29.97)
+    rows, columns = np.nonzero((drawn != grey).any(axis=2))
+    assert (image == grey).all()
+    assert rows.max() < max(32, size_hw[0] / 7), "in the upper left corner"
+    assert columns.max() < max(60, size_hw[1] / 2)
+    corner = drawn[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].astype(int)
+    assert corner.max() - corner.min() > 110
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.04, 99999.0, float("inf"), float("nan")])
+def test_any_rate(rate):
+    assert (draw_rate(np.zeros((100, 200, 3), np.uint8), rate) > 100).any()
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (3, 200), (200, 3)])
+def test_pictures_that_are_too_small(size_hw):
+    assert draw_rate(np.zeros((*size_hw, 3), np.uint8), 30.0).shape == (*size_hw, 3)
+
+
+def test_another_rate_looks_different():
+    image = np.zeros((100, 200, 3), np.uint8)
+    assert (draw_rate(image, 10.0) != draw_rate(image, 20.0)).any()

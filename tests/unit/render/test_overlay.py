@@ -1,0 +1,151 @@
+"""Skeletons: the right pixels in the right colours, whatever the picture and the poses."""
+
+import numpy as np
+import pytest
+
+from e2pose.core.poses import Poses
+from e2pose.core.schema import KeypointSchema, load_schema
+from e2pose.render.overlay import SIDE_RGB, draw_poses
+
+COCO = load_schema("coco")
+LINE = KeypointSchema.from_names("line", ["left_end", "left_tip"], edges=[["left_end", "left_tip"]])
+SIDES = KeypointSchema.from_names(
+    "sides",
+    ["left_a", "left_b", "right_a", "right_b", "a", "b"],
+    edges=[["left_a", "left_b"], ["right_a", "right_b"], ["a", "b"], ["left_a", "right_a"], ["b", "left_b"]],
+)
+SIDES_XY = [[20, 40], [20, 160], [80, 40], [80, 160], [140, 40], [140, 160]]
+
+
+def black(height=200, width=200):
+    return np.zeros((height, width, 3), np.uint8)
+
+
+def posed(keypoints, schema, scores=None, track_ids=None):
+    keypoints = np.array(keypoints, np.float32).reshape(-1, len(schema), 2)
+    keypoint_scores = np.ones(keypoints.shape[:2], np.float32) if scores is None else np.array([scores], np.float32)
+    persons = np.linspace(1, 0.5, len(keypoints), dtype=np.float32)
+    return Poses(keypoints, keypoint_scores, persons, schema, track_ids)
+
+
+def test_the_input_is_left_as_it_is():
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    before = image.copy()
+    image.setflags(write=False)
+    drawn = draw_poses(image, posed([[5, 5], [50, 40]], LINE), threshold=0.5)
+    np.testing.assert_array_equal(image, before)
+    assert (drawn != image).any()
+    assert drawn.dtype == np.uint8
+    assert drawn.flags.writeable
+
+
+def test_nobody_changes_nothing():
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    drawn = draw_poses(image, Poses.nobody(COCO), threshold=0.5)
+    np.testing.assert_array_equal(drawn, image)
+    assert drawn is not image
+
+
+def test_edges_have_the_colour_of_their_side():
+    drawn = draw_poses(black(), posed(SIDES_XY, SIDES), threshold=0.5)
+    assert tuple(drawn[100, 20]) == SIDE_RGB["left"]
+    assert tuple(drawn[100, 80]) == SIDE_RGB["right"]
+    assert tuple(drawn[100, 140]) == SIDE_RGB["middle"]
+    assert tuple(drawn[40, 50]) == SIDE_RGB["middle"], "from the left to the right"
+    assert tuple(drawn[160, 110]) == SIDE_RGB["left"], "from the middle to the left"
+
+
+@pytest.mark.parametrize(("x", "y"), [(30.5, 50.5), (30.0, 50.0), (30.25, 50.75), (31.9, 49.1)])
+def test_a_dot_lies_where_its_keypoint_lies(x, y):
+    dot = KeypointSchema.from_names("dot", ["nose"])
+    drawn = draw_poses(black(100, 100), posed([[x, y]], dot), threshold=0.5).astype(float).sum(axis=2)
+    rows, columns = np.mgrid[:100, :100] + 0.5
+    centroid = (columns * drawn).sum() / drawn.sum(), (rows * drawn).sum() / drawn.sum()
+    assert centroid == pytest.approx((x, y), abs=0.15)
+
+
+def test_keypoints_below_the_threshold_are_not_drawn_nor_their_edges():
+    scores = [0.5, 0.49, 0.9, 0.9, 0.1, 0.1]
+    drawn = draw_poses(black(), posed(SIDES_XY, SIDES, scores), threshold=0.5)
+    assert drawn[40, 20].any(), "at the threshold"
+    assert not drawn[100, 20].any(), "one end is below"
+    assert not drawn[160, 20].any()
+    assert drawn[100, 80].any()
+    assert not drawn[:, 120:].any()
+    none = draw_poses(black(), posed(SIDES_XY, SIDES, [0.1] * 6), threshold=0.5)
+    assert not none.any()
+
+
+def test_larger_persons_lie_above_smaller_ones():
+    small = [[100, 60], [100, 60], [50, 90.5], [130, 90.5], [90, 60], [90, 60]]  # blue, from left to right
+    large = [[90, 10], [90, 190], [0, 0], [0, 0], [0, 0], [0, 0]]  # orange, from top to bottom
+    for order in ([small, large], [large, small]):
+        drawn = draw_poses(black(), posed(order, SIDES), threshold=0.5)
+        assert tuple(drawn[90, 90]) == SIDE_RGB["left"]
+        assert drawn[90, 120, 2] > 200 > drawn[90, 120, 0], "blue where nobody is above it"
+
+
+def line_width(height, length):
+    image = draw_poses(black(height, height), posed([[40.5, 20], [40.5, 20 + length]], LINE), threshold=0.5)
+    return int((image[20 + length // 2, :, 0] > 128).sum())
+
+
+def test_lines_are_as_thick_as_suits_the_person():
+    assert line_width(64, 30) == 1
+    assert line_width(1200, 100) in (2, 3)
+    assert line_width(1200, 600) in (8, 9)
+    assert line_width(1200, 1100) > line_width(1200, 600) > line_width(1200, 100)
+    assert line_width(3000, 100) > line_width(300, 100), "visible when the whole picture is shown"
+
+
+@pytest.mark.parametrize("grey", [0, 90, 200, 255])
+def test_every_background_has_contrast(grey):
+    image = np.full((200, 200, 3), grey, np.uint8)
+    drawn = draw_poses(image, posed(SIDES_XY, SIDES), threshold=0.5).astype(int)
+    for x in (20, 80, 140):
+        across = drawn[100, x - 5 : x + 6].sum(axis=1)
+        assert across.max() - across.min() > 200, "the line stands out from what is beside it"
+
+
+def test_a_line_to_far_outside_is_exact_inside():
+    near = draw_poses(black(100, 100), posed([[-200, 50], [300, 50]], LINE), threshold=0.5)
+    far = draw_poses(black(100, 100), posed([[-2e9, 50], [3e9, 50]], LINE), threshold=0.5)
+    assert (near[50, :, 0] > 200).all()
+    np.testing.assert_array_equal(near, far)
+    diagonal = draw_poses(black(100, 100), posed([[-1e7, -1e7], [1e7, 1e7]], LINE), threshold=0.5)
+    assert (diagonal[np.arange(100), np.arange(100), 0] > 200).all()
+    beside = draw_poses(black(100, 100), posed([[-1e30, -500], [1e30, -500]], LINE), threshold=0.5)
+    assert not beside.any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38, -1e38])
+def test_strange_numbers_do_no_harm(value):
+    keypoints = np.array(SIDES_XY, np.float32)
+    keypoints[0, 0] = value
+    drawn = draw_poses(black(), posed(keypoints, SIDES, track_ids=np.array([1])), threshold=0.5)
+    assert drawn[100, 80].any(), "the rest of the person is drawn"
+    everything = posed(np.full((6, 2), value), SIDES, track_ids=np.array([1]))
+    assert draw_poses(black(), everything, threshold=0.5).shape == (200, 200, 3)
+
+
+def test_keypoints_with_a_score_that_is_no_number_are_not_drawn():
+    assert not draw_poses(black(), posed(SIDES_XY, SIDES, [np.nan] * 6), threshold=0.0).any()
+
+
+@pytest.mark.parametrize("schema", [COCO, load_schema("crowdpose"), KeypointSchema.from_names("one", ["tip"])])
+@pytest.mark.parametrize("size_hw", [(1, 1), (64, 64), (7, 300), (3000, 4000)])
+def test_every_size_and_schema(size_hw, schema):
+    keypoints = np.random.default_rng(0).uniform(-0.2, 1.2, (3, len(schema), 2)) * size_hw[::-1]
+    drawn = draw_poses(black(*size_hw), posed(keypoints, schema, track_ids=np.array([1, 22, 333])), threshold=0.5)
+    assert drawn.shape == (*size_hw, 3)
+    if size_hw == (64, 64):
+        assert (drawn > 128).any(axis=2).mean() < 0.5, "the picture can still be seen"
+
+
+def test_track_ids_are_labels_beside_the_head():
+    poses = posed(np.add(SIDES_XY, [0, 20]), SIDES)
+    tracked = posed(np.add(SIDES_XY, [0, 20]), SIDES, track_ids=np.array([8]))
+    changed = draw_poses(black(), poses, threshold=0.5) != draw_poses(black(), tracked, threshold=0.5)
+    rows, _ = np.nonzero(changed.any(axis=2))
+    assert len(rows) > 10
+    assert rows.max() < 60
