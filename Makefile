@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-cpu.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format images clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ lint: .venv/.installed-dev  ## Check format, style, types and who imports whom.
 format: .venv/.installed-dev  ## Format the code.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+images: .venv/.installed  ## Make the pictures of the readme.
+	mkdir -p docs/images
+	$(BIN)/python examples/grid.py docs/images/samples.jpg 'samples/*.jpg'
 
 clean:  ## Remove the environment and everything that can be made again.
 	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

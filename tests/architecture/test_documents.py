@@ -17,6 +17,8 @@ BLOCK = re.compile(
     r"(?P<exempt><!-- not run by the tests: [^>]+ -->\n)?```(?P<language>bash|python)\n(?P<code>.*?)```", re.S
 )
 
+MODEL = "the tiny model"
+
 models, default = read_catalog()
 needs_default_model = pytest.mark.skipif(
     not (ROOT / "src/e2pose/zoo/weights" / models[default].file).is_file(), reason="the default model is not there yet"
@@ -61,18 +63,24 @@ def test_blocks_run(block: Block, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("example", "arguments", "says"),
     [
-        ("one_picture.py", ["samples/park.jpg"], ""),
-        ("only_the_sure.py", ["samples/park.jpg", "drawn/"], "in 1 frames"),
+        ("one_picture.py", ["samples/astronaut.jpg", MODEL], "nose at ("),
+        ("only_the_sure.py", ["samples/*.jpg", "drawn/", MODEL], "in 4 frames"),
+        ("grid.py", ["grid.jpg", "samples/park.jpg", "samples/balance.jpg", "--model", MODEL], ""),
     ],
 )
 def test_examples_run(example: str, arguments: list[str], says: str, tiny_model: Path, tmp_path: Path) -> None:
-    done = run_here(tmp_path, sys.executable, str(ROOT / "examples" / example), *arguments, str(tiny_model))
+    words = [str(tiny_model) if argument == MODEL else argument for argument in arguments]
+    done = run_here(tmp_path, sys.executable, str(ROOT / "examples" / example), *words)
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
 
 
 def test_every_example_is_run() -> None:
-    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {"one_picture.py", "only_the_sure.py"}
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
+        "grid.py",
+        "one_picture.py",
+        "only_the_sure.py",
+    }
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

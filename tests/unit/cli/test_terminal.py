@@ -67,7 +67,7 @@ def test_unknown_total_is_shown_as_such_until_it_is_known(monkeypatch: pytest.Mo
         for _ in range(4):
             progress.advance()
         progress.advance(total=7)
-    assert "4/?" in screen.getvalue()
+    assert "3/?" in screen.getvalue()
     assert "5/7" in screen.getvalue()
 
 
