@@ -64,11 +64,12 @@ def _head_disc(head_xy: Float[np.ndarray, "k 2"], person_size: float) -> tuple[F
 def _hide_disc(canvas: UInt8[np.ndarray, "h w 3"], centre: Float[np.ndarray, "2"], radius: float) -> None:
     top, bottom, left, right = _region(canvas, centre - radius - 1, centre + radius + 1)
     patch = canvas[top:bottom, left:right]
+    if patch.size == 0:
+        return
     y, x = np.ogrid[top:bottom, left:right]
-    distance = np.hypot(x + 0.5 - centre[0], y + 0.5 - centre[1])
-    inside = np.clip(radius - distance, 0, 1)[..., None]
-    hidden = _averaged(patch, 2 * radius / _CELLS_PER_HEAD)
-    patch[:] = np.rint(patch + inside * (hidden.astype(np.float64) - patch))
+    distance = np.sqrt(np.square(x + 0.5 - centre[0]) + np.square(y + 0.5 - centre[1]))
+    inside = np.clip(radius - distance, 0, 1).astype(np.float32)
+    patch[:] = cv2.blendLinear(_averaged(patch, 2 * radius / _CELLS_PER_HEAD), patch, inside, 1 - inside)
 
 
 def _hide_box(canvas: UInt8[np.ndarray, "h w 3"], person_xy: Float[np.ndarray, "n 2"], margin: float) -> None:
