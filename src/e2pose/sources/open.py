@@ -1,0 +1,185 @@
+"""The text that names an input chooses its source."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from e2pose.core.errors import InputError
+from e2pose.core.frame import Frame
+from e2pose.sources.base import ErrorHandler, stop_at_error
+from e2pose.sources.containers import SIGNATURE_LENGTH, picture_format
+from e2pose.sources.images import PICTURE_SUFFIXES, ImageSource
+from e2pose.sources.video import VIDEO_SUFFIXES, VideoSource
+
+_KNOWN_SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+_NOT_LIVE = "cameras and streams are not supported in this version"
+
+
+class FilesSource:
+    """The frames of picture and video files, one file after the other.
+
+    Each file is opened when its turn comes. A file that cannot be read is told to the handler and passed over.
+
+    Args:
+        paths: The files.
+        on_error: Told of the files that cannot be read.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, on_error: ErrorHandler = stop_at_error) -> None:
+        self.paths = tuple(paths)
+        self._on_error = on_error
+
+    @cached_property
+    def frame_count(self) -> int | None:
+        """How many frames will come; None if one of the videos does not say."""
+        counts = [_frame_count(path) for path in self.paths]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Reads the files."""
+        for path in self.paths:
+            try:
+                with _open_file(path) as source:
+                    yield from source
+            except InputError as error:
+                problem = error
+            else:
+                continue
+            self._on_error(problem)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Does nothing: each file is closed when its turn is over."""
+
+
+def open_source(texts: str | Path | Sequence[str | Path], *, on_error: ErrorHandler = stop_at_error) -> FilesSource:
+    """Finds the files that are meant and gives their frames.
+
+    A text names a file, a folder (its pictures and videos in natural order, without its subfolders) or a pattern with
+    `*`, `**`, `?` or `[...]`. A file that is named twice is read once.
+
+    Args:
+        texts: One text or several.
+        on_error: Told, at once, of the texts that name nothing and, later, of the files that cannot be read.
+    """
+    found: dict[Path, Path] = {}
+    for text in [texts] if isinstance(texts, str | Path) else texts:
+        try:
+            paths = _expand(str(text))
+        except InputError as error:
+            on_error(error)
+            continue
+        for path in paths:
+            found.setdefault(path.resolve(), path)
+    return FilesSource(list(found.values()), on_error=on_error)
+
+
+def _open_file(path: Path) -> ImageSource | VideoSource:
+    """Opens a file by its first bytes, and by its name where these say nothing."""
+    suffix = path.suffix.lower()
+    if suffix in PICTURE_SUFFIXES or _starts_like_a_picture(path):
+        return ImageSource(path)
+    try:
+        return VideoSource(path)
+    except InputError as error:
+        if suffix in VIDEO_SUFFIXES:
+            raise
+        raise InputError(
+            f"'{path}' is neither a picture nor a video that can be read",
+            f"accepted are files such as {', '.join(sorted(_KNOWN_SUFFIXES))}",
+        ) from error
+
+
+def _starts_like_a_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return picture_format(file.read(SIGNATURE_LENGTH)) is not None
+    except OSError:
+        return False  # opening it as a video tells what is wrong
+
+
+def _frame_count(path: Path) -> int | None:
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return 1
+    try:
+        with _open_file(path) as source:
+            return source.frame_count
+    except InputError:
+        return 0
+
+
+def _expand(text: str) -> list[Path]:
+    """The files that a text names; a file that is called like a pattern is that file."""
+    if not text.strip():
+        raise InputError("an input has no name: the text is empty", "give a file, a folder or a quoted pattern")
+    path = Path(text).expanduser()
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        if path.is_file():
+            return [path]
+        exists = path.exists()
+    except OSError as error:
+        raise InputError(f"cannot read '{text}': {error.strerror}", "check the path and its permissions") from error
+    if exists:
+        raise InputError(f"'{text}' is a device or a pipe, not a file", f"{_NOT_LIVE}; save to a file first")
+    if text.isdecimal():
+        raise InputError(f"'{text}' would be a camera, but {_NOT_LIVE}", "record a video and give that file")
+    if "://" in text:
+        raise InputError(f"'{text}' is an address, but {_NOT_LIVE}", "download or record it and give that file")
+    if glob.has_magic(text):
+        return _matches(str(path))
+    raise _nothing_there(path)
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    try:
+        files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"cannot read the folder '{folder}': {error.strerror}", "check its permissions") from error
+    known = [path for path in files if path.suffix.lower() in _KNOWN_SUFFIXES]
+    if not known:
+        raise InputError(
+            f"there is no picture or video in the folder '{folder}'",
+            f"subfolders are not searched; to include them, quote a pattern: '{folder / '**' / '*.jpg'}'",
+        )
+    return sorted(known, key=_natural)
+
+
+def _matches(pattern: str) -> list[Path]:
+    """The files that match; those that are neither picture nor video by name only count if there are no others."""
+    files = [path for path in map(Path, glob.glob(pattern, recursive=True)) if path.is_file()]  # noqa: PTH207
+    if not files:
+        raise InputError(
+            f"no file matches the pattern '{pattern}'", "check its folder and suffix; '**' means all folders"
+        )
+    known = [path for path in files if path.suffix.lower() in _KNOWN_SUFFIXES]
+    return sorted(known or files, key=_natural)
+
+
+def _natural(path: Path) -> tuple[tuple[int, int, str], ...]:
+    """Sorts `a2` before `a10`."""
+    words = re.split(r"(\d+)", str(path))
+    return tuple((0, int(word), word) if word.isdecimal() else (1, 0, word.casefold()) for word in words)
+
+
+def _nothing_there(path: Path) -> InputError:
+    folder = path.parent
+    if not folder.is_dir():
+        return InputError(f"there is no file '{path}': its folder does not exist", "check the spelling of the path")
+    names = [entry.name for entry in folder.iterdir()]
+    close = difflib.get_close_matches(path.name, names, n=3)
+    hint = f"did you mean {' or '.join(repr(str(folder / name)) for name in close)}?" if close else ""
+    return InputError(f"there is no file '{path}'", hint or "check the spelling of the path")
