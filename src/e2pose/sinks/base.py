@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
 
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 
+Draw = Callable[[Frame, Poses], UInt8[np.ndarray, "h w 3"]]
+"""Makes the picture that shows the poses of a frame: a new one, RGB, of the frame's size."""
 
+
+@runtime_checkable
 class Sink(Protocol):
     """Takes frames with their poses in order. A context manager.
 

@@ -1,0 +1,63 @@
+"""The suffix of an output chooses its sink."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from e2pose.core.errors import OptionError, OutputError
+from e2pose.sinks.base import Draw, Sink
+from e2pose.sinks.coco_json import CocoJsonSink
+from e2pose.sinks.folder import FolderSink
+from e2pose.sinks.images import PICTURE_SUFFIXES, ImageFileSink
+from e2pose.sinks.jsonl import JsonlSink
+from e2pose.sinks.table import CsvSink
+from e2pose.sinks.video import VIDEO_SUFFIXES, VideoFileSink
+
+_DRAWN: dict[str, Callable[[Path, Draw], Sink]] = {
+    **dict.fromkeys(sorted(PICTURE_SUFFIXES), ImageFileSink),
+    **dict.fromkeys(sorted(VIDEO_SUFFIXES), VideoFileSink),
+}
+_DATA: dict[str, Callable[[Path], Sink]] = {".json": CocoJsonSink, ".jsonl": JsonlSink, ".csv": CsvSink}
+
+
+def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) -> Sink:
+    """Makes the sink for an output and checks that it can be written, before anything else is done.
+
+    A name without suffix, one that ends with a slash and a folder that exists mean a folder.
+
+    Args:
+        target: The file or folder to write.
+        draw: Makes the pictures of the sinks that draw.
+        inputs: Files that must not be replaced.
+
+    Raises:
+        OptionError: The suffix belongs to no sink.
+        OutputError: The target is an input, or its folder cannot be written.
+    """
+    path = Path(target).expanduser()
+    suffix = path.suffix.lower()
+    if not suffix or path.is_dir() or str(target).endswith(("/", os.sep)):
+        _check_folder(path)
+        return FolderSink(path, draw, inputs=inputs)
+    if suffix not in _DRAWN and suffix not in _DATA:
+        raise OptionError(
+            f"cannot write '{target}': '{suffix}' is no kind of output",
+            f"use a folder, which ends with a slash, or a file ending with {', '.join([*_DRAWN, *_DATA])}",
+        )
+    if path.resolve() in {source.resolve() for source in inputs}:
+        raise OutputError(f"'{target}' is an input and will not be overwritten", "choose another name")
+    _check_folder(path.parent)
+    return _DRAWN[suffix](path, draw) if suffix in _DRAWN else _DATA[suffix](path)
+
+
+def _check_folder(folder: Path) -> None:
+    """Checks that a folder, or the nearest one above it that exists, can be written to."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise OutputError(f"cannot write into '{folder}': '{nearest}' is a file", "choose another name for the output")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"cannot write into '{folder}': no permission to write to '{nearest}'", "choose a folder of your own"
+        )
