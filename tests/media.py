@@ -93,16 +93,27 @@ def cmyk_jpeg(cmyk):
     )
 
 
-def write_clip(path, images, *, rate=Fraction(25), times_s=None, codec="libx264", sound=None, sound_s=1.0, **options):
+def write_clip(
+    path,
+    images,
+    *,
+    rate=Fraction(25),
+    times_s=None,
+    codec="libx264",
+    sound=None,
+    sound_s=1.0,
+    sound_rate=48_000,
+    **options,
+):
     """Writes a video; `sound` is an audio codec, `times_s` the time of each frame if they are not steady."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(f"file:{path}", "w", format=options.pop("container", None), container_options=options) as container:
         video = container.add_stream(codec, rate=rate)
         video.height, video.width = images[0].shape[:2]
-        video.pix_fmt = "rgb24" if codec == "ffv1rgb" else "yuv420p"
+        video.pix_fmt = "yuv420p"
         if times_s is not None:
             video.codec_context.time_base = Fraction(1, 90_000)
-        audio = container.add_stream(sound, rate=48_000, layout="stereo") if sound else None
+        audio = container.add_stream(sound, rate=sound_rate, layout="stereo") if sound else None
         for index, image in enumerate(images):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             if times_s is not None:

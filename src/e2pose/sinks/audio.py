@@ -19,6 +19,7 @@ _COPIED = {
 }
 """For each container the codecs that it holds as they are; everything else becomes AAC."""
 
+_LOWEST_MP3_RATE = 16_000  # of MP3 in MP4, which names no lower one
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 
 
@@ -35,7 +36,7 @@ class AudioTrack:
         self._container = container
         self._input = av.open(f"file:{source}")
         try:
-            self._packets = _packets(self._input, container, _COPIED[suffix])
+            self._packets = _packets(self._input, container, suffix)
         except BaseException:
             self._input.close()
             raise
@@ -55,16 +56,22 @@ class AudioTrack:
         self._input.close()
 
 
-def _packets(source: InputContainer, container: OutputContainer, copied: set[str]) -> Iterator[Packet[AudioStream]]:
+def _packets(source: InputContainer, container: OutputContainer, suffix: str) -> Iterator[Packet[AudioStream]]:
     """Adds a stream to the container and gives the packets for it, with times from the first video frame."""
     stream = next((stream for stream in source.streams.audio if stream.codec_context is not None), None)
     if stream is None:
         return iter(())
-    if stream.codec_context.codec.canonical_name in copied:
+    if _can_be_copied(stream, suffix):
         return _copy(source, stream, container.add_stream_from_template(stream))
     rate = stream.rate if stream.rate in _AAC_RATES else 48000
     layout = "mono" if stream.channels == 1 else "stereo"
     return _transcode(source, stream, container.add_stream("aac", rate=rate, layout=layout))
+
+
+def _can_be_copied(stream: AudioStream, suffix: str) -> bool:
+    codec = stream.codec_context.codec.canonical_name
+    too_low = suffix == ".mp4" and codec == "mp3" and stream.rate < _LOWEST_MP3_RATE
+    return codec in _COPIED[suffix] and not too_low
 
 
 def _copy(source: InputContainer, stream: AudioStream, target: AudioStream) -> Iterator[Packet[AudioStream]]:

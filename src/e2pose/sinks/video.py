@@ -182,5 +182,5 @@ def _encoding(path: Path) -> Iterator[None]:
     except av.FFmpegError as error:
         raise OutputError(
             f"cannot write the video '{path}': {error.strerror}",
-            "check the free disk space and the folder's permissions",
+            "check the free disk space and the folder's permissions, or try '.mkv', which holds the most",
         ) from error

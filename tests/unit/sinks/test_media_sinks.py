@@ -172,6 +172,23 @@ def test_sound_that_mp4_cannot_hold_becomes_aac(tmp_path):
     assert decode_audio(convert(source, tmp_path / "b.mkv"))[0] == "pcm_s16le"
 
 
+def test_mp3_of_a_rate_that_mp4_cannot_name_becomes_aac(tmp_path):
+    source = write_clip(tmp_path / "a.mkv", [HALVES] * 25, sound="libmp3lame", sound_rate=11_025)
+    assert decode_audio(source)[0] == "mp3"
+    assert decode_audio(convert(source, tmp_path / "b.mp4"))[0] == "aac"
+
+
+def test_a_truncated_video_is_written_as_far_as_it_goes(tmp_path):
+    source = write_clip(tmp_path / "a.mp4", [HALVES] * 75, sound="aac", sound_s=3.0, movflags="+faststart")
+    cut = save(tmp_path / "cut.mp4", source.read_bytes()[: int(0.6 * source.stat().st_size)])
+    errors = []
+    with open_source(cut, on_error=errors.append) as frames:
+        write_all(open_sink(tmp_path / "b.mp4", draw=show), frames)
+    assert len(errors) == 1
+    assert 10 < len(decode_video(tmp_path / "b.mp4")[0]) < 75
+    assert decode_audio(tmp_path / "b.mp4")[1] > 0.5
+
+
 def test_sound_from_a_transport_stream_stays_with_its_pictures(tmp_path):
     source = write_clip(tmp_path / "a.m2ts", [HALVES] * 25, sound="aac")  # its clock does not start at 0
     target = convert(source, tmp_path / "b.mp4")
