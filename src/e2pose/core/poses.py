@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int64
@@ -69,7 +70,9 @@ class Poses:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, index: Bool[np.ndarray, "n"] | Int[np.ndarray, "m"] | slice | Sequence[int] | int) -> Poses:
+    def __getitem__(
+        self, index: Bool[np.ndarray, "n"] | Int[np.ndarray, "m"] | slice | Sequence[int] | int | np.integer[Any]
+    ) -> Poses:
         """Selects persons with a mask, indices, a slice or one index: `poses[poses.scores > 0.5]`."""
         chosen = [index] if isinstance(index, int | np.integer) else index
         if isinstance(chosen, list | tuple):

@@ -146,14 +146,23 @@ class KeypointSchema:
                 f"a schema needs 'name' and 'keypoints' and may have {', '.join(sorted(_FIELDS))}; "
                 f"received: {', '.join(sorted(record)) or 'nothing'}"
             )
-        return KeypointSchema.from_names(
-            str(record["name"]),
-            [str(keypoint) for keypoint in record["keypoints"]],
-            edges=record.get("edges", ()),
-            flip_pairs=record.get("flip_pairs", ()),
-            sigmas=record.get("sigmas", ()),
-            groups=record.get("groups"),
-        )
+        try:
+            return KeypointSchema.from_names(
+                str(record["name"]),
+                [str(keypoint) for keypoint in record["keypoints"]],
+                edges=record.get("edges", ()),
+                flip_pairs=record.get("flip_pairs", ()),
+                sigmas=record.get("sigmas", ()),
+                groups=record.get("groups"),
+            )
+        except SchemaError:
+            raise
+        except (TypeError, ValueError, AttributeError) as error:
+            raise SchemaError(
+                f"schema '{record['name']}' has a field of the wrong kind: {error}",
+                "'keypoints' is a list of names, 'edges' and 'flip_pairs' are lists of pairs of names, 'sigmas' is a "
+                "list of numbers and 'groups' a table of lists of names",
+            ) from error
 
     def to_record(self) -> dict[str, Any]:
         """The fields of the TOML or JSON form: the inverse of `from_record`."""

@@ -1,0 +1,147 @@
+"""Keypoint schemas: what contradicts itself is refused, and what is written can be read back."""
+
+import tomllib
+
+import pytest
+
+from e2pose.core.errors import SchemaError
+from e2pose.core.schema import KeypointSchema, load_schema, schema_names
+
+FIELDS = {
+    "name": "x",
+    "keypoints": ("a", "b", "c"),
+    "edges": ((0, 1),),
+    "flip": (1, 0, 2),
+    "sigmas": (0.1, 0.1, 0.1),
+    "groups": {"head": (2,)},
+}
+
+
+@pytest.mark.parametrize("name", schema_names())
+def test_the_schemas_that_come_along(name):
+    schema = load_schema(name)
+    assert schema.name == name
+    assert KeypointSchema.from_record(schema.to_record()) == schema
+    assert schema.groups["head"]
+    for index, partner in enumerate(schema.flip):
+        sides = {schema.side(index), schema.side(partner)}
+        assert sides in ({"left", "right"}, {"middle"}), "partners are a left and a right one"
+    joined = {index for edge in schema.edges for index in edge}
+    assert joined == set(range(len(schema))), "every keypoint is part of an edge"
+
+
+def test_coco_has_its_seventeen_keypoints():
+    coco = load_schema("coco")
+    assert len(coco) == 17
+    assert coco.keypoints[0] == "nose"
+    assert coco.flip[5] == 6
+    assert coco.sigmas[11] == 0.107
+    assert schema_names() == ("coco", "crowdpose")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keypoints": (), "flip": (), "sigmas": ()}, "schema 'x' has no keypoints"),
+        ({"keypoints": ("a", "b", "a")}, "names keypoints twice: a"),
+        ({"sigmas": (0.1, 0.1)}, "needs 3 sigmas between 0 and 1"),
+        ({"sigmas": (0.1, 0.1, 0.0)}, "needs 3 sigmas between 0 and 1"),
+        ({"sigmas": (0.1, 0.1, float("nan"))}, "needs 3 sigmas between 0 and 1"),
+        ({"flip": (1, 0)}, "needs 3 flip indices from 0 to 2"),
+        ({"flip": (1, 0, 3)}, "needs 3 flip indices from 0 to 2"),
+        ({"flip": (1, 0, -1)}, "needs 3 flip indices from 0 to 2"),
+        ({"flip": (1, 2, 0)}, "'a' flips to 'b', which flips to 'c'"),
+        ({"edges": ((0, 3),)}, r"edge \(0, 3\) that does not join two of its 3"),
+        ({"edges": ((1, 1),)}, r"edge \(1, 1\) that does not join two of its 3"),
+        ({"groups": {"head": (3,)}}, "group 'head' with an index outside 0 to 2"),
+    ],
+)
+def test_a_contradiction_is_refused(changes, message):
+    with pytest.raises(SchemaError, match=message):
+        KeypointSchema(**FIELDS | changes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"edges": [["a", "z"]]}, "unknown keypoint 'z'"),
+        ({"flip_pairs": [["a", "z"]]}, "unknown keypoint 'z'"),
+        ({"groups": {"head": ["z"]}}, "unknown keypoint 'z'"),
+        ({"flip_pairs": [["a", "b"], ["a", "c"]]}, "'a' in two flip pairs"),
+        ({"flip_pairs": [["b", "a"], ["c", "a"]]}, "'a' in two flip pairs"),
+        ({"edges": [["a", "b", "c"]]}, "each entry of 'edges' must be a pair"),
+        ({"edges": ["ab"]}, "each entry of 'edges' must be a pair"),
+        ({"flip_pairs": [["a"]]}, "each entry of 'flip_pairs' must be a pair"),
+    ],
+)
+def test_names_that_are_refused(options, message):
+    with pytest.raises(SchemaError, match=message):
+        KeypointSchema.from_names("x", ["a", "b", "c"], **options)
+
+
+def test_names_become_indices():
+    schema = KeypointSchema.from_names(
+        "x", ["a", "b", "c"], edges=[["c", "a"]], flip_pairs=[["a", "b"], ["b", "a"]], groups={"head": ["c"]}
+    )
+    assert schema == KeypointSchema("x", ("a", "b", "c"), ((2, 0),), (1, 0, 2), (0.05,) * 3, {"head": (2,)})
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("left_ear", "left"),
+        ("right_ear", "right"),
+        ("Right-Hip", "right"),
+        ("ear_l", "left"),
+        ("r_hip", "right"),
+        ("nose", "middle"),
+        ("upright_pole", "middle"),
+    ],
+)
+def test_the_side_of_a_keypoint(name, side):
+    assert KeypointSchema.from_names("x", [name]).side(0) == side
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{}, {"name": "x"}, {"keypoints": ["a"]}, {"name": "x", "keypoints": ["a"], "edge": []}],
+)
+def test_a_record_with_the_wrong_fields_is_refused(record):
+    with pytest.raises(SchemaError, match="needs 'name' and 'keypoints' and may have edges"):
+        KeypointSchema.from_record(record)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"name": "x", "keypoints": ["a"], "sigmas": ["wide"]},
+        {"name": "x", "keypoints": ["a"], "sigmas": 0.1},
+        {"name": "x", "keypoints": 3},
+        {"name": "x", "keypoints": ["a"], "groups": ["a"]},
+        {"name": "x", "keypoints": ["a", "b"], "edges": [3]},
+        {"name": "x", "keypoints": ["a", "b"], "edges": 3},
+    ],
+)
+def test_a_record_with_fields_of_the_wrong_kind_is_refused(record):
+    with pytest.raises(SchemaError, match="schema 'x'"):
+        KeypointSchema.from_record(record)
+
+
+def test_a_schema_of_ones_own(tmp_path):
+    path = tmp_path / "größe.toml"
+    path.write_text(
+        'name = "größe"\nkeypoints = ["left_tip", "grip"]\nedges = [["left_tip", "grip"]]', encoding="utf-8"
+    )
+    assert load_schema(path) == KeypointSchema("größe", ("left_tip", "grip"), ((0, 1),), (0, 1), (0.05, 0.05))
+    assert load_schema(path).to_record()["edges"] == tomllib.loads(path.read_text(encoding="utf-8"))["edges"]
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", None])
+def test_a_file_that_cannot_be_read(tmp_path, content):
+    path = tmp_path / "mine.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SchemaError, match=r"cannot read the keypoint schema .*mine\.toml") as caught:
+        load_schema(path)
+    assert "coco, crowdpose" in caught.value.hint
