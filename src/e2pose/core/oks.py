@@ -32,6 +32,6 @@ def object_keypoint_similarity(
     """
     squared = np.square(keypoints[:, None].astype(np.float64) - truth[None]).sum(axis=-1)
     tolerance = 2 * areas[:, None] * np.square(2 * np.asarray(sigmas, dtype=np.float64))
-    similarity = np.exp(-squared / np.maximum(tolerance, np.finfo(np.float64).tiny))
+    similarity = np.exp(-squared / np.maximum(tolerance, np.finfo(np.float64).eps))
     counts = labelled.sum(axis=1)
     return np.asarray((similarity * labelled).sum(axis=-1) / np.maximum(counts, 1))

@@ -22,8 +22,8 @@ def warp(
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
     """Moves an image by an affine map onto a canvas.
 
-    An image that shrinks to less than half is averaged down by a whole factor first, so that thin things do not vanish
-    between samples.
+    An image that shrinks to half or less, along either of its axes, is averaged down by a whole factor first, so that
+    thin things do not vanish between samples.
 
     Args:
         image: The picture; not changed.
@@ -31,9 +31,11 @@ def warp(
         size_hw: Height and width of the canvas.
         border_rgb: Colour of the canvas where the image does not reach.
     """
-    factor = int(1 / affine.scale) if affine.scale < 1 else 1
-    height, width = (max(1, size // factor) for size in image.shape[:2])
-    if factor > 1:
+    shrinking_xy = 1 / np.linalg.norm(affine.matrix[:, :2], axis=0)
+    width, height = (
+        max(1, size // max(1, int(factor))) for size, factor in zip(image.shape[1::-1], shrinking_xy, strict=True)
+    )
+    if (height, width) != image.shape[:2]:
         affine = affine @ Affine.scaling(image.shape[1] / width, image.shape[0] / height)
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     matrix = (_TO_CENTRE.inverse @ affine @ _TO_CENTRE).matrix

@@ -1,0 +1,87 @@
+"""Nobody ever sees half of a file."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from e2pose.core.errors import OutputError
+from e2pose.core.files import atomic_path
+
+
+def test_the_file_appears_at_the_end(tmp_path):
+    target = tmp_path / "ünï code.json"
+    with atomic_path(target) as temporary:
+        temporary.write_text("new", encoding="utf-8")
+        assert not target.exists()
+        assert temporary.parent == target.parent, "a rename is atomic within a folder only"
+        assert temporary.suffix == ".json", "writers choose the format by the suffix"
+    assert target.read_text(encoding="utf-8") == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("failure", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_the_target_as_it_was(tmp_path, failure):
+    target = tmp_path / "a.json"
+    target.write_text("old", encoding="utf-8")
+    with pytest.raises(failure), atomic_path(target) as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        raise failure
+    assert target.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failure_leaves_nothing_where_nothing_was(tmp_path):
+    with pytest.raises(OutputError, match="No space left") as caught, atomic_path(tmp_path / "a.json"):
+        raise OSError(28, "No space left on device")
+    assert "disk space" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_made(tmp_path):
+    with atomic_path(str(tmp_path / "one" / "two" / "a.txt")) as temporary:
+        temporary.write_text("new", encoding="utf-8")
+    assert (tmp_path / "one" / "two" / "a.txt").read_text(encoding="utf-8") == "new"
+
+
+def test_a_long_name(tmp_path):
+    target = tmp_path / ("x" * 240 + ".txt")
+    with atomic_path(target) as temporary:
+        temporary.touch()
+    assert target.exists()
+
+
+def test_the_file_may_be_read_by_whom_the_system_lets(tmp_path):
+    current = os.umask(0o022)
+    try:
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            temporary.touch()
+    finally:
+        os.umask(current)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("name", ["folder", "file/a.txt"])
+def test_a_place_that_cannot_be_written(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"), atomic_path(tmp_path / name):
+        pass
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to this user")
+def test_a_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(OutputError, match="cannot write"), atomic_path(tmp_path / "a.txt"):
+            pass
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_temporary_file_that_vanished(tmp_path):
+    with pytest.raises(OutputError, match="cannot write"), atomic_path(tmp_path / "a.txt") as temporary:
+        Path(temporary).unlink()
+    assert list(tmp_path.iterdir()) == []
