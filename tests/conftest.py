@@ -1,6 +1,7 @@
 """Checks every array that passes through the package against the shape and type that its signature promises."""
 
 import sys
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -28,3 +29,11 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose score for its one person is the brightness of the picture: it sees nobody in the dark."""
+    from made import write_tiny_model
+
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
