@@ -60,15 +60,17 @@ def test_blocks_run(block: Block, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("example", "arguments", "says"),
-    [
-        ("one_picture.py", ["samples/astronaut.jpg", MODEL], "nose at ("),
-        ("only_the_sure.py", ["samples/*.jpg", "drawn/", MODEL], "in 4 frames"),
-        ("grid.py", ["grid.jpg", "samples/park.jpg", "samples/balance.jpg", "--model", MODEL], ""),
-    ],
-)
-def test_examples_run(example: str, arguments: list[str], says: str, tiny_model: Path, tmp_path: Path) -> None:
+EXAMPLES = {
+    "one_picture.py": (["samples/astronaut.jpg", MODEL], "nose at ("),
+    "only_the_sure.py": (["samples/*.jpg", "drawn/", MODEL], "in 4 frames"),
+    "grid.py": (["grid.jpg", "samples/park.jpg", "samples/balance.jpg", "--model", MODEL], ""),
+    "model_sizes.py": ([], "| resnet152 | 448 x 448 |"),
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples_run(example: str, tiny_model: Path, tmp_path: Path) -> None:
+    arguments, says = EXAMPLES[example]
     words = [str(tiny_model) if argument == MODEL else argument for argument in arguments]
     done = run_here(tmp_path, sys.executable, str(ROOT / "examples" / example), *words)
     assert done.returncode == 0, done.stderr
@@ -76,11 +78,7 @@ def test_examples_run(example: str, arguments: list[str], says: str, tiny_model:
 
 
 def test_every_example_is_run() -> None:
-    assert {path.name for path in (ROOT / "examples").glob("*.py")} == {
-        "grid.py",
-        "one_picture.py",
-        "only_the_sure.py",
-    }
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(EXAMPLES)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
