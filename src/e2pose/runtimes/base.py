@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,6 +11,7 @@ from e2pose.core.candidates import Candidates
 from e2pose.core.spec import ModelSpec
 
 
+@runtime_checkable
 class Runtime(Protocol):
     """A loaded model: `runtime(pixels)` gives the candidates of a batch of canvases."""
 
@@ -24,4 +25,6 @@ class Runtime(Protocol):
         """What really runs, for people: runtime, device and precision."""
         ...
 
-    def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates: ...
+    def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
+        """Runs the network on a batch of canvases."""
+        ...
