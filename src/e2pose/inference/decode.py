@@ -1,0 +1,49 @@
+"""Candidates to poses: the way back from the canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from e2pose.core.affine import Affine
+from e2pose.core.candidates import Candidates
+from e2pose.core.poses import Poses
+from e2pose.core.spec import ModelSpec
+
+
+def decode(
+    candidates: Candidates,
+    to_source: Sequence[Affine],
+    spec: ModelSpec,
+    *,
+    threshold: float | None = None,
+    max_persons: int | None = None,
+) -> list[Poses]:
+    """Keeps the candidates that are persons and moves their keypoints to the source images.
+
+    Args:
+        candidates: What the network proposes for each canvas.
+        to_source: For each canvas, the map from its pixels to those of its source image.
+        spec: Size of the canvas, keypoints and their score scale.
+        threshold: A candidate below this person score is nobody; None for the model's own value.
+        max_persons: At most so many persons for each image, those with the highest scores; None for all.
+
+    Returns:
+        The poses of each image.
+    """
+    threshold = spec.threshold if threshold is None else threshold
+    keypoint_scores = np.clip(candidates.keypoint_scores * spec.keypoint_score_scale, 0, 1)
+    canvas_wh = np.array(spec.size_hw[::-1])
+    answers = []
+    for index, affine in enumerate(to_source):
+        person = candidates.scores[index] >= threshold
+        canvas_xy = candidates.keypoints[index, person].astype(np.float64) * canvas_wh
+        poses = Poses(
+            keypoints=affine.apply(canvas_xy).astype(np.float32),
+            keypoint_scores=keypoint_scores[index, person],
+            scores=candidates.scores[index, person],
+            schema=spec.schema,
+        )
+        answers.append(poses[:max_persons])
+    return answers

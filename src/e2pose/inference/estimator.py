@@ -1,0 +1,107 @@
+"""A picture in, everybody's poses out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from e2pose.core.errors import OptionError
+from e2pose.core.frame import check_image
+from e2pose.core.poses import Poses
+from e2pose.core.spec import ModelSpec
+from e2pose.inference.decode import decode
+from e2pose.inference.preprocess import prepare
+from e2pose.runtimes.base import Runtime
+from e2pose.runtimes.select import open_runtime
+from e2pose.sources.images import read_image
+from e2pose.zoo.catalog import find_model
+
+Image = np.ndarray | str | Path
+"""RGB pixels, (H, W, 3) uint8, or the path of a picture. Arrays of other kinds are refused with advice."""
+
+
+class Estimator:
+    """Finds people and their keypoints: `poses = estimator(image)`.
+
+    Args:
+        runtime: A loaded model.
+        threshold: Persons with a lower score are left out, in [0, 1]; None for the model's own value.
+
+    Raises:
+        OptionError: The threshold is out of range.
+    """
+
+    def __init__(self, runtime: Runtime, threshold: float | None = None) -> None:
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise OptionError(f"the threshold must lie between 0 and 1, not {threshold}")
+        self._runtime = runtime
+        self.threshold = runtime.spec.threshold if threshold is None else threshold
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model is and how it wants its input."""
+        return self._runtime.spec
+
+    @property
+    def description(self) -> str:
+        """What really runs, for people: model, runtime and device."""
+        return f"{self.spec.name}, {self._runtime.description}"
+
+    def with_threshold(self, threshold: float) -> Estimator:
+        """The same model with another threshold."""
+        return Estimator(self._runtime, threshold)
+
+    def __call__(self, image: Image) -> Poses:
+        """Finds everybody in one picture.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or the path of a picture. Not changed.
+
+        Returns:
+            Poses in pixels of the picture, sorted by falling score.
+
+        Raises:
+            OptionError: The array is not an RGB picture.
+            InputError: The file cannot be read.
+        """
+        return self.batch([image])[0]
+
+    def batch(self, images: Sequence[Image]) -> list[Poses]:
+        """Finds everybody in several pictures, of any sizes, in one run of the network.
+
+        Raises:
+            OptionError: An array is not an RGB picture.
+            InputError: A file cannot be read.
+        """
+        if not images:
+            return []
+        arrays = [read_image(image) if isinstance(image, str | Path) else check_image(image) for image in images]
+        batch = prepare(arrays, self.spec)
+        return decode(self._runtime(batch.pixels), batch.to_source, self.spec, threshold=self.threshold)
+
+
+def load(
+    model: str | Path = "default",
+    *,
+    runtime: str | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    threshold: float | None = None,
+) -> Estimator:
+    """Loads a model.
+
+    Args:
+        model: A name from the catalogue, or the path of a file written by e2pose.
+        runtime: "onnxruntime" or "torch"; None for the one that the file is made for.
+        threads: CPU threads for one batch; None for as many as there are usable cores.
+        device: Where to run, "cpu" or "cuda"; an error if it is not available.
+        threshold: Persons with a lower score are left out, in [0, 1]; None for the model's own value.
+
+    Raises:
+        ModelError: The model is unknown, damaged or does not fit.
+        RuntimeChoiceError: The runtime or device is not available.
+        OptionError: The threshold or the number of threads is out of range.
+    """
+    return Estimator(open_runtime(find_model(model), runtime=runtime, threads=threads, device=device), threshold)

@@ -1,0 +1,26 @@
+"""Pictures to a batch of canvases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from e2pose.core.candidates import Batch
+from e2pose.core.spec import ModelSpec
+from e2pose.transforms.fit import fit_affine
+from e2pose.transforms.warp import warp
+
+
+def prepare(images: Sequence[UInt8[np.ndarray, "_ _ 3"]], spec: ModelSpec) -> Batch:
+    """Lays each image onto a canvas as the model wants it.
+
+    Args:
+        images: RGB pictures of any sizes, at least one; not changed.
+        spec: Size of the canvas and how an image is fitted to it.
+    """
+    to_canvas = [fit_affine(image.shape[:2], spec.size_hw, spec.fit) for image in images]
+    canvases = [warp(image, affine, spec.size_hw) for image, affine in zip(images, to_canvas, strict=True)]
+    pixels = np.ascontiguousarray(np.stack(canvases).transpose(0, 3, 1, 2))
+    return Batch(pixels, tuple(affine.inverse for affine in to_canvas))
