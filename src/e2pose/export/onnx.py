@@ -1,0 +1,139 @@
+"""A network as one ONNX file with standard operators only."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from jaxtyping import UInt8
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from e2pose.core.errors import ModelError
+from e2pose.core.files import atomic_path
+from e2pose.core.spec import METADATA_KEY, ModelSpec
+from e2pose.export.fold import Precision, deployment_copy
+from e2pose.export.verify import Deviation, verify_artifact
+from e2pose.models.e2pose import E2Pose
+
+
+def export_onnx(
+    network: E2Pose,
+    spec: ModelSpec,
+    path: str | Path,
+    *,
+    precision: Precision = "f32",
+    opset: int = 18,
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]] = (),
+) -> Deviation:
+    """Writes a network as an ONNX file, after it has been checked against torch.
+
+    The graph takes "pixels", uint8 (batch, 3, H, W) with any batch, and gives "scores", "keypoint_scores" and
+    "keypoints" as `Candidates` has them. The spec is in its metadata.
+
+    Args:
+        network: The network; not changed.
+        spec: How to use it.
+        path: An `.onnx` file.
+        precision: "f16" stores the kernels of convolutions in half precision, which halves the file; they are
+            expanded when the file is opened, and everything is computed in float32.
+        opset: Version of the operators.
+        images: RGB pictures to check on; noise if there are none.
+
+    Returns:
+        How much the file deviates from the network, or with "f16" from the network with its kernels rounded.
+
+    Raises:
+        ModelError: The spec does not fit the network, or the file deviates too much; then there is no file.
+        OutputError: The file cannot be written.
+    """
+    if network.head.keypoints != len(spec.schema):
+        raise ModelError(
+            f"the network has {network.head.keypoints} keypoints, but the schema '{spec.schema.name}' has "
+            f"{len(spec.schema)}"
+        )
+    stored = deployment_copy(network, precision)
+    model = _to_graph(stored, spec, opset)
+    if precision == "f16":
+        _halve_kernels(model.graph)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+        return verify_artifact(temporary, network if precision == "f32" else stored, images or _noise(spec.size_hw))
+
+
+class _Graph(nn.Module):
+    """A network that ends in probabilities, as tensors."""
+
+    def __init__(self, network: E2Pose) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        prediction = self.network(pixels)
+        return prediction.person_logits.sigmoid(), prediction.keypoint_logits.sigmoid(), prediction.keypoints
+
+
+def _to_graph(network: E2Pose, spec: ModelSpec, opset: int) -> onnx.ModelProto:
+    """Traces the network; the result holds no trace of the machine that made it."""
+    example = torch.zeros((2, 3, *spec.size_hw), dtype=torch.uint8)
+    with _quiet():
+        program = torch.onnx.export(
+            _Graph(network).eval(),
+            (example,),
+            dynamo=True,
+            input_names=["pixels"],
+            output_names=["scores", "keypoint_scores", "keypoints"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=opset,
+            verbose=False,
+        )
+    if program is None:
+        raise ModelError("torch could not export the network", "use a newer version of torch")
+    model = program.model_proto
+    for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output, model.graph):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del model.graph.value_info[:]
+    model.graph.name = spec.name
+    model.producer_name = "e2pose"
+    onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    return model
+
+
+def _halve_kernels(graph: onnx.GraphProto) -> None:
+    """Stores the kernels of convolutions as float16 and expands each with a Cast."""
+    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.name in kernels:
+            stored = f"{tensor.name}.f16"
+            half = numpy_helper.to_array(tensor).astype(np.float16)
+            casts.append(onnx.helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT))
+            tensor.CopyFrom(numpy_helper.from_array(half, stored))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _noise(size_hw: tuple[int, int]) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+    return list(np.random.default_rng(0).integers(0, 256, (3, *size_hw, 3), dtype=np.uint8))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps torch's notes on its own insides away from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
