@@ -1,0 +1,88 @@
+"""What every runtime promises, whatever is inside."""
+
+import numpy as np
+import pytest
+
+from e2pose.export.verify import compare_candidates
+from e2pose.inference.estimator import Estimator
+from e2pose.runtimes.base import Runtime
+from e2pose.runtimes.onnxruntime import OnnxRuntime
+from e2pose.runtimes.select import RUNTIMES
+from e2pose.runtimes.torch import TorchRuntime
+from networks import SPEC, noise, two_layer_network, two_layer_onnx
+
+KEYPOINTS = len(SPEC.schema)
+CANDIDATES = 2 * 3 + 1 * 2  # cells of strides 32 and 64 on 64x96; 1.5 columns are two
+
+
+@pytest.fixture(scope="module")
+def runtimes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Runtime]:
+    """The same network in every runtime."""
+    path = tmp_path_factory.mktemp("runtimes") / "small.onnx"
+    path.write_bytes(two_layer_onnx("f32"))
+    return {"torch": TorchRuntime(two_layer_network(), SPEC), "onnxruntime": OnnxRuntime(path)}
+
+
+@pytest.fixture(params=list(RUNTIMES))
+def runtime(runtimes: dict[str, Runtime], request: pytest.FixtureRequest) -> Runtime:
+    return runtimes[request.param]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_shapes_types_and_ranges(runtime: Runtime, batch: int) -> None:
+    candidates = runtime(noise(batch).transpose(0, 3, 1, 2))
+    assert candidates.scores.shape == (batch, CANDIDATES)
+    assert candidates.keypoint_scores.shape == (batch, CANDIDATES, KEYPOINTS)
+    assert candidates.keypoints.shape == (batch, CANDIDATES, KEYPOINTS, 2)
+    for array in (candidates.scores, candidates.keypoint_scores, candidates.keypoints):
+        assert array.dtype == np.float32
+        assert np.isfinite(array).all()
+    assert 0 <= candidates.scores.min() < candidates.scores.max() <= 1
+    assert 0 <= candidates.keypoint_scores.min() < candidates.keypoint_scores.max() <= 1
+
+
+def test_spec_and_description(runtime: Runtime) -> None:
+    assert runtime.spec == SPEC
+    assert "cpu" in runtime.description
+
+
+def test_pixels_are_not_changed_and_may_be_read_only_and_strided(runtime: Runtime) -> None:
+    pixels = noise(2).transpose(0, 3, 1, 2)
+    pixels.setflags(write=False)
+    before = pixels.copy()
+    first, again = runtime(pixels), runtime(np.ascontiguousarray(pixels))
+    assert np.array_equal(pixels, before)
+    assert np.array_equal(first.keypoints, again.keypoints)
+
+
+def test_answers_stay_when_the_next_batch_comes(runtime: Runtime) -> None:
+    pixels = noise(2).transpose(0, 3, 1, 2)
+    first = runtime(pixels[:1])
+    kept = first.keypoints.copy()
+    runtime(pixels[1:])
+    assert np.array_equal(first.keypoints, kept)
+
+
+def test_batch_of_three_is_three_times_one(runtime: Runtime) -> None:
+    estimator = Estimator(runtime, threshold=0.0)
+    images = [noise(1, size_hw)[0] for size_hw in ((64, 96), (100, 40), (31, 200))]
+    for together, alone in zip(estimator.batch(images), map(estimator, images), strict=True):
+        assert len(together) == len(alone) == CANDIDATES
+        assert np.allclose(together.scores, alone.scores, atol=1e-6)
+        assert np.abs(together.keypoints - alone.keypoints).max() < 1e-2
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_runtimes_agree(runtimes: dict[str, Runtime], batch: int) -> None:
+    pixels = noise(batch).transpose(0, 3, 1, 2)
+    theirs = runtimes["torch"](pixels)
+    assert theirs.keypoints.std() > 0.1
+    for runtime in runtimes.values():
+        deviation = compare_candidates(runtime(pixels), theirs, SPEC.size_hw)
+        assert deviation.keypoint_px < 1e-2
+        assert deviation.score < 1e-4
+        assert deviation.candidates > batch
+
+
+def test_every_runtime_is_here(runtimes: dict[str, Runtime]) -> None:
+    assert set(runtimes) == set(RUNTIMES)

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from e2pose.export.fold import deployment_copy
+from networks import noise, small_network, two_layer_network
+
+PIXELS = torch.from_numpy(np.ascontiguousarray(noise(2).transpose(0, 3, 1, 2)))
+
+
+@pytest.mark.parametrize("build", [two_layer_network, small_network])
+def test_folded_network_says_the_same(build) -> None:
+    network = build().train()
+    folded = deployment_copy(network, "f32")
+    assert network.training
+    with torch.no_grad():
+        ours, theirs = folded(PIXELS), network.eval()(PIXELS)
+    assert (ours.keypoints - theirs.keypoints).abs().max() < 1e-4
+    assert (ours.person_logits - theirs.person_logits).abs().max() < 1e-3
+
+
+def test_only_batch_norms_without_a_convolution_before_them_stay() -> None:
+    network = small_network()
+    folded = deployment_copy(network, "f32")
+    kept = {name for name, module in folded.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    assert kept == {"pyramid.up.32.0", "pyramid.up.64.0", "head.seed.0"}
+
+
+def test_half_precision_rounds_kernels_only() -> None:
+    network = two_layer_network()
+    exact, rounded = deployment_copy(network, "f32"), deployment_copy(network, "f16")
+    for (name, before), after in zip(exact.named_parameters(), rounded.parameters(), strict=True):
+        is_kernel = before.ndim == 4
+        assert torch.equal(after, before.half().float() if is_kernel else before), name
+        assert torch.equal(after, before) != is_kernel

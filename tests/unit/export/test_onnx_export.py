@@ -1,0 +1,112 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from e2pose.core.errors import ModelError
+from e2pose.core.schema import load_schema
+from e2pose.core.spec import METADATA_KEY, ModelSpec
+from e2pose.export import onnx as exporter
+from e2pose.export.fold import deployment_copy
+from e2pose.export.onnx import export_onnx
+from e2pose.export.verify import verify_artifact
+from networks import SPEC, noise, small_network, two_layer_network, two_layer_onnx
+
+
+@pytest.fixture(scope="module", params=["f32", "f16"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    path = tmp_path_factory.mktemp("exported") / f"{request.param}.onnx"
+    path.write_bytes(two_layer_onnx(request.param))
+    return request.param, path
+
+
+def test_graph_is_as_promised(exported) -> None:
+    model = onnx.load(exported[1])
+    onnx.checker.check_model(model, full_check=True)
+
+    def describe(value):
+        tensor = value.type.tensor_type
+        return value.name, tensor.elem_type, [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+
+    assert [describe(value) for value in model.graph.input] == [("pixels", TensorProto.UINT8, ["batch", 3, 64, 96])]
+    assert [describe(value) for value in model.graph.output] == [
+        ("scores", TensorProto.FLOAT, ["batch", 8]),
+        ("keypoint_scores", TensorProto.FLOAT, ["batch", 8, 17]),
+        ("keypoints", TensorProto.FLOAT, ["batch", 8, 17, 2]),
+    ]
+    assert {entry.domain for entry in model.opset_import} == {""}
+    assert {entry.key: ModelSpec.from_json(entry.value) for entry in model.metadata_props} == {METADATA_KEY: SPEC}
+
+
+def test_no_batch_norm_follows_a_convolution(exported) -> None:
+    graph = onnx.load(exported[1]).graph
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    norms = [node for node in graph.node if node.op_type == "BatchNormalization"]
+    assert len(norms) == 3  # of the pyramid, and of the head on each of two levels
+    assert all(made_by[node.input[0]] != "Conv" for node in norms)
+
+
+def test_file_does_not_tell_where_it_was_made(exported) -> None:
+    content = exported[1].read_bytes()
+    assert str(Path(exporter.__file__).parents[3]).encode() not in content
+    assert b"networks.py" not in content
+    assert b"site-packages" not in content
+
+
+def test_kernels_are_stored_as_asked(exported) -> None:
+    precision, path = exported
+    graph = onnx.load(path).graph
+    halves = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT16]
+    kernels = [tensor for tensor in graph.initializer if len(tensor.dims) == 4 and tensor.dims[0] > 1]
+    assert halves == (kernels if precision == "f16" else [])
+    assert len(kernels) > 3
+
+
+def test_export_says_nothing_and_leaves_the_network_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    network = two_layer_network().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    deviation = export_onnx(network, SPEC, tmp_path / "quiet.onnx", precision="f16", images=list(noise(2, (90, 70))))
+    assert capfd.readouterr() == ("", "")
+    assert network.training
+    assert all((value == before[name]).all() for name, value in network.state_dict().items())
+    assert deviation.keypoint_px < 0.01
+    assert [path.name for path in tmp_path.iterdir()] == ["quiet.onnx"]
+
+
+def test_file_that_deviates_does_not_appear(exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = onnx.load(exported[1])
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) == 4 and tensor.dims[0] > 1:
+            kernel = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(1.01 * kernel, tensor.name))
+    monkeypatch.setattr(exporter, "_to_graph", lambda network, spec, opset: model)
+    with pytest.raises(ModelError, match="the exported 'small' deviates from its network by"):
+        export_onnx(two_layer_network(), SPEC, tmp_path / "bad.onnx", precision="f32")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_artifact_of_another_network_is_found_out(exported) -> None:
+    precision, path = exported
+    images = list(noise(10, (80, 80)))
+    network = deployment_copy(two_layer_network(), precision)
+    assert verify_artifact(path, network, images, batch=4).is_acceptable
+    network.head.output.bias.add_(0.05)
+    with pytest.raises(ModelError, match=r"at most 0\.05 and 0\.001 are accepted"):
+        verify_artifact(path, network, images, batch=4)
+
+
+def test_schema_must_fit_the_network(tmp_path: Path) -> None:
+    spec = replace(SPEC, schema=load_schema("crowdpose"))
+    with pytest.raises(ModelError, match="the network has 17 keypoints, but the schema 'crowdpose' has 14"):
+        export_onnx(two_layer_network(), spec, tmp_path / "never.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+def test_mobilenet(tmp_path: Path, precision: str) -> None:
+    deviation = export_onnx(small_network(), SPEC, tmp_path / "small.onnx", precision=precision)
+    assert deviation.is_acceptable
+    assert deviation.candidates > 10

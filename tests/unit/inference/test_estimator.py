@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from e2pose.core.errors import E2PoseError, InputError, ModelError, OptionError
+from e2pose.inference.estimator import Estimator, load
+from made import TINY_KEYPOINTS, write_picture
+
+
+def test_batch_of_three_is_three_times_one(runtime, picture) -> None:
+    estimator = Estimator(runtime)
+    images = [picture(2), picture(0, (300, 200)), picture(4, (31, 77))]
+    together, alone = estimator.batch(images), [estimator(image) for image in images]
+    assert runtime.batches == [3, 1, 1, 1]
+    for ours, theirs in zip(together, alone, strict=True):
+        assert np.array_equal(ours.keypoints, theirs.keypoints)
+        assert np.array_equal(ours.keypoint_scores, theirs.keypoint_scores)
+        assert np.array_equal(ours.scores, theirs.scores)
+
+
+@pytest.mark.parametrize("persons", [0, 1, 5])
+def test_as_many_persons_as_there_are(runtime, picture, persons: int) -> None:
+    poses = Estimator(runtime)(picture(persons))
+    assert len(poses) == persons
+    assert poses.keypoints.shape == (persons, 2, 2)
+
+
+def test_no_images_no_answers(runtime) -> None:
+    assert Estimator(runtime).batch([]) == []
+    assert runtime.batches == []
+
+
+def test_image_is_not_changed(runtime, picture) -> None:
+    image = picture(3)
+    image.setflags(write=False)
+    Estimator(runtime)(image)
+    assert (image == 3).all()
+
+
+def test_threshold_of_the_model_or_of_the_user(runtime, picture) -> None:
+    estimator = Estimator(runtime)
+    assert estimator.threshold == runtime.spec.threshold == 0.4
+    strict = estimator.with_threshold(0.87)
+    assert (len(estimator(picture(3))), len(strict(picture(3)))) == (3, 1)
+    assert estimator.threshold == 0.4
+    assert strict.spec is estimator.spec
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
+def test_threshold_out_of_range(runtime, threshold: float) -> None:
+    with pytest.raises(OptionError, match="threshold must lie between 0 and 1"):
+        Estimator(runtime, threshold)
+
+
+@pytest.mark.parametrize(
+    ("image", "hint"),
+    [
+        (np.zeros((4, 4), np.uint8), "np.stack"),
+        (np.zeros((4, 4, 4), np.uint8), "drop alpha"),
+        (np.zeros((4, 4, 3), np.float32), "astype"),
+    ],
+    ids=["grey", "alpha", "float"],
+)
+def test_other_images_are_refused_with_a_hint(runtime, image, hint: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Estimator(runtime).batch([image])
+    assert hint in caught.value.hint
+
+
+def test_description_names_model_and_runtime(runtime) -> None:
+    assert Estimator(runtime).description == "test, a test"
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_path_of_a_picture(tiny_model: Path, tmp_path: Path, kind) -> None:
+    path = write_picture(tmp_path / "weiß und hell.png", (30, 60))
+    poses = load(tiny_model, threads=1)(kind(path))
+    assert np.allclose(poses.keypoints[0], TINY_KEYPOINTS * [60, 30], atol=1e-4)
+
+
+def test_unreadable_picture(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        load(str(tiny_model))(tmp_path / "none.jpg")
+
+
+def test_load_passes_options_on(tiny_model: Path, tmp_path: Path) -> None:
+    estimator = load(tiny_model, threads=1, threshold=0.7, runtime="onnxruntime")
+    assert estimator.threshold == 0.7
+    assert "1 thread" in estimator.description
+    with pytest.raises(ModelError, match="there is no model file"):
+        load(tmp_path / "none.onnx")
+    with pytest.raises(E2PoseError, match="cannot run on 'tpu' here"):
+        load(tiny_model, device="tpu")

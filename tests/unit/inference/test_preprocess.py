@@ -1,0 +1,48 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from e2pose.core.schema import load_schema
+from e2pose.core.spec import ModelSpec
+from e2pose.inference.preprocess import prepare
+
+SPEC = ModelSpec("test", (64, 96), "letterbox", load_schema("coco"))
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "stretch"])
+@pytest.mark.parametrize("size_hw", [(64, 96), (100, 50), (33, 200), (400, 300)])
+def test_bright_spot_is_found_where_it_was(fit, size_hw) -> None:
+    height, width = size_hw
+    rows, columns = np.mgrid[:height, :width]
+    spot_xy = np.array([0.4 * width, 0.7 * height])
+    distance = ((columns + 0.5 - spot_xy[0]) / width) ** 2 + ((rows + 0.5 - spot_xy[1]) / height) ** 2
+    image = np.repeat((250 * np.exp(-distance / 0.01))[..., None], 3, axis=2).astype(np.uint8)
+
+    batch = prepare([image], replace(SPEC, fit=fit))
+    # border pixels have the colour of the mean; only the spot is brighter
+    weight = np.clip(batch.pixels[0, 0].astype(float) - 130, 0, None)
+    middle = np.array([(weight.sum(axis=axis) * (np.arange(n) + 0.5)).sum() for axis, n in ((0, 96), (1, 64))])
+    found_xy = batch.to_source[0].apply(middle / weight.sum())
+    assert np.abs(found_xy - spot_xy).max() < 0.01 * max(size_hw)
+
+
+def test_channels_stay_rgb_and_come_first() -> None:
+    image = np.zeros((64, 96, 3), np.uint8) + np.array([10, 20, 30], np.uint8)
+    pixels = prepare([image, image], SPEC).pixels
+    assert pixels.shape == (2, 3, 64, 96)
+    assert pixels.flags["C_CONTIGUOUS"]
+    assert [np.unique(channel).tolist() for channel in pixels[1]] == [[10], [20], [30]]
+
+
+def test_image_of_the_canvas_size_is_not_resampled() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    assert np.array_equal(prepare([image], SPEC).pixels[0], image.transpose(2, 0, 1))
+
+
+def test_images_are_not_changed() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    before = image.copy()
+    image.setflags(write=False)
+    prepare([image], SPEC)
+    assert np.array_equal(image, before)

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from e2pose.core.frame import Frame, Origin
+from e2pose.inference.estimator import Estimator
+from e2pose.inference.run import run
+
+
+class Diary:
+    """A context manager that notes what happens to it."""
+
+    def __init__(self, name: str, notes: list[str]) -> None:
+        self.name, self.notes = name, notes
+
+    def __enter__(self):
+        self.notes.append(f"open {self.name}")
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.notes.append(f"close {self.name}" + (f" after {kind.__name__}" if kind else ""))
+
+
+class ListSource(Diary):
+    def __init__(self, images, notes) -> None:
+        super().__init__("source", notes)
+        self.images, self.frame_count = images, len(images)
+
+    def __iter__(self):
+        for index, image in enumerate(self.images):
+            yield Frame(image, Origin("list"), index)
+
+
+class ListSink(Diary):
+    def __init__(self, name, notes) -> None:
+        super().__init__(name, notes)
+        self.written = []
+
+    def write(self, frame, poses) -> None:
+        self.written.append((frame.index, len(poses)))
+
+
+@pytest.fixture
+def notes() -> list[str]:
+    return []
+
+
+def test_every_frame_reaches_every_sink_in_order(runtime, picture, notes) -> None:
+    source, first, second = (
+        ListSource([picture(2), picture(0), picture(1)], notes),
+        ListSink("first", notes),
+        ListSink("second", notes),
+    )
+    told = []
+    summary = run(
+        Estimator(runtime), source, sinks=[first, second], on_frame=lambda frame, poses: told.append(frame.index)
+    )
+    assert first.written == second.written == [(0, 2), (1, 0), (2, 1)]
+    assert told == [0, 1, 2]
+    assert (summary.frames, summary.persons) == (3, 3)
+    assert 0 < summary.estimator_s < summary.wall_s
+    assert notes == ["open source", "open first", "open second", "close second", "close first", "close source"]
+
+
+def test_stages_work_one_after_the_other(runtime, picture, notes) -> None:
+    sink = ListSink("sink", notes)
+    seen = []
+
+    def best_two(frame, poses):
+        return poses[:2]
+
+    def note(frame, poses):
+        seen.append((frame.index, len(poses)))
+        return poses[1:]
+
+    summary = run(Estimator(runtime), ListSource([picture(5)], notes), [best_two, note], [sink])
+    assert seen == [(0, 2)]
+    assert sink.written == [(0, 1)]
+    assert summary.persons == 1
+
+
+def test_empty_source(runtime, notes) -> None:
+    sink = ListSink("sink", notes)
+    summary = run(Estimator(runtime), ListSource([], notes), sinks=[sink])
+    assert (summary.frames, summary.persons, summary.estimator_s, sink.written) == (0, 0, 0, [])
+
+
+def test_sinks_are_told_of_an_error(runtime, picture, notes) -> None:
+    def fail(frame, poses):
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        run(Estimator(runtime), ListSource([picture(1)], notes), [fail], [ListSink("sink", notes)])
+    assert notes[-2:] == ["close sink after RuntimeError", "close source after RuntimeError"]
+
+
+def test_any_function_can_be_the_estimator(runtime, picture, notes) -> None:
+    poses = Estimator(runtime)(picture(4))
+    sink = ListSink("sink", notes)
+    run(lambda image: poses, ListSource([np.zeros((5, 5, 3), np.uint8)], notes), sinks=[sink])
+    assert sink.written == [(0, 4)]

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from e2pose.core.errors import ModelError, RuntimeChoiceError
+from e2pose.models.artifact import save_weights
+from e2pose.runtimes.torch import TorchRuntime
+from networks import SPEC, noise, small_network, two_layer_network
+
+PIXELS = np.ascontiguousarray(noise(2).transpose(0, 3, 1, 2))
+
+
+def test_network_keeps_its_mode_and_later_changes_are_not_seen() -> None:
+    network = two_layer_network().train()
+    runtime = TorchRuntime(network, SPEC)
+    before = runtime(PIXELS)
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    with torch.no_grad():
+        network.head.output.bias.add_(1)
+    assert np.array_equal(runtime(PIXELS).scores, before.scores)
+
+
+def test_logits_become_scores() -> None:
+    network = two_layer_network()
+    candidates = TorchRuntime(network, SPEC)(PIXELS)
+    with torch.no_grad():
+        prediction = network(torch.from_numpy(PIXELS))
+    assert np.allclose(candidates.scores, 1 / (1 + np.exp(-prediction.person_logits.numpy())), atol=1e-6)
+    assert np.allclose(candidates.keypoint_scores, 1 / (1 + np.exp(-prediction.keypoint_logits.numpy())), atol=1e-6)
+
+
+@pytest.mark.parametrize("device", ["toaster", "cuda:99"])
+def test_device_that_is_not_there(device: str) -> None:
+    with pytest.raises(RuntimeChoiceError, match=f"torch cannot run on '{device}' here") as caught:
+        TorchRuntime(two_layer_network(), SPEC, device)
+    assert "cpu" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a model " * 50], ids=["missing", "empty", "foreign"])
+def test_file_that_is_no_model(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "model.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        TorchRuntime.open(path)
+
+
+def test_saved_weights_say_the_same(tmp_path: Path) -> None:
+    network = small_network()
+    save_weights(tmp_path / "small.safetensors", network, SPEC)
+    runtime = TorchRuntime.open(tmp_path / "small.safetensors")
+    assert runtime.spec == SPEC
+    assert np.array_equal(runtime(PIXELS).keypoints, TorchRuntime(network, SPEC)(PIXELS).keypoints)

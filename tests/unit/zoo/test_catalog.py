@@ -1,0 +1,96 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from e2pose.core.errors import ModelError
+from e2pose.runtimes.onnxruntime import OnnxRuntime
+from e2pose.zoo import catalog
+from e2pose.zoo.catalog import ModelEntry, find_model, read_catalog
+
+MODELS, DEFAULT = read_catalog()
+BUNDLED = [entry for entry in MODELS.values() if entry.is_bundled]
+MAX_BUNDLED_BYTES = 16_000_000
+
+
+def entry(name: str, **fields) -> ModelEntry:
+    known = {"file": f"{name}.onnx", "size_bytes": 5, "sha256": hashlib.sha256(b"model").hexdigest(), "urls": ()}
+    numbers = {"size_hw": (64, 64), "parameters_m": 1.0, "gmacs": 1.0, "coco_val_ap": 1.0}
+    return ModelEntry(name=name, **{**known, **numbers, "licence": "Apache-2.0", "trained_on": ()} | fields)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue of two models, of which the first comes with the package."""
+    models = {"small-64": entry("small-64"), "large-64": entry("large-64", urls=("https://unused.invalid/m",))}
+    monkeypatch.setattr(catalog, "read_catalog", lambda: (models, "small-64"))
+    monkeypatch.setattr(catalog, "_WEIGHTS", tmp_path)
+    monkeypatch.setenv("E2POSE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("E2POSE_OFFLINE", "1")
+    (tmp_path / "small-64.onnx").write_bytes(b"model")
+    return tmp_path
+
+
+def test_default_model_is_bundled() -> None:
+    assert MODELS[DEFAULT] in BUNDLED
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_entries_are_complete(model: ModelEntry) -> None:
+    assert len(model.sha256) == 64
+    assert model.size_bytes > 0
+    assert model.trained_on
+    assert 0 < model.coco_val_ap < 100
+    assert min(model.parameters_m, model.gmacs) > 0
+    assert all(url.startswith("https://") and url.endswith(model.file) for url in model.urls)
+
+
+@pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
+def test_bundled_file_is_the_one_of_the_catalogue(model: ModelEntry) -> None:
+    path = find_model(model.name)
+    assert path.stat().st_size == model.size_bytes <= MAX_BUNDLED_BYTES
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == model.sha256
+    spec = OnnxRuntime(path).spec
+    described = (model.name, model.size_hw, model.licence, model.trained_on)
+    assert (spec.name, spec.size_hw, spec.licence, spec.trained_on) == described
+
+
+@pytest.mark.parametrize("name", ["default", "small-64"])
+def test_bundled_model_by_name(shelf: Path, name: str) -> None:
+    assert find_model(name) == shelf / "small-64.onnx"
+
+
+def test_bundled_model_that_is_not_there(shelf: Path) -> None:
+    (shelf / "small-64.onnx").unlink()
+    with pytest.raises(ModelError, match="'small-64' should be at") as caught:
+        find_model("default")
+    assert "install e2pose again" in caught.value.hint
+
+
+def test_unknown_name_lists_names_and_suggests_one(shelf: Path) -> None:
+    with pytest.raises(ModelError, match="no model 'smal-64'; there is: small-64, large-64") as caught:
+        find_model("smal-64")
+    assert caught.value.hint == "did you mean 'small-64'?"
+    with pytest.raises(ModelError) as caught:
+        find_model("yolo")
+    assert "path of a model file" in caught.value.hint
+
+
+def test_file_wins_over_name(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shelf)
+    (shelf / "large-64").write_bytes(b"mine")
+    assert find_model("large-64") == Path("large-64")
+
+
+@pytest.mark.parametrize("path", ["none.onnx", "weights/none", Path("none"), "NONE.SAFETENSORS"])
+def test_what_looks_like_a_path_is_not_searched_for(shelf: Path, path: str | Path) -> None:
+    assert find_model(path) == Path(path)
+
+
+def test_other_models_are_fetched(shelf: Path) -> None:
+    with pytest.raises(ModelError, match=r"'large-64\.onnx' has not been fetched yet, and E2POSE_OFFLINE forbids it"):
+        find_model("large-64")
+    cached = shelf / "home" / "models" / entry("").sha256[:12] / "large-64.onnx"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"model")
+    assert find_model("large-64") == cached

@@ -1,0 +1,172 @@
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from e2pose.core.errors import ModelError, OutputError
+from e2pose.zoo.download import fetch
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+FILE = {"size_bytes": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one file, and breaks off or ignores ranges if told to."""
+
+    daemon_threads = True
+    content = CONTENT
+    ranges = True
+    break_after: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, str | None]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.server.asked.append((self.path, wanted))
+        if "missing" in self.path:
+            self.send_error(404)
+            return
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.server.ranges else 0
+        body = self.server.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: self.server.break_after])
+
+    def log_message(self, *arguments: object) -> None:
+        """Tests are quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("E2POSE_OFFLINE", "E2POSE_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("E2POSE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "home"
+
+
+def files(home: Path) -> list[str]:
+    return sorted(path.name for path in home.rglob("*") if path.is_file())
+
+
+def test_file_arrives_once(server: Server, home: Path) -> None:
+    path = fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE)
+    assert path.read_bytes() == CONTENT
+    assert files(home) == ["m.onnx"]
+    assert fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE) == path
+    assert server.asked == [("/m.onnx", None)]
+
+
+def test_goes_on_where_it_broke_off(server: Server, home: Path) -> None:
+    server.break_after = 100_000
+    with pytest.raises(ModelError, match=r"broke off after 100000 of 300000 bytes|IncompleteRead") as caught:
+        fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE)
+    assert "run it again" in caught.value.hint
+    assert files(home) == ["m.onnx.part"]
+    server.break_after = None
+    assert fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE).read_bytes() == CONTENT
+    assert server.asked[1] == ("/m.onnx", "bytes=100000-")
+    assert files(home) == ["m.onnx"]
+
+
+def test_starts_again_if_the_server_cannot_go_on(server: Server, home: Path) -> None:
+    server.break_after, server.ranges = 1000, False
+    with pytest.raises(ModelError):
+        fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE)
+    server.break_after = None
+    assert fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("content", [b"x" * len(CONTENT), CONTENT[:-1] + b"?", CONTENT * 2 + b"?", b"x"])
+def test_wrong_content_leaves_no_file(server: Server, home: Path, content: bytes) -> None:
+    server.content = content
+    wrong = {**FILE, "sha256": "0" * 64} if content.startswith(CONTENT) else FILE
+    with pytest.raises(ModelError, match=r"SHA-256|broke off"):
+        fetch("m.onnx", [f"{server.url}/m.onnx"], **wrong)
+    assert "m.onnx" not in files(home)
+    assert len(content) < len(CONTENT) or files(home) == []
+
+
+def test_wrong_beginning_is_thrown_away(server: Server, home: Path) -> None:
+    part = home / "models" / FILE["sha256"][:12] / "m.onnx.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"something else")
+    with pytest.raises(ModelError, match="SHA-256"):
+        fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE)
+    assert files(home) == []
+    assert fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE).read_bytes() == CONTENT
+
+
+def test_next_address_if_one_fails(server: Server, home: Path) -> None:
+    urls = [f"{server.url}/missing.onnx", "file:///etc/hosts", f"{server.url}/m.onnx"]
+    assert fetch("m.onnx", urls, **FILE).read_bytes() == CONTENT
+
+
+def test_all_failures_are_told(server: Server, home: Path) -> None:
+    urls = [f"{server.url}/missing.onnx", "file:///etc/hosts", "http://"]
+    with pytest.raises(ModelError, match=r"404.*only http and https.*http://: "):
+        fetch("m.onnx", urls, **FILE)
+    assert files(home) == []
+
+
+def test_mirror_is_asked_instead(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("E2POSE_MIRROR", f"{server.url}/shelf/")
+    fetch("m.onnx", ["https://unused.invalid/m.onnx"], **FILE)
+    assert server.asked == [("/shelf/m.onnx", None)]
+
+
+def test_offline_asks_nobody(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("E2POSE_OFFLINE", "0")
+    path = fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE)
+    monkeypatch.setenv("E2POSE_OFFLINE", "1")
+    assert fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE) == path
+    path.unlink()
+    with pytest.raises(ModelError, match="E2POSE_OFFLINE forbids it"):
+        fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE)
+    assert len(server.asked) == 1
+
+
+def test_two_at_once_do_no_harm(server: Server, home: Path) -> None:
+    found: list[Path] = []
+
+    def once() -> None:
+        found.append(fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE))
+
+    threads = [threading.Thread(target=once) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [path.read_bytes() == CONTENT for path in found] == [True] * 4
+    assert files(home) == ["m.onnx"]
+
+
+def test_folder_that_cannot_be_written(home: Path) -> None:
+    home.write_text("a file where the folder should be")
+    with pytest.raises(OutputError, match="cannot write"):
+        fetch("m.onnx", ["https://unused.invalid/m.onnx"], **FILE)
