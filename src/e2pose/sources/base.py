@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame
@@ -18,6 +18,7 @@ def stop_at_error(error: InputError) -> None:
     raise error
 
 
+@runtime_checkable
 class Source(Protocol):
     """Frames in order. A context manager; iterating is possible once."""
 
