@@ -1,5 +1,7 @@
 """`python -m e2pose` is `e2pose`."""
 
+import sys
+
 from e2pose.cli.app import main
 
-main()
+sys.exit(main())
