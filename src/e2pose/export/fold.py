@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import nn
 
 from e2pose.models.e2pose import E2Pose
+from e2pose.models.head import PoseHead
 
 Precision = Literal["f32", "f16"]
 """How the kernels of convolutions are stored. Everything is computed in float32."""
@@ -25,6 +27,7 @@ def deployment_copy(network: E2Pose, precision: Precision) -> E2Pose:
         precision: With "f16", kernels are rounded to the numbers that the file will hold.
     """
     network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+    network.head = _UnsharedHead(network.head, network.config.strides)
     for module in list(network.modules()):
         for (name, layer), (next_name, next_layer) in pairwise(module.named_children()):
             if isinstance(layer, nn.Conv2d) and isinstance(next_layer, nn.BatchNorm2d):
@@ -35,3 +38,16 @@ def deployment_copy(network: E2Pose, precision: Precision) -> E2Pose:
             if isinstance(module, nn.Conv2d):
                 module.weight.copy_(module.weight.to(torch.float16))
     return network
+
+
+class _UnsharedHead(PoseHead):
+    """The same head with convolutions for each level of their own, so that each can take in its batch norm."""
+
+    def __init__(self, head: PoseHead, strides: Sequence[int]) -> None:
+        nn.Module.__init__(self)
+        self.keypoints = head.keypoints
+        self.output = head.output
+        self.seeds = nn.ModuleDict({str(stride): copy.deepcopy(head.seed(stride)) for stride in strides})
+
+    def seed(self, stride: int) -> nn.Sequential:
+        return cast(nn.Sequential, self.seeds[str(stride)])

@@ -39,7 +39,7 @@ def build_network(config: NetworkConfig) -> E2Pose:
         config=config,
         backbone=backbone,
         pyramid=FeaturePyramid(backbone.channels, config.strides, config.width),
-        head=PoseHead(config.width, config.keypoints, config.head_depth),
+        head=PoseHead(config.width, config.keypoints, config.head_depth, config.strides),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,31 +35,40 @@ class Prediction:
 class PoseHead(nn.Module):
     """Predicts a person score, a centre, and for every keypoint a score and an offset from the centre.
 
-    One head serves all levels: offsets are in units of the level's stride, so a person of twice the size looks the
-    same one level higher.
+    All levels share the convolutions, since offsets are in units of the level's stride: a person of twice the size
+    looks the same one level higher. The statistics of the levels differ, so each has batch norms of its own.
 
     Args:
         width: Channels of the levels.
         keypoints: Number of keypoints K.
         depth: Number of 3x3 convolutions before the outputs.
+        strides: Strides of the levels.
     """
 
-    def __init__(self, width: int, keypoints: int, depth: int) -> None:
+    def __init__(self, width: int, keypoints: int, depth: int, strides: Sequence[int]) -> None:
         super().__init__()
         self.keypoints = keypoints
-        seed: list[nn.Module] = [nn.BatchNorm2d(width), nn.ReLU()]
-        for _ in range(depth):
-            seed += [nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-        self.seed = nn.Sequential(*seed)
+        self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1, bias=False) for _ in range(depth))
+        self.norms = nn.ModuleDict(
+            {str(s): nn.ModuleList(nn.BatchNorm2d(width) for _ in range(depth + 1)) for s in strides}
+        )
         self.output = nn.Conv2d(width, 1 + keypoints + 2 + 2 * keypoints, 1)
         nn.init.normal_(self.output.weight, std=0.01)
         bias = torch.zeros(self.output.out_channels)
         bias[0] = -math.log((1 - _PRIOR_SCORE) / _PRIOR_SCORE)
         self.output.bias = nn.Parameter(bias)
 
+    def seed(self, stride: int) -> nn.Sequential:
+        """The layers of a level up to its outputs."""
+        first, *others = self.norms[str(stride)].children()
+        layers = [first, nn.ReLU()]
+        for conv, norm in zip(self.convs, others, strict=True):
+            layers += [conv, norm, nn.ReLU(inplace=True)]
+        return nn.Sequential(*layers)
+
     def forward(self, level: Tensor, stride: int, canvas_hw: tuple[int, int]) -> Prediction:
         """Turns one level (B, width, h, w) into h * w candidates."""
-        raw = self.output(self.seed(level)).float().flatten(2).transpose(1, 2)
+        raw = self.output(self.seed(stride)(level)).float().flatten(2).transpose(1, 2)
         person, visible, center, offset = raw.split([1, self.keypoints, 2, 2 * self.keypoints], dim=2)
         canvas_wh = torch.tensor([canvas_hw[1], canvas_hw[0]], dtype=torch.float32, device=level.device)
         centers = cell_centers(level.shape[2], level.shape[3], stride, level.device) + stride * center

@@ -22,7 +22,7 @@ from e2pose.transforms.warp import BORDER_RGB, warp
 _SMALLEST = 5.0  # a person whose area is below the square of so many canvas pixels is not learned
 _KEPT = 0.3  # nor is one with a smaller share of its labelled keypoints on the canvas
 
-Pixels = UInt8[np.ndarray, "h w 3"]
+Pixels = UInt8[np.ndarray, "_ _ 3"]
 
 
 def random_affine(

@@ -21,7 +21,7 @@ from e2pose.training import augment
 from e2pose.training.config import DataSetConfig, Recipe
 from e2pose.training.target import CanvasLabels, Target, collate_labels
 
-Sample = tuple[UInt8[np.ndarray, "h w 3"], CanvasLabels]
+Sample = tuple[UInt8[np.ndarray, "_ _ 3"], CanvasLabels]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,43 @@
+"""Prints parameters, multiply-accumulates and candidates of the ten published model sizes as a Markdown table.
+
+    python examples/model_sizes.py
+
+Needs the extra `train`.
+"""
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from e2pose.models.build import build_network
+from e2pose.models.config import NetworkConfig
+
+PUBLISHED = (
+    ("mobilenetv2", 320, 320),
+    ("mobilenetv2", 448, 512),
+    ("resnet50", 320, 320),
+    ("resnet50", 384, 448),
+    ("resnet50", 512, 512),
+    ("resnet101", 448, 448),
+    ("resnet101", 480, 480),
+    ("resnet101", 512, 512),
+    ("resnet152", 384, 448),
+    ("resnet152", 448, 448),
+)
+
+
+def main() -> None:
+    """Builds each network without memory for its weights and counts."""
+    print("| backbone | canvas (H x W) | candidates | parameters, M | of which backbone, M | GMACs |")
+    print("|---|---|---|---|---|---|")
+    for backbone, height, width in PUBLISHED:
+        with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+            network = build_network(NetworkConfig(backbone)).eval()
+            prediction = network(torch.zeros(1, 3, height, width, dtype=torch.uint8))
+        whole, part = (sum(p.numel() for p in module.parameters()) / 1e6 for module in (network, network.backbone))
+        gmacs = counter.get_total_flops() / 2e9
+        candidates = prediction.person_logits.shape[1]
+        print(f"| {backbone} | {height} x {width} | {candidates} | {whole:.2f} | {part:.2f} | {gmacs:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from e2pose.models.head import Prediction
+from e2pose.training.config import LossConfig, MatchConfig
+from e2pose.training.losses import compute_losses
+from e2pose.training.matcher import match
+from e2pose.training.target import collate_labels
+from made_targets import labels_of, layout_of, prediction_at
+
+LAYOUT = layout_of((128, 128), (16, 32))
+CONFIG = LossConfig()
+
+
+def learnable(prediction: Prediction) -> Prediction:
+    return Prediction(
+        person_logits=prediction.person_logits.clone().requires_grad_(),
+        keypoint_logits=prediction.keypoint_logits.clone().requires_grad_(),
+        keypoints=prediction.keypoints.clone().requires_grad_(),
+        centers=prediction.centers.clone().requires_grad_(),
+    )
+
+
+def perfect(target, pairs) -> Prediction:
+    """Says exactly what the target says, with certainty."""
+    prediction = prediction_at(LAYOUT, {}, images=len(target.areas))
+    prediction.person_logits[:] = -40.0
+    image, candidate, person = pairs.images, pairs.candidates, pairs.persons
+    prediction.person_logits[image[pairs.claims], candidate[pairs.claims]] = 40.0
+    prediction.keypoints[image, candidate] = target.keypoints[image, person] / LAYOUT.canvas_wh
+    prediction.centers[image, candidate] = target.centers[image, person] / LAYOUT.canvas_wh
+    prediction.keypoint_logits[image, candidate] = torch.where(target.labelled[image, person], 40.0, -40.0)
+    return prediction
+
+
+def test_a_perfect_prediction_costs_nothing():
+    rng = np.random.default_rng(0)
+    target = collate_labels([labels_of(rng, persons, (128, 128), size=50) for persons in (2, 0, 1)])
+    target.labelled[0, 0, 9] = False
+    pairs = match(prediction_at(LAYOUT, {}, images=3), target, LAYOUT, MatchConfig())
+    losses = compute_losses(perfect(target, pairs), target, pairs, LAYOUT, CONFIG)
+    assert losses.to_record() == pytest.approx(dict.fromkeys(losses.to_record(), 0), abs=1e-5)
+
+
+def test_every_part_grows_with_its_own_error():
+    target = collate_labels([labels_of(np.random.default_rng(1), 1, (128, 128), size=60)])
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(companions=0))
+    best = perfect(target, pairs)
+    candidate = int(pairs.candidates[0])
+    wrong = {
+        "person": replace(
+            best, person_logits=best.person_logits.clone().index_fill(1, torch.tensor([candidate]), -3.0)
+        ),
+        "visibility": replace(best, keypoint_logits=-best.keypoint_logits),
+        "center": replace(best, centers=best.centers + 0.1),
+        "oks": replace(best, keypoints=best.keypoints + 0.02),
+        "distance": replace(best, keypoints=best.keypoints + 0.02),
+    }
+    for part, prediction in wrong.items():
+        assert float(getattr(compute_losses(prediction, target, pairs, LAYOUT, CONFIG), part)) > 0.01, part
+
+
+def test_unlabelled_keypoints_have_no_gradient_and_unknown_ones_no_score_either():
+    target = collate_labels([labels_of(np.random.default_rng(2), 1, (128, 128), size=60)])
+    target.labelled[0, 0, [3, 7]] = False
+    target.known[0, 0, 7] = False
+    prediction = learnable(prediction_at(LAYOUT, {}))
+    pairs = match(prediction, target, LAYOUT, MatchConfig())
+    compute_losses(prediction, target, pairs, LAYOUT, CONFIG).total.backward()
+    candidate = pairs.candidates
+    moved = prediction.keypoints.grad[0, candidate].abs().sum(dim=-1) > 0
+    assert not moved[:, [3, 7]].any()
+    assert moved[:, [0, 1, 2, 4, 5, 6]].all()
+    scored = prediction.keypoint_logits.grad[0, candidate].abs() > 0
+    assert scored[:, 3].all()
+    assert not scored[:, 7].any()
+
+
+def test_unmatched_candidates_learn_nothing_but_that_they_are_background():
+    target = collate_labels([labels_of(np.random.default_rng(3), 1, (128, 128), size=60)])
+    prediction = learnable(prediction_at(LAYOUT, {}))
+    pairs = match(prediction, target, LAYOUT, MatchConfig())
+    compute_losses(prediction, target, pairs, LAYOUT, CONFIG).total.backward()
+    others = [m for m in range(len(LAYOUT.cell_centers)) if m not in pairs.candidates.tolist()]
+    assert prediction.keypoints.grad[0, others].abs().max() == 0
+    assert prediction.centers.grad[0, others].abs().max() == 0
+    assert (prediction.person_logits.grad[0, others] > 0).all()
+
+
+def test_background_in_ignored_boxes_is_not_punished_and_weighs_less_where_it_is_doubtful():
+    left = np.array([[0, 0, 64, 128]], np.float32)
+    rng = np.random.default_rng(4)
+    gradients = {}
+    for name, boxes in {"plain": {}, "ignore": {"ignore": left}, "doubtful": {"doubtful": left}}.items():
+        prediction = learnable(prediction_at(LAYOUT, {}))
+        target = collate_labels([labels_of(rng, 0, (128, 128), **boxes)])
+        pairs = match(prediction, target, LAYOUT, MatchConfig())
+        compute_losses(prediction, target, pairs, LAYOUT, CONFIG).total.backward()
+        gradients[name] = prediction.person_logits.grad[0]
+    inside = LAYOUT.cell_centers[:, 0] < 64
+    assert (gradients["ignore"][inside] == 0).all()
+    torch.testing.assert_close(gradients["ignore"][~inside], gradients["plain"][~inside])
+    torch.testing.assert_close(gradients["doubtful"][inside], CONFIG.doubtful_background * gradients["plain"][inside])
+    torch.testing.assert_close(gradients["doubtful"][~inside], gradients["plain"][~inside])
+
+
+def test_the_score_goal_rises_with_the_quality_of_the_pose():
+    target = collate_labels([labels_of(np.random.default_rng(5), 1, (128, 128), size=60)])
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(companions=0))
+    candidate = int(pairs.candidates[0])
+    pulls = []
+    for shift in (0.0, 2.0, 8.0, 64.0):  # canvas pixels
+        prediction = perfect(target, pairs)
+        prediction.keypoints[0, candidate] += shift / 128
+        prediction.person_logits[0, candidate] = 0.0
+        prediction = learnable(prediction)
+        compute_losses(prediction, target, pairs, LAYOUT, CONFIG).total.backward()
+        pulls.append(float(-prediction.person_logits.grad[0, candidate]))
+    assert pulls == sorted(pulls, reverse=True)
+    assert pulls[0] == pytest.approx(0.5, abs=1e-3)  # goal 1 from a score of 0.5
+    assert pulls[-1] == pytest.approx(CONFIG.score_floor - 0.5, abs=1e-3)

@@ -1,0 +1,160 @@
+"""Whole trainings on made pictures, small enough for a test."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from e2pose.core.errors import AnnotationError, TrainingError
+from e2pose.core.schema import load_schema
+from e2pose.evaluation.evaluate import evaluate
+from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, read_coco, to_coco_annotations
+from e2pose.inference.estimator import Estimator
+from e2pose.models.artifact import load_weights
+from e2pose.runtimes.torch import TorchRuntime
+from e2pose.training.config import load_recipe
+from e2pose.training.dataset import TrainingImages, open_set
+from e2pose.training.train import train
+
+SCHEMA = load_schema("coco")
+RECIPE = """
+name = "made"
+canvas_hw = [96, 96]
+workers = 0
+save_every = {save_every}
+log_every = 4
+[data]
+root = "{root}"
+sets = [{{ path = "made" }}]
+[network]
+strides = [16, 32]
+width = 32
+freeze_stem = false
+freeze_batch_norm = false
+[augment]
+flip = 0.0
+scale = [0.999, 1.001]
+rotation = 0.0
+aspect = 0.0
+shift = 0.0
+mosaic = 0.0
+[optim]
+steps = {steps}
+batch_size = 4
+learning_rate = 4e-3
+backbone_factor = 1.0
+warmup_steps = 5
+ema_decay = 0.9
+precision = "f32"
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """One picture with two made people: the skeleton drawn as coloured lines on noise."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(90, 110, (96, 96, 3), dtype=np.uint8)
+    persons = []
+    for index, x in enumerate((26, 68)):
+        points = np.array([x, 48]) + rng.uniform(-1, 1, (17, 2)) * (16, 36)
+        for a, b in SCHEMA.edges:
+            ends = [tuple(int(v) for v in points[k]) for k in (a, b)]
+            cv2.line(pixels, *ends, (250, 60 + 120 * index, 20 * a % 256), 2)
+        persons.append(CocoPerson(points.astype(np.float32), np.full(17, 2, np.uint8), 1100.0, (x - 16, 12, 32, 72)))
+    (folder / "made" / "images").mkdir(parents=True)
+    cv2.imwrite(str(folder / "made" / "images" / "1.png"), pixels)
+    image = CocoImage(1, "1.png", (96, 96), tuple(persons), tuple(range(17)))
+    record = to_coco_annotations(CocoDataset(SCHEMA, (image,)))
+    (folder / "made" / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+def write_recipe(folder, root, *, steps, save_every=1000):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "made.toml"
+    path.write_text(RECIPE.format(root=root, steps=steps, save_every=save_every), encoding="utf-8")
+    return path
+
+
+def quiet(line: str) -> None:
+    assert line
+
+
+@pytest.mark.slow
+def test_one_picture_is_learned_by_heart(root, tmp_path):
+    weights = train(write_recipe(tmp_path, root, steps=120), output=tmp_path / "run", tell=quiet)
+    network, spec = load_weights(weights)
+    result = evaluate(
+        Estimator(TorchRuntime(network, spec)), root / "made" / "annotations.json", root / "made" / "images"
+    )
+    assert result.metrics.ap == pytest.approx(1.0)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in lines] == list(range(4, 121, 4))
+    assert lines[-1]["total"] < 0.2 * lines[0]["total"]
+
+
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(root, tmp_path, monkeypatch):
+    whole = train(write_recipe(tmp_path / "a", root, steps=6), output=tmp_path / "whole", tell=quiet)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(line: str) -> None:
+        if line.startswith("step 4"):
+            raise KilledError
+
+    recipe = write_recipe(tmp_path / "b", root, steps=6, save_every=3)
+    with pytest.raises(KilledError):
+        train(recipe, output=tmp_path / "parts", tell=kill)
+    parts = train(recipe, output=tmp_path / "parts", resume=True, tell=quiet)
+    first, second = (load_weights(path)[0].state_dict() for path in (whole, parts))
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_runs_are_not_overwritten_and_only_runs_can_be_resumed(root, tmp_path):
+    recipe = write_recipe(tmp_path, root, steps=1)
+    with pytest.raises(TrainingError, match="cannot resume"):
+        train(recipe, output=tmp_path / "run", resume=True, tell=quiet)
+    train(recipe, output=tmp_path / "run", tell=quiet)
+    with pytest.raises(TrainingError, match="already holds a run"):
+        train(recipe, output=tmp_path / "run", tell=quiet)
+
+
+def test_a_training_says_what_is_wrong_with_its_data(root, tmp_path):
+    recipe = write_recipe(tmp_path, tmp_path / "nowhere", steps=1)
+    with pytest.raises(AnnotationError, match="nowhere"):
+        train(recipe, output=tmp_path / "run", tell=quiet)
+
+
+def test_a_canvas_depends_on_seed_and_number_alone(root, tmp_path):
+    recipe = load_recipe(write_recipe(tmp_path, root, steps=1))
+    busy = recipe.augment.model_copy(update={"mosaic": 0.5, "scale": (0.5, 2.0), "rotation": 90.0, "flip": 0.5})
+    recipe = recipe.model_copy(update={"augment": busy})
+
+    def canvases(seed: int) -> list[np.ndarray]:
+        changed = recipe.model_copy(update={"seed": seed})
+        images = TrainingImages([open_set(changed.data.sets[0], root, SCHEMA)], changed, SCHEMA)
+        return [images[number][0] for number in (3, 1, 2)]
+
+    first, again, other = canvases(0), canvases(0), canvases(1)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_held_out_images_are_not_learned_from(root, tmp_path):
+    source = root / "made"
+    record = json.loads((source / "annotations.json").read_text(encoding="utf-8"))
+    record["images"] = [{**record["images"][0], "id": number, "file_name": f"{number}.png"} for number in range(10)]
+    record["annotations"] = []
+    (tmp_path / "ten").mkdir()
+    (tmp_path / "ten" / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
+    recipe = load_recipe(write_recipe(tmp_path, root, steps=1))
+    part = recipe.data.sets[0].model_copy(update={"path": "ten", "holdout": 5})
+    opened = open_set(part, tmp_path, SCHEMA)
+    assert [image.id for image in opened.heldout.images] == [0, 5]
+    assert [image.id for image in opened.annotations.images] == [1, 2, 3, 4, 6, 7, 8, 9]
+    assert len(read_coco(tmp_path / "ten" / "annotations.json").images) == 10
