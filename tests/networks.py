@@ -56,7 +56,8 @@ def _two_layer_network() -> E2Pose:
         config = NetworkConfig(strides=(32, 64), width=8)
         backbone = TwoLayers()
         pyramid = FeaturePyramid(backbone.channels, config.strides, config.width)
-        return livened(E2Pose(config, backbone, pyramid, PoseHead(config.width, config.keypoints, config.head_depth)))
+        head = PoseHead(config.width, config.keypoints, config.head_depth, config.strides)
+        return livened(E2Pose(config, backbone, pyramid, head))
 
 
 @cache

@@ -51,7 +51,7 @@ def test_a_bright_spot_lands_where_its_label_lands(fit):
         weight = canvas[..., 0].astype(np.float64) - BORDER_RGB[0]
         y, x = np.nonzero(weight)
         centroid = np.average(np.stack([x, y]) + 0.5, axis=1, weights=weight[y, x])
-        np.testing.assert_allclose(centroid, expected, atol=0.1)
+        np.testing.assert_allclose(centroid, expected, atol=0.2)  # bilinear samples of few pixels
         seen += 1
     assert seen > 100
 
