@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,22 +10,38 @@ from e2pose.cli.terminal import say
 from e2pose.core.errors import MissingExtraError
 
 
-def export(weights: Path, output: Path, /, *, precision: Literal["f32", "f16"] = "f32") -> None:
+def export(
+    weights: Path,
+    output: Path,
+    /,
+    *,
+    precision: Literal["f32", "f16"] = "f32",
+    threshold: float | None = None,
+    pictures: tuple[str, ...] = (),
+) -> None:
     """Write trained weights as an ONNX model, checked against the network it comes from.
 
     Args:
         weights: A `.safetensors` file from a training.
         output: The `.onnx` file to write.
         precision: f16 halves the file; it computes in f32 all the same.
+        threshold: Below this person score the model sees nobody, unless asked otherwise; if not given, the value that
+            comes with the weights.
+        pictures: Compare the file and the network on these pictures, folders or patterns; on noise if not given.
     """
     try:
         from e2pose.export.onnx import export_onnx
         from e2pose.models.artifact import load_weights
+        from e2pose.sources.open import open_source
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
 
     network, spec = load_weights(weights)
-    deviation = export_onnx(network, spec, output, precision=precision)
+    if threshold is not None:
+        spec = replace(spec, threshold=threshold)
+    with open_source(pictures) as source:
+        images = [frame.image for frame in source]
+    deviation = export_onnx(network, spec, output, precision=precision, images=images)
     say(
         f"written to {output}; the file deviates from the network by at most "
         f"{deviation.keypoint_px:.2g} px and {deviation.score:.1g} in a score"

@@ -20,7 +20,7 @@ MAX_KEYPOINT_PX = 0.05
 MAX_SCORE = 1e-3
 
 _MIN_SCORE = 0.01  # where a candidate with less puts its keypoints does not matter to anyone
-_BATCH = 8
+_BATCHES = (1, 8)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Deviation:
 
 
 def verify_artifact(
-    path: Path, network: E2Pose, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], *, batch: int = _BATCH
+    path: Path, network: E2Pose, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], *, batches: Sequence[int] = _BATCHES
 ) -> Deviation:
     """Runs an artifact and its network on the same pictures.
 
@@ -54,7 +54,7 @@ def verify_artifact(
         path: The artifact.
         network: What it was made from.
         images: RGB pictures, at least one; real ones say most.
-        batch: How many to run at once.
+        batches: How many to run at once; all are tried.
 
     Raises:
         ModelError: The artifact does not open, or deviates by more than 0.05 canvas pixels or 1e-3 in a score.
@@ -62,9 +62,10 @@ def verify_artifact(
     artifact = open_runtime(path)
     reference = TorchRuntime(network, artifact.spec)
     deviations = []
-    for start in range(0, len(images), batch):
-        pixels = prepare(images[start : start + batch], artifact.spec).pixels
-        deviations.append(compare_candidates(artifact(pixels), reference(pixels), artifact.spec.size_hw))
+    for batch in batches:
+        for start in range(0, len(images), batch):
+            pixels = prepare(images[start : start + batch], artifact.spec).pixels
+            deviations.append(compare_candidates(artifact(pixels), reference(pixels), artifact.spec.size_hw))
     worst = Deviation(
         keypoint_px=float(np.max([deviation.keypoint_px for deviation in deviations])),
         score=float(np.max([deviation.score for deviation in deviations])),

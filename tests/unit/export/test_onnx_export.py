@@ -92,10 +92,10 @@ def test_artifact_of_another_network_is_found_out(exported) -> None:
     precision, path = exported
     images = list(noise(10, (80, 80)))
     network = deployment_copy(two_layer_network(), precision)
-    assert verify_artifact(path, network, images, batch=4).is_acceptable
+    assert verify_artifact(path, network, images, batches=(4,)).is_acceptable
     network.head.output.bias.add_(0.05)
     with pytest.raises(ModelError, match=r"at most 0\.05 and 0\.001 are accepted"):
-        verify_artifact(path, network, images, batch=4)
+        verify_artifact(path, network, images, batches=(4,))
 
 
 def test_schema_must_fit_the_network(tmp_path: Path) -> None:

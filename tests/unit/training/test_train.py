@@ -2,98 +2,25 @@
 
 import json
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from e2pose.core.errors import AnnotationError, TrainingError
-from e2pose.core.schema import load_schema
-from e2pose.evaluation.evaluate import evaluate
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, read_coco, to_coco_annotations
-from e2pose.inference.estimator import Estimator
 from e2pose.models.artifact import load_weights
-from e2pose.runtimes.torch import TorchRuntime
 from e2pose.training.config import load_recipe
 from e2pose.training.dataset import TrainingImages, open_set
 from e2pose.training.train import train
-
-SCHEMA = load_schema("coco")
-RECIPE = """
-name = "made"
-canvas_hw = [96, 96]
-workers = 0
-save_every = {save_every}
-log_every = 4
-[data]
-root = "{root}"
-sets = [{{ path = "made" }}]
-[network]
-strides = [16, 32]
-width = 32
-freeze_stem = false
-freeze_batch_norm = false
-[augment]
-flip = 0.0
-scale = [0.999, 1.001]
-rotation = 0.0
-aspect = 0.0
-shift = 0.0
-mosaic = 0.0
-[optim]
-steps = {steps}
-batch_size = 4
-learning_rate = 4e-3
-backbone_factor = 1.0
-warmup_steps = 5
-ema_decay = 0.9
-precision = "f32"
-"""
+from made_training import SCHEMA, write_recipe, write_set
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """One picture with two made people: the skeleton drawn as coloured lines on noise."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(90, 110, (96, 96, 3), dtype=np.uint8)
-    persons = []
-    for index, x in enumerate((26, 68)):
-        points = np.array([x, 48]) + rng.uniform(-1, 1, (17, 2)) * (16, 36)
-        for a, b in SCHEMA.edges:
-            ends = [tuple(int(v) for v in points[k]) for k in (a, b)]
-            cv2.line(pixels, *ends, (250, 60 + 120 * index, 20 * a % 256), 2)
-        persons.append(CocoPerson(points.astype(np.float32), np.full(17, 2, np.uint8), 1100.0, (x - 16, 12, 32, 72)))
-    (folder / "made" / "images").mkdir(parents=True)
-    cv2.imwrite(str(folder / "made" / "images" / "1.png"), pixels)
-    image = CocoImage(1, "1.png", (96, 96), tuple(persons), tuple(range(17)))
-    record = to_coco_annotations(CocoDataset(SCHEMA, (image,)))
-    (folder / "made" / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
-    return folder
-
-
-def write_recipe(folder, root, *, steps, save_every=1000):
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "made.toml"
-    path.write_text(RECIPE.format(root=root, steps=steps, save_every=save_every), encoding="utf-8")
-    return path
+    return write_set(tmp_path_factory.mktemp("data"))
 
 
 def quiet(line: str) -> None:
     assert line
-
-
-@pytest.mark.slow
-def test_one_picture_is_learned_by_heart(root, tmp_path):
-    weights = train(write_recipe(tmp_path, root, steps=120), output=tmp_path / "run", tell=quiet)
-    network, spec = load_weights(weights)
-    result = evaluate(
-        Estimator(TorchRuntime(network, spec)), root / "made" / "annotations.json", root / "made" / "images"
-    )
-    assert result.metrics.ap == pytest.approx(1.0)
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [line["step"] for line in lines] == list(range(4, 121, 4))
-    assert lines[-1]["total"] < 0.2 * lines[0]["total"]
 
 
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(root, tmp_path, monkeypatch):

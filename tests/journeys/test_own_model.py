@@ -1,0 +1,30 @@
+"""A user's own model, from labelled pictures to poses on a picture, by the command line alone."""
+
+import json
+
+import pytest
+
+from e2pose.cli.app import main
+from made_training import write_recipe, write_set
+
+
+@pytest.mark.slow
+def test_one_picture_is_learned_by_heart_and_found_again(tmp_path, monkeypatch, capfd):
+    root = write_set(tmp_path / "data")
+    picture, annotations = root / "made" / "images" / "1.png", root / "made" / "annotations.json"
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", str(write_recipe(tmp_path, root, steps=120)), "-o", "run"]) == 0
+    weights = "run/weights.safetensors"
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in log] == list(range(4, 121, 4))
+    assert log[-1]["total"] < 0.2 * log[0]["total"]
+    assert main(["evaluate", weights, str(annotations), str(picture.parent), "--json", "numbers.json"]) == 0
+    assert json.loads((tmp_path / "numbers.json").read_text(encoding="utf-8"))["ap"] == pytest.approx(1.0)
+    exported = ["export", weights, "own.onnx", "--precision", "f16", "--threshold", "0.3", "--pictures", str(picture)]
+    assert main(exported) == 0
+    assert main(["predict", str(picture), "--model", "own.onnx", "-o", "drawn.png", "-o", "poses.json"]) == 0
+    assert (tmp_path / "drawn.png").stat().st_size > 0
+    results = json.loads((tmp_path / "poses.json").read_text(encoding="utf-8"))
+    assert [entry["image_id"] for entry in results] == [1, 1]
+    assert main(["train", "made.toml", "-o", "run"]) == 1
+    assert "--resume" in capfd.readouterr().err
