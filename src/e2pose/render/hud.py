@@ -18,7 +18,7 @@ def draw_rate(image: UInt8[np.ndarray, "h w 3"], images_per_second: float) -> UI
         image: RGB; not changed.
         images_per_second: The rate.
     """
-    canvas = np.array(image)
+    canvas = np.array(image, order="C")  # OpenCV draws into no other layout
     height = max(_LEAST_HEIGHT, min(canvas.shape[:2]) * _SHARE_OF_PICTURE)
     draw_label(canvas, f"{images_per_second:.1f} FPS", (height / 3, height / 3), height)
     return canvas

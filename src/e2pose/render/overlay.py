@@ -33,7 +33,7 @@ def draw_poses(image: UInt8[np.ndarray, "h w 3"], poses: Poses, *, threshold: fl
         poses: Whom to draw, in pixels of the picture.
         threshold: Keypoints with a lower score are not drawn, nor are edges that end at one; in [0, 1].
     """
-    canvas = np.array(image)
+    canvas = np.array(image, order="C")  # OpenCV draws into no other layout
     seen = poses.visible(threshold) & np.isfinite(poses.keypoints).all(axis=-1)
     sizes = np.array([_size(points[chosen], canvas) for points, chosen in zip(poses.keypoints, seen, strict=True)])
     order = [index for index in np.argsort(sizes) if seen[index].any()]

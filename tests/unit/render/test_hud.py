@@ -33,3 +33,8 @@ def test_pictures_that_are_too_small(size_hw):
 def test_another_rate_looks_different():
     image = np.zeros((100, 200, 3), np.uint8)
     assert (draw_rate(image, 10.0) != draw_rate(image, 20.0)).any()
+
+
+def test_a_turned_view_of_a_picture():
+    turned = np.zeros((100, 200, 3), np.uint8).transpose(1, 0, 2)
+    np.testing.assert_array_equal(draw_rate(turned, 30.0), draw_rate(turned.copy("C"), 30.0))

@@ -149,3 +149,12 @@ def test_track_ids_are_labels_beside_the_head():
     rows, _ = np.nonzero(changed.any(axis=2))
     assert len(rows) > 10
     assert rows.max() < 60
+
+
+def test_a_turned_view_of_a_picture_is_drawn_on_like_any_other():
+    image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    poses = posed([[5, 5], [40, 50]], LINE, track_ids=np.array([7]))
+    turned = np.rot90(image)
+    np.testing.assert_array_equal(
+        draw_poses(turned, poses, threshold=0.5), draw_poses(turned.copy("C"), poses, threshold=0.5)
+    )
