@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from e2pose.core.errors import ModelError
+from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.files import atomic_path
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.export.fold import Precision, deployment_copy
@@ -50,9 +50,12 @@ def export_onnx(
         How much the file deviates from the network, or with "f16" from the network with its kernels rounded.
 
     Raises:
+        OptionError: The path does not end in `.onnx`.
         ModelError: The spec does not fit the network, or the file deviates too much; then there is no file.
         OutputError: The file cannot be written.
     """
+    if Path(path).suffix.lower() != ".onnx":
+        raise OptionError(f"an exported model must end in .onnx, but '{path}' does not", "give another name")
     if network.head.keypoints != len(spec.schema):
         raise ModelError(
             f"the network has {network.head.keypoints} keypoints, but the schema '{spec.schema.name}' has "

@@ -85,7 +85,7 @@ def compare_candidates(ours: Candidates, theirs: Candidates, size_hw: tuple[int,
     compared = theirs.scores >= _MIN_SCORE
     compared = compared if compared.any() else np.ones_like(compared)
     distance = np.abs(ours.keypoints - theirs.keypoints)[compared] * np.array(size_hw[::-1])
-    score = max(
+    score = np.maximum(  # Python's own maximum may lose what is not a number
         np.abs(ours.scores - theirs.scores).max(),
         np.abs(ours.keypoint_scores - theirs.keypoint_scores).max(),
     )

@@ -6,13 +6,14 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from e2pose.core.errors import ModelError
+from e2pose.core.candidates import Candidates
+from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.schema import load_schema
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.export import onnx as exporter
 from e2pose.export.fold import deployment_copy
 from e2pose.export.onnx import export_onnx
-from e2pose.export.verify import verify_artifact
+from e2pose.export.verify import compare_candidates, verify_artifact
 from networks import SPEC, noise, small_network, two_layer_network, two_layer_onnx
 
 
@@ -102,6 +103,19 @@ def test_schema_must_fit_the_network(tmp_path: Path) -> None:
     spec = replace(SPEC, schema=load_schema("crowdpose"))
     with pytest.raises(ModelError, match="the network has 17 keypoints, but the schema 'crowdpose' has 14"):
         export_onnx(two_layer_network(), spec, tmp_path / "never.onnx")
+
+
+def test_an_export_never_has_the_name_of_weights(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"must end in \.onnx"):
+        export_onnx(two_layer_network(), SPEC, tmp_path / "trained.safetensors")
+
+
+@pytest.mark.parametrize("part", ["scores", "keypoint_scores", "keypoints"])
+def test_not_a_number_is_a_deviation(part: str) -> None:
+    good = Candidates(np.ones((1, 2), "f4"), np.ones((1, 2, 3), "f4"), np.ones((1, 2, 3, 2), "f4"))
+    bad = replace(good, **{part: np.full_like(getattr(good, part), np.nan)})
+    assert compare_candidates(good, good, (64, 64)).is_acceptable
+    assert not compare_candidates(bad, good, (64, 64)).is_acceptable
 
 
 @pytest.mark.slow
