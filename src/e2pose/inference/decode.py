@@ -18,7 +18,6 @@ def decode(
     spec: ModelSpec,
     *,
     threshold: float | None = None,
-    max_persons: int | None = None,
 ) -> list[Poses]:
     """Keeps the candidates that are persons and moves their keypoints to the source images.
 
@@ -27,7 +26,6 @@ def decode(
         to_source: For each canvas, the map from its pixels to those of its source image.
         spec: Size of the canvas, keypoints and their score scale.
         threshold: A candidate below this person score is nobody; None for the model's own value.
-        max_persons: At most so many persons for each image, those with the highest scores; None for all.
 
     Returns:
         The poses of each image.
@@ -39,11 +37,12 @@ def decode(
     for index, affine in enumerate(to_source):
         person = candidates.scores[index] >= threshold
         canvas_xy = candidates.keypoints[index, person].astype(np.float64) * canvas_wh
-        poses = Poses(
-            keypoints=affine.apply(canvas_xy).astype(np.float32),
-            keypoint_scores=keypoint_scores[index, person],
-            scores=candidates.scores[index, person],
-            schema=spec.schema,
+        answers.append(
+            Poses(
+                keypoints=affine.apply(canvas_xy).astype(np.float32),
+                keypoint_scores=keypoint_scores[index, person],
+                scores=candidates.scores[index, person],
+                schema=spec.schema,
+            )
         )
-        answers.append(poses[:max_persons])
     return answers

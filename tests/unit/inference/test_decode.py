@@ -57,11 +57,6 @@ def test_nobody_is_empty_and_not_a_number_is_nobody(spec: ModelSpec) -> None:
     assert poses.schema is spec.schema
 
 
-def test_best_persons_are_kept_if_there_are_too_many(spec: ModelSpec) -> None:
-    (poses,) = decode(one_canvas([0.6, 0.9, 0.7]), [Affine.identity()], spec, max_persons=2)
-    assert np.allclose(poses.scores, [0.9, 0.7])
-
-
 def test_keypoint_scores_are_scaled_and_stay_scores(spec: ModelSpec) -> None:
     candidates = one_canvas([0.9], keypoint_scores=0.4)
     (poses,) = decode(candidates, [Affine.identity()], replace(spec, keypoint_score_scale=2.0))
