@@ -36,6 +36,8 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     except OSError as error:
+        if error.filename is not None and str(error.filename) != name:
+            raise  # it is about another file
         raise cannot_write(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)

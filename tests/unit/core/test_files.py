@@ -85,3 +85,9 @@ def test_a_temporary_file_that_vanished(tmp_path):
     with pytest.raises(OutputError, match="cannot write"), atomic_path(tmp_path / "a.txt") as temporary:
         Path(temporary).unlink()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_about_another_file_stays_what_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), atomic_path(tmp_path / "a.txt"):
+        (tmp_path / "elsewhere").read_bytes()
+    assert list(tmp_path.iterdir()) == []
