@@ -124,15 +124,16 @@ def _expand(text: str) -> list[Path]:
     """The files that a text names; a file that is called like a pattern is that file."""
     if not text.strip():
         raise InputError("an input has no name: the text is empty", "give a file, a folder or a quoted pattern")
-    path = Path(text).expanduser()
     try:
+        path = Path(text).expanduser()
         if path.is_dir():
             return _in_folder(path)
         if path.is_file():
             return [path]
         exists = path.exists()
-    except OSError as error:
-        raise InputError(f"cannot read '{text}': {error.strerror}", "check the path and its permissions") from error
+    except (OSError, RuntimeError) as error:  # a home folder that is not known is a RuntimeError
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read '{text}': {reason}", "check the path and its permissions") from error
     if exists:
         raise InputError(f"'{text}' is a device or a pipe, not a file", f"{_NOT_LIVE}; save to a file first")
     if text.isdecimal():
@@ -179,7 +180,10 @@ def _nothing_there(path: Path) -> InputError:
     folder = path.parent
     if not folder.is_dir():
         return InputError(f"there is no file '{path}': its folder does not exist", "check the spelling of the path")
-    names = [entry.name for entry in folder.iterdir()]
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        names = []  # a folder may let its files be read and not be listed
     close = difflib.get_close_matches(path.name, names, n=3)
     hint = f"did you mean {' or '.join(repr(str(folder / name)) for name in close)}?" if close else ""
     return InputError(f"there is no file '{path}'", hint or "check the spelling of the path")

@@ -75,9 +75,13 @@ def find_model(name_or_path: str | Path) -> Path:
     Raises:
         ModelError: There is no such model or it cannot be fetched.
     """
-    path = Path(name_or_path)
-    if path.is_file() or _looks_like_path(name_or_path):
-        return path
+    try:
+        path = Path(name_or_path).expanduser()
+        if path.is_file() or _looks_like_path(name_or_path):
+            return path
+    except (OSError, RuntimeError) as error:  # a home folder that is not known is a RuntimeError
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"cannot read the model '{name_or_path}': {reason}", "check the path") from error
     models, default = read_catalog()
     name = default if name_or_path == "default" else str(name_or_path)
     if name not in models:

@@ -147,6 +147,7 @@ def test_without_a_handler_the_first_error_ends_everything(here):
         ("", "the text is empty"),
         (os.devnull, "is a device or a pipe"),
         ("x" * 300, "cannot read .*too long"),
+        ("~nobody-of-this-name/a.png", "cannot read"),
     ],
 )
 def test_texts_that_name_nothing(here, text, message):
@@ -175,3 +176,12 @@ def test_breaking_off_closes_the_file(here):
     assert len(list(OPEN_FILES.iterdir())) > before
     frames.close()
     assert len(list(OPEN_FILES.iterdir())) == before
+
+
+def test_a_missing_file_in_a_folder_that_cannot_be_listed(here, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(InputError, match=r"there is no file 'a\.png'"):
+        open_source("a.png")

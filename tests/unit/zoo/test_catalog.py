@@ -94,3 +94,9 @@ def test_other_models_are_fetched(shelf: Path) -> None:
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"model")
     assert find_model("large-64") == cached
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "~nobody-of-this-name/a.onnx"])
+def test_path_that_makes_no_sense(shelf: Path, path: str) -> None:
+    with pytest.raises(ModelError, match="cannot read the model"):
+        find_model(path)
