@@ -35,7 +35,9 @@ class Estimator:
 
     def __init__(self, runtime: Runtime, threshold: float | None = None) -> None:
         if threshold is not None and not 0 <= threshold <= 1:
-            raise OptionError(f"the threshold must lie between 0 and 1, not {threshold}")
+            raise OptionError(
+                f"the threshold must lie between 0 and 1, not {threshold}", "leave it out to use the model's own value"
+            )
         self._runtime = runtime
         self.threshold = runtime.spec.threshold if threshold is None else threshold
 

@@ -18,6 +18,7 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 _INPUT = "pixels"
 _OUTPUTS = ("scores", "keypoint_scores", "keypoints")
+_MOST_THREADS = 1024  # more than any machine needs; each one is really started
 _FATAL = 4  # the log level at which ONNX Runtime keeps to itself what it also raises
 
 
@@ -32,13 +33,16 @@ class OnnxRuntime:
     Raises:
         ModelError: The file is missing, damaged or not a model of e2pose.
         RuntimeChoiceError: The device is not available.
-        OptionError: The number of threads is below 1.
+        OptionError: The number of threads is out of range.
     """
 
     def __init__(self, path: str | Path, *, threads: int | None = None, device: str = "cpu") -> None:
         threads = _usable_cores() if threads is None else threads
-        if threads < 1:
-            raise OptionError(f"the number of threads must be at least 1, not {threads}")
+        if not 1 <= threads <= _MOST_THREADS:
+            raise OptionError(
+                f"the number of threads must lie between 1 and {_MOST_THREADS}, not {threads}",
+                "leave it out to use every core that this process may use",
+            )
         self._session = _open_session(Path(path), threads, _provider(device))
         self.spec = _read_spec(self._session, str(path))
         self.description = f"onnxruntime {onnxruntime.__version__} on {device}" + (
