@@ -54,6 +54,15 @@ def test_evaluate_with_missing_pictures(e2pose, tiny_model: Path, annotated, tmp
     assert not (tmp_path / "numbers.json").exists()
 
 
+@pytest.mark.parametrize("option", ["--json", "--detections"])
+def test_evaluate_does_not_replace_the_annotations(e2pose, tiny_model: Path, annotated, option: str) -> None:
+    before = annotated[0].read_bytes()
+    done = e2pose("evaluate", tiny_model, *annotated, option, annotated[0])
+    assert done.code == 1
+    assert len(done.errors) == len(done.hints) == 1
+    assert annotated[0].read_bytes() == before
+
+
 def test_models_are_listed_on_stdout(e2pose) -> None:
     done = e2pose("models")
     entries, default = read_catalog()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from e2pose.cli.terminal import Progress
+from e2pose.core.errors import OutputError
 
 if TYPE_CHECKING:
     from e2pose.evaluation.evaluate import EvaluationResult
@@ -43,6 +44,9 @@ def evaluate(
     from e2pose.evaluation.evaluate import evaluate as evaluate_model
     from e2pose.inference.estimator import load
 
+    for target in (json_path, detections):
+        if target is not None and target.resolve() == annotations.resolve():
+            raise OutputError(f"'{target}' holds the annotations and will not be overwritten", "choose another name")
     estimator = load(model, runtime=runtime, threads=threads)
     with Progress(shown=not quiet) as progress:
         result = evaluate_model(

@@ -61,7 +61,7 @@ def read_poses_csv(path: str | Path, schema: KeypointSchema) -> Iterator[PosesRe
                     yield _frame(list(persons), schema)
             except (ValueError, IndexError, csv.Error) as error:
                 raise AnnotationError(f"'{path}', line {rows.line_num} or before, is wrong: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AnnotationError(f"cannot read the poses '{path}': {error}") from error
 
 

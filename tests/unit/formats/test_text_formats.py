@@ -139,6 +139,7 @@ def test_the_wrong_schema_is_refused(tmp_path):
 def test_a_file_that_cannot_be_read(tmp_path, read):
     with pytest.raises(AnnotationError, match="none"):
         list(read(tmp_path / "none", COCO))
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(AnnotationError, match="binary"):
-        list(read(tmp_path / "binary", COCO))
+    for content in (b"\xff\xfe\x00", b'"' + b"x" * 200_000):
+        (tmp_path / "binary").write_bytes(content)
+        with pytest.raises(AnnotationError, match="binary"):
+            list(read(tmp_path / "binary", COCO))
