@@ -41,8 +41,9 @@ def test_one_thread_for_each_usable_core(tiny_model: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 5}, raising=False)
     assert OnnxRuntime(tiny_model).description.endswith("on cpu, 3 threads")
     assert OnnxRuntime(tiny_model, threads=1).description.endswith("on cpu, 1 thread")
-    with pytest.raises(OptionError, match="at least 1, not 0"):
-        OnnxRuntime(tiny_model, threads=0)
+    for threads in (0, 10**10):
+        with pytest.raises(OptionError, match=f"between 1 and 1024, not {threads}"):
+            OnnxRuntime(tiny_model, threads=threads)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model at all " * 50], ids=["empty", "foreign"])
