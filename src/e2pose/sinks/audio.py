@@ -34,6 +34,7 @@ class AudioTrack:
 
     def __init__(self, source: Path, container: OutputContainer, suffix: str) -> None:
         self._container = container
+        self._last_dts: int | None = None
         self._input = av.open(f"file:{source}")
         try:
             self._packets = _packets(self._input, container, suffix)
@@ -48,7 +49,10 @@ class AudioTrack:
             packet = self._next
             if packet.pts is not None and packet.time_base is not None and packet.pts * packet.time_base > time_s:
                 return
-            self._container.mux(packet)
+            # Where recordings were joined time jumps back, which no container accepts.
+            if packet.dts is not None and (self._last_dts is None or packet.dts > self._last_dts):
+                self._last_dts = packet.dts
+                self._container.mux(packet)
             self._next = next(self._packets, None)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,7 @@ from jaxtyping import UInt8
 
 from e2pose.core.errors import OutputError
 from e2pose.core.files import atomic_path
-from e2pose.core.frame import Frame, Origin
+from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.sinks.base import Draw
 
@@ -58,10 +59,10 @@ class ImageFileSink:
         """
         if self._encoded is not None:
             raise OutputError(
-                f"'{self._path}' can hold one picture, but '{frame.origin.name}' is another one",
+                f"'{self._path}' can hold one picture, but '{frame.origin.name}' brings another one",
                 f"give a folder to write several: '{self._path.with_suffix('')}/'",
             )
-        refuse_to_replace_input(self._path, frame.origin)
+        refuse_to_replace(self._path, [frame.origin.path] if frame.origin.path else [])
         self._encoded = _encode(self._draw(frame, poses), self._path)
 
     def __enter__(self) -> Self:
@@ -76,13 +77,13 @@ class ImageFileSink:
                 temporary.write_bytes(self._encoded)
 
 
-def refuse_to_replace_input(target: Path, origin: Origin) -> None:
-    """Checks that an output is not the file that its frames come from.
+def refuse_to_replace(target: Path, inputs: Iterable[Path]) -> None:
+    """Checks that an output is none of the inputs, however the two are spelt; on some systems case does not matter.
 
     Raises:
         OutputError: It is.
     """
-    if origin.path is not None and target.resolve() == origin.path.resolve():
+    if any(target.exists() and path.exists() and target.samefile(path) for path in inputs):
         raise OutputError(f"'{target}' is an input and will not be overwritten", "choose another name or folder")
 
 

@@ -10,7 +10,7 @@ from e2pose.core.errors import OptionError, OutputError
 from e2pose.sinks.base import Draw, Sink
 from e2pose.sinks.coco_json import CocoJsonSink
 from e2pose.sinks.folder import FolderSink
-from e2pose.sinks.images import PICTURE_SUFFIXES, ImageFileSink
+from e2pose.sinks.images import PICTURE_SUFFIXES, ImageFileSink, refuse_to_replace
 from e2pose.sinks.jsonl import JsonlSink
 from e2pose.sinks.table import CsvSink
 from e2pose.sinks.video import VIDEO_SUFFIXES, VideoFileSink
@@ -33,22 +33,29 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
         inputs: Files that must not be replaced.
 
     Raises:
-        OptionError: The suffix belongs to no sink.
+        OptionError: The text is empty, or its suffix belongs to no sink.
         OutputError: The target is an input, or its folder cannot be written.
     """
-    path = Path(target).expanduser()
-    suffix = path.suffix.lower()
-    if not suffix or path.is_dir() or str(target).endswith(("/", os.sep)):
-        _check_folder(path)
+    if not str(target).strip():
+        raise OptionError(
+            "an output has no name: the text is empty", "give a file, or a folder, which ends with a slash"
+        )
+    try:
+        path = Path(target).expanduser()
+        is_folder = not path.suffix or path.is_dir() or str(target).endswith(("/", os.sep))
+        _check_folder(path if is_folder else path.parent)
+    except (OSError, RuntimeError) as error:  # a home folder that is not known is a RuntimeError
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write '{target}': {reason}", "check the path and its permissions") from error
+    if is_folder:
         return FolderSink(path, draw, inputs=inputs)
+    suffix = path.suffix.lower()
     if suffix not in _DRAWN and suffix not in _DATA:
         raise OptionError(
             f"cannot write '{target}': '{suffix}' is no kind of output",
             f"use a folder, which ends with a slash, or a file ending with {', '.join([*_DRAWN, *_DATA])}",
         )
-    if path.resolve() in {source.resolve() for source in inputs}:
-        raise OutputError(f"'{target}' is an input and will not be overwritten", "choose another name")
-    _check_folder(path.parent)
+    refuse_to_replace(path, inputs)
     return _DRAWN[suffix](path, draw) if suffix in _DRAWN else _DATA[suffix](path)
 
 

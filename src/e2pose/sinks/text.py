@@ -14,6 +14,8 @@ from e2pose.core.files import atomic_path
 class TextSink:
     """A UTF-8 file that grows with every frame and appears under its name when the context ends without an error.
 
+    A byte of a file name that is not UTF-8, such as FF, becomes a backslash and `udcff`: in JSON that is an escape.
+
     Args:
         path: The file to write.
         before: Text at its beginning.
@@ -35,7 +37,10 @@ class TextSink:
 
 @contextmanager
 def _open(path: Path, before: str, after: str) -> Iterator[TextIO]:
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         file.write(before)
         yield file
         file.write(after)

@@ -22,7 +22,7 @@ from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.sinks.audio import AudioTrack
 from e2pose.sinks.base import Draw
-from e2pose.sinks.images import refuse_to_replace_input
+from e2pose.sinks.images import refuse_to_replace
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 VIDEO_SUFFIXES = frozenset(_CONTAINERS)
@@ -99,7 +99,7 @@ class VideoFileSink:
                 f"'{origin.name}' is a still picture and cannot go into the video '{self._path}'",
                 "give a folder, which takes pictures and videos",
             )
-        refuse_to_replace_input(self._path, origin)
+        refuse_to_replace(self._path, [origin.path] if origin.path else [])
         self._origin = origin
         height, width = (size + size % 2 for size in image.shape[:2])
         return self._opened.enter_context(_open_writer(self._path, (height, width), origin.rate, origin.path))

@@ -198,6 +198,15 @@ def test_sound_from_a_transport_stream_stays_with_its_pictures(tmp_path):
     assert decode_audio(target)[1] == pytest.approx(1.0, abs=0.06)
 
 
+def test_joined_recordings_do_not_stop_a_video(tmp_path):
+    once = write_clip(tmp_path / "a.mts", [HALVES] * 25, sound="aac").read_bytes()
+    errors = []
+    with open_source(save(tmp_path / "joined.mts", once + once), on_error=errors.append) as frames:
+        write_all(open_sink(tmp_path / "b.mp4", draw=show), frames)
+    assert len(decode_video(tmp_path / "b.mp4")[0]) > 40
+    assert decode_audio(tmp_path / "b.mp4")[1] >= 0.9
+
+
 def test_sound_lies_beside_the_pictures(tmp_path):
     source = write_clip(tmp_path / "a.mp4", [HALVES] * 75, sound="aac", sound_s=3.0)
     with av.open(str(convert(source, tmp_path / "b.mp4"))) as container:
@@ -293,6 +302,18 @@ def test_no_input_is_overwritten(tmp_path):
     assert files(tmp_path) == ["a.png", "sub/b.png", "v.mp4"]
 
 
+def test_an_input_is_known_by_its_other_names(tmp_path):
+    """As `CLIP.MP4` and `CLIP.mp4` are one file where case does not matter."""
+    for source in (save(tmp_path / "a.png", encode(HALVES)), write_clip(tmp_path / "v.mp4", [HALVES] * 3)):
+        other = tmp_path / f"other{source.suffix}"
+        other.hardlink_to(source)
+        with pytest.raises(OutputError, match="is an input"):
+            open_sink(other, draw=show, inputs=[source])
+        with pytest.raises(OutputError, match="is an input"), open_source(source) as frames:
+            write_all(open_sink(other, draw=show), frames)
+        assert other.samefile(source)
+
+
 def test_an_error_in_the_middle_leaves_only_finished_files(tmp_path):
     with pytest.raises(ZeroDivisionError), FolderSink(tmp_path, show) as sink:
         for index in range(3):
@@ -336,6 +357,20 @@ def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
     with pytest.raises(OptionError, match=r"'\.xyz' is no kind of output") as caught:
         open_sink(tmp_path / "a.xyz", draw=show)
     assert all(suffix in caught.value.hint for suffix in (".jpg", ".mp4", ".json", ".jsonl", ".csv"))
+
+
+@pytest.mark.parametrize("target", ["x" * 300 + ".json", "~nobody-of-this-name/out.png"])
+def test_a_path_that_makes_no_sense(tmp_path, monkeypatch, target):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="cannot write") as caught:
+        open_sink(target, draw=show)
+    assert caught.value.hint
+
+
+def test_an_output_without_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError, match="the text is empty"):
+        open_sink("", draw=show)
 
 
 @pytest.mark.parametrize("target", ["file/out.png", "file/deeper/out.mp4", "file/out.json", "file/out", "file/"])

@@ -1,6 +1,7 @@
 """Sinks of text: complete files or none, small memory, ids that do not collide."""
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -125,3 +126,15 @@ def test_frames_of_a_video_have_their_own_ids_and_times(tmp_path):
 def test_text_is_utf8(tmp_path):
     coco_entries(tmp_path / "a.json", [moving(0)])
     assert "ünï.mp4" in (tmp_path / "a.json").read_bytes().decode("utf-8")
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_a_name_that_is_not_utf_8(tmp_path, sink):
+    name = os.fsdecode(b"a\xff.png")
+    with sink(tmp_path / "poses.txt") as opened:
+        opened.write(still(name), people(1))
+    text = (tmp_path / "poses.txt").read_text(encoding="utf-8")
+    assert "a\\udcff.png" in text
+    if sink is not CsvSink:
+        record = json.loads(text)
+        assert (record[0]["file_name"] if sink is CocoJsonSink else record["file"]).endswith(name)
