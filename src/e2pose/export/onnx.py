@@ -61,6 +61,8 @@ def export_onnx(
             f"the network has {network.head.keypoints} keypoints, but the schema '{spec.schema.name}' has "
             f"{len(spec.schema)}"
         )
+    if any(size % 32 for size in spec.size_hw):
+        raise ModelError(f"the sides of the canvas must be multiples of 32, not {spec.size_hw}", "take the nearest one")
     stored = deployment_copy(network, precision)
     model = _to_graph(stored, spec, opset)
     if precision == "f16":

@@ -14,6 +14,7 @@ from e2pose.core.spec import Fit
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+Side = Annotated[int, Field(gt=0, multiple_of=32)]
 
 
 class _Record(BaseModel):
@@ -129,7 +130,7 @@ class Recipe(_Record):
     name: str
     schema_name: Annotated[str, Field(alias="schema")] = "coco"
     """A keypoint schema that comes with e2pose, or the path of a TOML file."""
-    canvas_hw: tuple[int, int] = (256, 256)
+    canvas_hw: tuple[Side, Side] = (256, 256)
     fit: Fit = "letterbox"
     seed: int = 0
     licence: str = "Apache-2.0"

@@ -99,6 +99,11 @@ def test_artifact_of_another_network_is_found_out(exported) -> None:
         verify_artifact(path, network, images, batches=(4,))
 
 
+def test_canvas_must_fit_the_strides(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="multiples of 32"):
+        export_onnx(two_layer_network(), replace(SPEC, size_hw=(64, 100)), tmp_path / "odd.onnx")
+
+
 def test_schema_must_fit_the_network(tmp_path: Path) -> None:
     spec = replace(SPEC, schema=load_schema("crowdpose"))
     with pytest.raises(ModelError, match="the network has 17 keypoints, but the schema 'crowdpose' has 14"):

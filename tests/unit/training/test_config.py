@@ -34,6 +34,7 @@ def test_a_short_recipe_is_filled_with_defaults(tmp_path):
         (MINIMAL.replace('[{path = "a"}]', "[]"), "data.sets"),
         (MINIMAL.replace('name = "x"\n', ""), "name"),
         (MINIMAL + "[augment]\nflip = 2\n", "augment.flip"),
+        ("canvas_hw = [250, 250]\n" + MINIMAL, "canvas_hw.*multiple of 32"),
         ("name = ", "not valid TOML"),
     ],
 )
