@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 import pytest
 
-from e2pose.zoo.catalog import read_catalog
-
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "samples" / "README.md"]
 BLOCK = re.compile(
@@ -18,11 +16,6 @@ BLOCK = re.compile(
 )
 
 MODEL = "the tiny model"
-
-models, default = read_catalog()
-needs_default_model = pytest.mark.skipif(
-    not (ROOT / "src/e2pose/zoo/weights" / models[default].file).is_file(), reason="the default model is not there yet"
-)
 
 
 class Block(NamedTuple):
@@ -42,8 +35,9 @@ def blocks() -> list[Block]:
 
 
 def run_here(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command in a folder with the samples in it."""
-    shutil.copytree(ROOT / "samples", folder / "samples")
+    """Runs a command in a folder with the samples and examples in it."""
+    for name in ("samples", "examples"):
+        shutil.copytree(ROOT / name, folder / name)
     environment = {**os.environ, "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -52,7 +46,6 @@ def test_blocks_are_found() -> None:
     assert {"README.md", "predict.md", "python.md"} <= {block.document for block in blocks()}
 
 
-@needs_default_model
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: f"{block.document}-{block.number}")
 def test_blocks_run(block: Block, tmp_path: Path) -> None:
     interpreter = ["bash", "-ec"] if block.language == "bash" else [sys.executable, "-c"]
