@@ -20,23 +20,8 @@ def test_one_picture_is_learned_by_heart_and_found_again(tmp_path, monkeypatch, 
     assert log[-1]["total"] < 0.2 * log[0]["total"]
     assert main(["evaluate", weights, str(annotations), str(picture.parent), "--json", "numbers.json"]) == 0
     assert json.loads((tmp_path / "numbers.json").read_text(encoding="utf-8"))["ap"] == pytest.approx(1.0)
-    exported = [
-        "export",
-        weights,
-        "own.onnx",
-        "--precision",
-        "f16",
-        "--threshold",
-        "0.3",
-        "--name",
-        "own",
-        "--canvas",
-        "96",
-        "128",
-        "--pictures",
-        str(picture),
-    ]
-    assert main(exported) == 0
+    options = "--precision f16 --threshold 0.5 --name own --canvas 96 96 --pictures"
+    assert main(["export", weights, "own.onnx", *options.split(), str(picture)]) == 0
     assert main(["predict", str(picture), "--model", "own.onnx", "-o", "drawn.png", "-o", "poses.json"]) == 0
     assert (tmp_path / "drawn.png").stat().st_size > 0
     results = json.loads((tmp_path / "poses.json").read_text(encoding="utf-8"))
