@@ -6,6 +6,8 @@ and its labels by the same one; pixels are resampled once.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -17,7 +19,7 @@ from e2pose.formats.coco import CocoImage
 from e2pose.training.config import AugmentConfig
 from e2pose.training.target import CanvasLabels
 from e2pose.transforms.fit import fit_affine
-from e2pose.transforms.warp import BORDER_RGB, warp
+from e2pose.transforms.warp import warp
 
 _SMALLEST = 5.0  # a person whose area is below the square of so many canvas pixels is not learned
 _KEPT = 0.3  # nor is one with a smaller share of its labelled keypoints on the canvas
@@ -117,7 +119,7 @@ def place(
     pixels: Pixels, image: CocoImage, schema: KeypointSchema, affine: Affine, canvas_hw: tuple[int, int]
 ) -> tuple[Pixels, CanvasLabels]:
     """Moves an image and its labels onto a canvas."""
-    return warp(pixels, affine, canvas_hw, BORDER_RGB), move_labels(image, schema, affine, canvas_hw)
+    return warp(pixels, affine, canvas_hw), move_labels(image, schema, affine, canvas_hw)
 
 
 def vary_colours(pixels: Pixels, config: AugmentConfig, rng: np.random.Generator) -> Pixels:
@@ -143,11 +145,9 @@ def _move_box(box: Float32[np.ndarray, "4"], affine: Affine) -> Float32[np.ndarr
 
 
 def _shift(labels: CanvasLabels, x: int, y: int) -> CanvasLabels:
-    return CanvasLabels(
+    return replace(
+        labels,
         keypoints=labels.keypoints + np.array([x, y], np.float32),
-        labelled=labels.labelled,
-        known=labels.known,
-        areas=labels.areas,
         ignore=labels.ignore + np.array([x, y, 0, 0], np.float32),
         doubtful=labels.doubtful + np.array([x, y, 0, 0], np.float32),
     )

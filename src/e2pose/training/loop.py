@@ -63,7 +63,7 @@ def train_steps(
         recipe: What to do.
         schema: The keypoints.
         images: What to learn from.
-        state: Network, average and optimiser.
+        state: Network, average and optimiser; the network as `set_training_mode` leaves it.
         report: Told of the progress every `recipe.log_every` steps.
         save: Called every `recipe.save_every` steps and at the end.
 
@@ -76,7 +76,6 @@ def train_steps(
     meter = _Meter(recipe)
     batches = meter.timed(_batches(recipe, images, state.step))
     for pixels, target in batches:
-        set_training_mode(network, recipe)
         set_rate(state.optimizer, rate_factor(state.step, recipe.optim))
         with _autocast(recipe):
             prediction = network(pixels)
