@@ -68,6 +68,7 @@ class CocoImage:
         labelled_keypoints: Indices of the keypoints that the annotators labelled at all; of others nothing is known.
         exhaustive: Whether every person is labelled.
         ignore: Boxes (x, y, width, height) in which there may be people that are not labelled.
+        crowd_index: How much people hide each other, from 0 to 1, as CrowdPose gives it; None if nobody said.
     """
 
     id: int
@@ -77,6 +78,7 @@ class CocoImage:
     labelled_keypoints: tuple[int, ...]
     exhaustive: bool = True
     ignore: Float32[np.ndarray, "r 4"] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    crowd_index: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,8 @@ class CocoDataset:
 def read_coco(path: str | Path) -> CocoDataset:
     """Reads a file of COCO keypoint annotations.
 
-    Besides COCO's own fields an image may have `labelled_keypoints`, `exhaustive` and `ignore`; see `CocoImage`.
+    Besides COCO's own fields an image may have `labelled_keypoints`, `exhaustive`, `ignore` and CrowdPose's
+    `crowdIndex`; see `CocoImage`.
     Annotations of other categories than the one with keypoints are left out.
 
     Raises:
@@ -132,6 +135,8 @@ def to_coco_annotations(dataset: CocoDataset) -> dict[str, Any]:
             entry["labelled_keypoints"] = list(image.labelled_keypoints)
         if len(image.ignore):
             entry["ignore"] = image.ignore.astype(np.float64).round(3).tolist()
+        if image.crowd_index is not None:
+            entry["crowdIndex"] = image.crowd_index
         images.append({**entry, "exhaustive": image.exhaustive})
         for person in image.persons:
             annotations.append(_annotation(person, len(annotations) + 1, image.id))
@@ -235,6 +240,9 @@ def _image(entry: Mapping[str, Any], persons: Sequence[CocoPerson], count: int) 
     ignore = np.array(entry.get("ignore", []), dtype=np.float32).reshape(-1, 4)
     if not np.isfinite(ignore).all():
         raise ValueError("its ignore boxes must be finite")
+    crowd_index = None if entry.get("crowdIndex") is None else float(entry["crowdIndex"])
+    if crowd_index is not None and not 0 <= crowd_index <= 1:
+        raise ValueError(f"its crowdIndex must lie between 0 and 1, not {crowd_index}")
     return CocoImage(
         id=operator.index(entry["id"]),
         file_name=str(entry["file_name"]),
@@ -243,6 +251,7 @@ def _image(entry: Mapping[str, Any], persons: Sequence[CocoPerson], count: int) 
         labelled_keypoints=labelled,
         exhaustive=bool(entry.get("exhaustive", True)),
         ignore=ignore,
+        crowd_index=crowd_index,
     )
 
 

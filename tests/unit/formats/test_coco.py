@@ -50,18 +50,20 @@ def test_reading_counts_from_the_corner_of_the_first_pixel(tmp_path):
 
 
 def test_own_fields_of_an_image(tmp_path):
-    marked = image(labelled_keypoints=[5, 6], exhaustive=False, ignore=[[1, 2, 3, 4.5]])
+    marked = image(labelled_keypoints=[5, 6], exhaustive=False, ignore=[[1, 2, 3, 4.5]], crowdIndex=0.25)
     plain, own = read_coco(write(tmp_path, images=[image(8), marked])).images
     assert plain.labelled_keypoints == tuple(range(17))
     assert plain.exhaustive
     assert plain.ignore.shape == (0, 4)
+    assert plain.crowd_index is None
     assert own.labelled_keypoints == (5, 6)
     assert not own.exhaustive
     assert own.ignore.tolist() == [[1, 2, 3, 4.5]]
+    assert own.crowd_index == 0.25
 
 
 def test_writing_is_the_inverse_of_reading(tmp_path):
-    marked = image(9, labelled_keypoints=[5, 6], exhaustive=False, ignore=[[1, 2, 3, 4.5]])
+    marked = image(9, labelled_keypoints=[5, 6], exhaustive=False, ignore=[[1, 2, 3, 4.5]], crowdIndex=0.0)
     crowd = annotation(9, iscrowd=1, keypoints=[0] * 51)
     once = to_coco_annotations(read_coco(write(tmp_path, images=[image(), marked], annotations=[annotation(), crowd])))
     again = to_coco_annotations(read_coco(write(tmp_path, *once.values())))
@@ -123,6 +125,7 @@ def test_other_categories_are_left_out(tmp_path):
         ({"images": [image(labelled_keypoints=[17])]}, "image 7 .* between 0 and 16"),
         ({"images": [image(ignore=[[1, 2, 3]])]}, "image 7 is wrong"),
         ({"images": [image(ignore=[[1, 2, 3, float("inf")]])]}, "image 7 .* finite"),
+        ({"images": [image(crowdIndex=1.5)]}, "image 7 .* crowdIndex must lie between 0 and 1, not 1.5"),
         ({"categories": []}, "0 categories with keypoints"),
         ({"categories": [category(), category(id=2)]}, "2 categories with keypoints"),
         ({"categories": [category(keypoints=["a", "a"])]}, "names keypoints twice"),
