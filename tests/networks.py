@@ -63,7 +63,7 @@ def _two_layer_network() -> E2Pose:
 @cache
 def _small_network() -> E2Pose:
     with _same_numbers():
-        return livened(build_network(NetworkConfig(strides=(16, 32, 64), width=8)))
+        return livened(build_network(NetworkConfig(strides=(16, 32, 64), width=8, refinements=2)))
 
 
 def livened(network: E2Pose) -> E2Pose:
@@ -80,6 +80,8 @@ def livened(network: E2Pose) -> E2Pose:
         network(torch.randint(0, 256, (8, 3, *SPEC.size_hw), dtype=torch.uint8))
         network.head.output.weight *= 0.3
         network.head.output.bias[0] = -1
+        if network.refiner:
+            network.refiner.output.weight *= 0.1
     return network.eval()
 
 

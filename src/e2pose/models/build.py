@@ -14,6 +14,7 @@ from e2pose.models.config import NetworkConfig
 from e2pose.models.e2pose import E2Pose
 from e2pose.models.head import PoseHead
 from e2pose.models.pyramid import FeaturePyramid
+from e2pose.models.refine import KeypointRefiner
 
 BACKBONES: dict[str, Callable[[], MobileNetV2 | ResNet]] = {
     "mobilenetv2": MobileNetV2,
@@ -35,11 +36,18 @@ def build_network(config: NetworkConfig) -> E2Pose:
     if config.backbone not in BACKBONES:
         raise ModelError(f"there is no backbone '{config.backbone}'", f"choose one of: {', '.join(BACKBONES)}")
     backbone = BACKBONES[config.backbone]()
+    fine = config.strides[0] // 2
+    refiner = (
+        KeypointRefiner(backbone.channels[fine], config.width, config.keypoints, fine, config.refinements)
+        if config.refinements
+        else None
+    )
     return E2Pose(
         config=config,
         backbone=backbone,
         pyramid=FeaturePyramid(backbone.channels, config.strides, config.width),
         head=PoseHead(config.width, config.keypoints, config.head_depth, config.strides),
+        refiner=refiner,
     )
 
 

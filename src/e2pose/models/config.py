@@ -20,6 +20,8 @@ class NetworkConfig:
             candidate per cell; the default gives 341 candidates on a canvas of 512x512, as in the published models.
         width: Channels of pyramid and head.
         head_depth: Number of 3x3 convolutions in the head.
+        refinements: How often each keypoint is corrected by what the picture around it shows; see
+            `e2pose.models.refine`. The published models do not do it.
 
     Raises:
         ModelError: A value is not accepted.
@@ -30,6 +32,7 @@ class NetworkConfig:
     strides: tuple[int, ...] = PUBLISHED_STRIDES
     width: int = 256
     head_depth: int = 1
+    refinements: int = 0
 
     def __post_init__(self) -> None:
         doubled = all(coarse == 2 * fine for fine, coarse in zip(self.strides, self.strides[1:], strict=False))
@@ -37,5 +40,7 @@ class NetworkConfig:
             raise ModelError(
                 f"the strides must start at 4, 8, 16 or 32, double from level to level and reach 32, not {self.strides}"
             )
-        if min(self.keypoints, self.width) < 1 or self.head_depth < 0:
-            raise ModelError(f"keypoints, width and head depth must be positive, not {self}")
+        if min(self.keypoints, self.width) < 1 or min(self.head_depth, self.refinements) < 0:
+            raise ModelError(f"keypoints, width, head depth and refinements must be positive, not {self}")
+        if self.refinements and self.strides[0] < 8:
+            raise ModelError("keypoints cannot be refined on levels as fine as stride 4", "start the strides at 8")

@@ -10,6 +10,7 @@ from e2pose.models.backbones.resnet import ResNet
 from e2pose.models.config import NetworkConfig
 from e2pose.models.head import PoseHead, Prediction
 from e2pose.models.pyramid import FeaturePyramid
+from e2pose.models.refine import KeypointRefiner
 
 MEAN_RGB = (123.675, 116.28, 103.53)
 STD_RGB = (58.395, 57.12, 57.375)
@@ -17,7 +18,7 @@ STD_RGB = (58.395, 57.12, 57.375)
 
 
 class E2Pose(nn.Module):
-    """A backbone, a feature pyramid and a head.
+    """A backbone, a feature pyramid, a head and, beyond the original, a refiner.
 
     Source: Tobeta et al., "E2Pose: Fully Convolutional Networks for End-to-End Multi-Person Pose Estimation",
     IROS 2022.
@@ -27,26 +28,37 @@ class E2Pose(nn.Module):
     std: Tensor
 
     def __init__(
-        self, config: NetworkConfig, backbone: MobileNetV2 | ResNet, pyramid: FeaturePyramid, head: PoseHead
+        self,
+        config: NetworkConfig,
+        backbone: MobileNetV2 | ResNet,
+        pyramid: FeaturePyramid,
+        head: PoseHead,
+        refiner: KeypointRefiner | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.backbone = backbone
         self.pyramid = pyramid
         self.head = head
+        self.refiner = refiner
         self.register_buffer("mean", torch.tensor(MEAN_RGB).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD_RGB).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> Prediction:
         """Predicts the candidates of RGB canvases, uint8 (B, 3, H, W), H and W multiples of 32."""
         canvas_hw = (pixels.shape[2], pixels.shape[3])
-        levels = self.pyramid(self.backbone((pixels.float() - self.mean) / self.std))
+        maps = self.backbone((pixels.float() - self.mean) / self.std)
+        levels = self.pyramid(maps)
         parts = [
             self.head(level, stride, canvas_hw) for level, stride in zip(levels, self.pyramid.strides, strict=True)
         ]
+        drafts = [torch.cat([part.keypoints for part in parts], dim=1)]
+        if self.refiner:
+            drafts += self.refiner(maps[self.refiner.stride], levels[0], drafts[0], canvas_hw)
         return Prediction(
             person_logits=torch.cat([part.person_logits for part in parts], dim=1),
             keypoint_logits=torch.cat([part.keypoint_logits for part in parts], dim=1),
-            keypoints=torch.cat([part.keypoints for part in parts], dim=1),
+            keypoints=drafts[-1],
             centers=torch.cat([part.centers for part in parts], dim=1),
+            drafts=tuple(drafts[:-1]),
         )

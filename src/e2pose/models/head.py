@@ -24,12 +24,14 @@ class Prediction:
         keypoint_logits: (B, M, K), is the keypoint in the picture?
         keypoints: (B, M, K, 2), (x, y) as fractions of the canvas; may lie outside of [0, 1].
         centers: (B, M, 2), centre of the person, likewise.
+        drafts: The keypoints before each of their refinements, first to last.
     """
 
     person_logits: Tensor
     keypoint_logits: Tensor
     keypoints: Tensor
     centers: Tensor
+    drafts: tuple[Tensor, ...] = ()
 
 
 class PoseHead(nn.Module):

@@ -50,6 +50,7 @@ class NetworkRecipe(_Record):
     strides: tuple[int, ...] = (32, 64, 128, 256, 512)
     width: Annotated[int, Field(gt=0)] = 256
     head_depth: Count = 1
+    refinements: Count = 0
     freeze_stem: bool = True
     """Leave the backbone's layers up to stride 4 as they are."""
     freeze_batch_norm: bool = True
@@ -99,6 +100,8 @@ class LossConfig(_Record):
     person: Positive = 1.0
     oks: Positive = 1.0
     distance: Positive = 3.0
+    drafts: Positive = 1.0
+    """Weight of the keypoints before their refinements, all together, relative to the final ones."""
     center: Positive = 0.2
     visibility: Positive = 0.5
     score_floor: Fraction = 0.2
@@ -139,6 +142,8 @@ class Recipe(_Record):
     """Processes that prepare images; 0 prepares them in the training process."""
     threads: Count = 0
     """Processor threads for the network; 0 takes them all."""
+    compile: bool = False
+    """Compile the network for this very machine: minutes at the start, then faster steps. Needs a C++ compiler."""
     log_every: Annotated[int, Field(gt=0)] = 20
     save_every: Annotated[int, Field(gt=0)] = 500
     data: DataConfig

@@ -72,13 +72,14 @@ def train_steps(
     """
     layout = Layout.of(recipe.canvas_hw, recipe.network.strides, schema)
     network = state.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    forward = torch.compile(network) if recipe.compile else network
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     meter = _Meter(recipe)
     batches = meter.timed(_batches(recipe, images, state.step))
     for pixels, target in batches:
         set_rate(state.optimizer, rate_factor(state.step, recipe.optim))
         with _autocast(recipe):
-            prediction = network(pixels)
+            prediction = forward(pixels)
         pairs = match(prediction, target, layout, recipe.match)
         losses = compute_losses(prediction, target, pairs, layout, recipe.loss)
         state.optimizer.zero_grad(set_to_none=True)

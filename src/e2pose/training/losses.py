@@ -63,13 +63,18 @@ def compute_losses(prediction: Prediction, target: Target, pairs: Match, layout:
     weights = torch.where(pairs.claims, 1 / people, 1 / companions) / (2 if len(image) > people else 1)
 
     labelled = target.labelled[image, truth].float()
-    counts = labelled.sum(dim=1).clamp(min=1)
     area = target.areas[image, truth]
-    keypoints = prediction.keypoints[image, candidate] * layout.canvas_wh
-    errors = (keypoints - target.keypoints[image, truth]) * labelled.unsqueeze(-1)
-    tolerance = 2 * area[:, None] * (2 * layout.sigmas) ** 2
-    oks = (torch.exp(-errors.square().sum(dim=-1) / tolerance) * labelled).sum(dim=1) / counts
-    distance = errors.abs().sum(dim=(1, 2)) / counts / area.sqrt()
+
+    def compare(keypoints: Tensor) -> tuple[Tensor, Tensor]:
+        errors = keypoints[image, candidate] * layout.canvas_wh - target.keypoints[image, truth]
+        return _compare(errors, labelled, area, layout.sigmas)
+
+    oks, distance = compare(prediction.keypoints)
+    loss_oks, loss_distance = 1 - oks, distance
+    for draft in prediction.drafts:
+        draft_oks, draft_distance = compare(draft)
+        share = config.drafts / len(prediction.drafts)
+        loss_oks, loss_distance = loss_oks + share * (1 - draft_oks), loss_distance + share * draft_distance
     offset = prediction.centers[image, candidate] * layout.canvas_wh - target.centers[image, truth]
     center = offset.abs().sum(dim=1) / area.sqrt()
 
@@ -84,11 +89,20 @@ def compute_losses(prediction: Prediction, target: Target, pairs: Match, layout:
 
     return Losses(
         person=config.person * person / people,
-        oks=config.oks * ((1 - oks) * weights).sum(),
-        distance=config.distance * (distance * weights).sum(),
+        oks=config.oks * (loss_oks * weights).sum(),
+        distance=config.distance * (loss_distance * weights).sum(),
         center=config.center * (center * weights).sum(),
         visibility=config.visibility * (visibility * weights).sum(),
     )
+
+
+def _compare(errors: Tensor, labelled: Tensor, area: Tensor, sigmas: Tensor) -> tuple[Tensor, Tensor]:
+    """OKS and distance (P,) of errors (P, K, 2) in canvas pixels."""
+    errors = errors * labelled.unsqueeze(-1)
+    counts = labelled.sum(dim=1).clamp(min=1)
+    tolerance = 2 * area[:, None] * (2 * sigmas) ** 2
+    oks = (torch.exp(-errors.square().sum(dim=-1) / tolerance) * labelled).sum(dim=1) / counts
+    return oks, errors.abs().sum(dim=(1, 2)) / counts / area.sqrt()
 
 
 def _person_loss(logits: Tensor, weights: Tensor, pairs: Match, oks: Tensor, config: LossConfig) -> Tensor:

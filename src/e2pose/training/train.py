@@ -106,6 +106,7 @@ def new_network(recipe: Recipe, schema: KeypointSchema) -> E2Pose:
             strides=part.strides,
             width=part.width,
             head_depth=part.head_depth,
+            refinements=part.refinements,
         )
     )
     if part.backbone_weights:

@@ -25,7 +25,9 @@ def test_only_batch_norms_without_a_convolution_before_them_stay() -> None:
     folded = deployment_copy(network, "f32")
     kept = {name for name, module in folded.named_modules() if isinstance(module, nn.BatchNorm2d)}
     levels = [str(stride) for stride in network.config.strides]
-    assert kept == {f"pyramid.up.{level}.0" for level in levels[1:]} | {f"head.seeds.{level}.0" for level in levels}
+    up = {f"pyramid.up.{level}.0" for level in levels[1:]}
+    head = {f"head.seeds.{level}.0" for level in levels}
+    assert kept == up | head | {"refiner.up.0", "refiner.seed.0"}
 
 
 def test_half_precision_rounds_kernels_only() -> None:

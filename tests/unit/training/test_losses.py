@@ -122,3 +122,18 @@ def test_the_score_goal_rises_with_the_quality_of_the_pose():
     assert pulls == sorted(pulls, reverse=True)
     assert pulls[0] == pytest.approx(0.5, abs=1e-3)  # goal 1 from a score of 0.5
     assert pulls[-1] == pytest.approx(CONFIG.score_floor - 0.5, abs=1e-3)
+
+
+def test_drafts_learn_beside_the_final_keypoints_but_do_not_count_for_the_score():
+    target = collate_labels([labels_of(np.random.default_rng(1), 1, (128, 128), size=60)])
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(companions=0))
+    best = perfect(target, pairs)
+    off = (best.keypoints + 0.02).requires_grad_()
+    losses = compute_losses(replace(best, drafts=(best.keypoints, off)), target, pairs, LAYOUT, CONFIG)
+    final = compute_losses(replace(best, keypoints=best.keypoints + 0.02), target, pairs, LAYOUT, CONFIG)
+    assert float(losses.person) == pytest.approx(0, abs=1e-6)
+    assert float(losses.oks) == pytest.approx(float(final.oks) * CONFIG.drafts / 2, rel=1e-4)
+    assert float(losses.distance) == pytest.approx(float(final.distance) * CONFIG.drafts / 2, rel=1e-4)
+    losses.total.backward()
+    assert off.grad is not None
+    assert (off.grad.abs().sum(dim=(2, 3)) > 0).nonzero().tolist() == [[0, int(pairs.candidates[0])]]

@@ -1,0 +1,77 @@
+"""The refiner: every keypoint looks at the picture around it and corrects itself.
+
+A cell in the middle of a person knows roughly where the far ankle is; a cell at the ankle knows precisely. Sources:
+Papandreou et al., "PersonLab", ECCV 2018, section 3.1 (offsets on a fine map correct offsets over a long way); Geng et
+al., "Bottom-Up Human Pose Estimation via Disentangled Keypoint Regression", CVPR 2021 (each keypoint needs features
+from where it is).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_CHANNELS = 64
+_UNIT = 2.0  # corrections are predicted in units of so many strides
+
+
+class KeypointRefiner(nn.Module):
+    """A map of corrections, read at the keypoints of every candidate.
+
+    The map is twice as fine as the finest level. For every place and every kind of keypoint it holds the way to the
+    keypoint of that kind, so that each step starts where the one before has arrived.
+
+    Args:
+        fine_channels: Channels of the backbone's map of that stride.
+        width: Channels of the finest level.
+        keypoints: Number of keypoints K.
+        stride: Stride of the map.
+        steps: How often each keypoint is corrected.
+    """
+
+    def __init__(self, fine_channels: int, width: int, keypoints: int, stride: int, steps: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.steps = steps
+        self.lateral = nn.Conv2d(fine_channels, _CHANNELS, 1)
+        self.up = nn.Sequential(
+            nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 4 * _CHANNELS, 1), nn.PixelShuffle(2)
+        )
+        self.seed = nn.Sequential(
+            nn.BatchNorm2d(_CHANNELS),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(_CHANNELS, _CHANNELS, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(_CHANNELS),
+            nn.ReLU(inplace=True),
+        )
+        self.output = nn.Conv2d(_CHANNELS, 2 * keypoints, 1)
+        nn.init.normal_(self.output.weight, std=0.01)
+        nn.init.zeros_(self.output.bias)  # type: ignore[arg-type]
+
+    def forward(self, fine: Tensor, level: Tensor, keypoints: Tensor, canvas_hw: tuple[int, int]) -> list[Tensor]:
+        """Corrects keypoints.
+
+        Args:
+            fine: (B, fine_channels, h, w), the backbone's map.
+            level: (B, width, h / 2, w / 2), the finest level.
+            keypoints: (B, M, K, 2), (x, y) as fractions of the canvas.
+            canvas_hw: Size of the canvas.
+
+        Returns:
+            The keypoints after each step. No gradient passes from one step to the one before.
+        """
+        lateral = self.lateral(fine)
+        corrections = self.output(self.seed(lateral + self.up(level)[:, :, : lateral.shape[2], : lateral.shape[3]]))
+        height, width = canvas_hw
+        unit = torch.tensor([_UNIT * self.stride / width, _UNIT * self.stride / height], device=fine.device)
+        count, kinds = keypoints.shape[1:3]
+        maps = corrections.float().reshape(-1, 2, *corrections.shape[2:])  # (B * K, 2, h, w)
+        refined = []
+        for _ in range(self.steps):
+            keypoints = keypoints.detach()
+            places = (2 * keypoints - 1).transpose(1, 2).reshape(-1, count, 1, 2)
+            read = functional.grid_sample(maps, places, padding_mode="border", align_corners=False)
+            keypoints = keypoints + unit * read.reshape(-1, kinds, 2, count).permute(0, 3, 1, 2)
+            refined.append(keypoints)
+        return refined
