@@ -43,6 +43,35 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_target(target: Path) -> None:
+    """Checks that a file can be written, before the work whose result it will hold.
+
+    Raises:
+        OutputError: It is a folder, or its folder cannot be written.
+    """
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(f"'{target}' is a folder")
+        check_folder(target.parent)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Checks that a folder, or the nearest one above it that exists, can be written to.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise OutputError(f"cannot write into '{folder}': '{nearest}' is a file", "choose another name for the output")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"cannot write into '{folder}': no permission to write to '{nearest}'", "choose a folder of your own"
+        )
+
+
 def cannot_write(target: Path, error: OSError) -> OutputError:
     """The error for a file that the system refuses to write."""
     return OutputError(

@@ -38,22 +38,22 @@ class Estimator:
             raise OptionError(
                 f"the threshold must lie between 0 and 1, not {threshold}", "leave it out to use the model's own value"
             )
-        self._runtime = runtime
+        self.runtime = runtime
         self.threshold = runtime.spec.threshold if threshold is None else threshold
 
     @property
     def spec(self) -> ModelSpec:
         """What the model is and how it wants its input."""
-        return self._runtime.spec
+        return self.runtime.spec
 
     @property
     def description(self) -> str:
         """What really runs, for people: model, runtime and device."""
-        return f"{self.spec.name}, {self._runtime.description}"
+        return f"{self.spec.name}, {self.runtime.description}"
 
     def with_threshold(self, threshold: float) -> Estimator:
         """The same model with another threshold."""
-        return Estimator(self._runtime, threshold)
+        return Estimator(self.runtime, threshold)
 
     def __call__(self, image: Image) -> Poses:
         """Finds everybody in one picture.
@@ -81,7 +81,7 @@ class Estimator:
             return []
         arrays = [read_image(image) if isinstance(image, str | Path) else check_image(image) for image in images]
         batch = prepare(arrays, self.spec)
-        return decode(self._runtime(batch.pixels), batch.to_source, self.spec, threshold=self.threshold)
+        return decode(self.runtime(batch.pixels), batch.to_source, self.spec, threshold=self.threshold)
 
 
 def load(

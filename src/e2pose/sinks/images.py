@@ -63,7 +63,7 @@ class ImageFileSink:
                 f"give a folder to write several: '{self._path.with_suffix('')}/'",
             )
         refuse_to_replace(self._path, [frame.origin.path] if frame.origin.path else [])
-        self._encoded = _encode(self._draw(frame, poses), self._path)
+        self._encoded = encode_image(self._draw(frame, poses), self._path)
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +87,12 @@ def refuse_to_replace(target: Path, inputs: Iterable[Path]) -> None:
         raise OutputError(f"'{target}' is an input and will not be overwritten", "choose another name or folder")
 
 
-def _encode(image: UInt8[np.ndarray, "h w 3"], path: Path) -> bytes:
+def encode_image(image: UInt8[np.ndarray, "h w 3"], path: Path) -> bytes:
+    """The bytes of a picture in the format that the suffix of its path names.
+
+    Raises:
+        OutputError: The format cannot hold it.
+    """
     suffix = path.suffix.lower()
     height, width = image.shape[:2]
     try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from e2pose.core.errors import OptionError, OutputError
+from e2pose.core.files import check_folder
 from e2pose.sinks.base import Draw, Sink
 from e2pose.sinks.coco_json import CocoJsonSink
 from e2pose.sinks.folder import FolderSink
@@ -43,7 +44,7 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
     try:
         path = Path(target).expanduser()
         is_folder = not path.suffix or path.is_dir() or str(target).endswith(("/", os.sep))
-        _check_folder(path if is_folder else path.parent)
+        check_folder(path if is_folder else path.parent)
     except (OSError, RuntimeError) as error:  # a home folder that is not known is a RuntimeError
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write '{target}': {reason}", "check the path and its permissions") from error
@@ -57,14 +58,3 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
         )
     refuse_to_replace(path, inputs)
     return _DRAWN[suffix](path, draw) if suffix in _DRAWN else _DATA[suffix](path)
-
-
-def _check_folder(folder: Path) -> None:
-    """Checks that a folder, or the nearest one above it that exists, can be written to."""
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir():
-        raise OutputError(f"cannot write into '{folder}': '{nearest}' is a file", "choose another name for the output")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise OutputError(
-            f"cannot write into '{folder}': no permission to write to '{nearest}'", "choose a folder of your own"
-        )

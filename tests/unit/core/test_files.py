@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from e2pose.core.errors import OutputError
-from e2pose.core.files import atomic_path
+from e2pose.core.files import atomic_path, check_target
 
 
 def test_the_file_appears_at_the_end(tmp_path):
@@ -71,12 +71,25 @@ def test_a_place_that_cannot_be_written(tmp_path, name):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
 
 
+@pytest.mark.parametrize("name", ["folder", "file/a.txt", "file/b/a.txt", "x" * 300 + "/a.txt"])
+def test_a_place_that_cannot_be_written_is_found_beforehand(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"):
+        check_target(tmp_path / name)
+    check_target(tmp_path / "new" / "folder" / "a.txt")
+    check_target(tmp_path / "file")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"], "looking leaves no trace"
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to this user")
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(OutputError, match="cannot write"), atomic_path(tmp_path / "a.txt"):
             pass
+        with pytest.raises(OutputError, match="no permission"):
+            check_target(tmp_path / "new" / "a.txt")
     finally:
         tmp_path.chmod(0o700)
 
