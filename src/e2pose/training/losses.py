@@ -38,7 +38,15 @@ class Losses:
         return {name: float(getattr(self, name).detach()) for name in (*(f.name for f in fields(self)), "total")}
 
 
-def compute_losses(prediction: Prediction, target: Target, pairs: Match, layout: Layout, config: LossConfig) -> Losses:
+def compute_losses(
+    prediction: Prediction,
+    target: Target,
+    pairs: Match,
+    layout: Layout,
+    config: LossConfig,
+    *,
+    people: Tensor | None = None,
+) -> Losses:
     """Compares a prediction with its target.
 
     - person: the score of a claiming candidate should be the similarity of its pose to its person, all others 0.
@@ -48,7 +56,7 @@ def compute_losses(prediction: Prediction, target: Target, pairs: Match, layout:
     - center: the same for the person's centre.
     - visibility: cross entropy of the keypoint scores, where known.
 
-    Every part is a mean over people. Claiming candidates and, all together, their companions weigh the same.
+    Every part is a mean over people. A person's claiming candidate and, all together, its companions weigh the same.
 
     Args:
         prediction: Candidates of a batch.
@@ -56,11 +64,12 @@ def compute_losses(prediction: Prediction, target: Target, pairs: Match, layout:
         pairs: Which candidate learns from which person.
         layout: Canvas, cells and tolerances.
         config: Weights.
+        people: How many people the means are over, at least 1; None for those of this batch. Where the gradients of
+            several batches are added up for one step, it is the number of people in all of them.
     """
-    people = max(1, int(pairs.claims.sum()))
+    people = target.present.sum().clamp(min=1) if people is None else people
     image, candidate, truth = pairs.images, pairs.candidates, pairs.persons
-    companions = max(1, len(image) - people)
-    weights = torch.where(pairs.claims, 1 / people, 1 / companions) / (2 if len(image) > people else 1)
+    weights = _shares(pairs, target) / people
 
     labelled = target.labelled[image, truth].float()
     area = target.areas[image, truth]
@@ -94,6 +103,13 @@ def compute_losses(prediction: Prediction, target: Target, pairs: Match, layout:
         center=config.center * (center * weights).sum(),
         visibility=config.visibility * (visibility * weights).sum(),
     )
+
+
+def _shares(pairs: Match, target: Target) -> Tensor:
+    """(P,): how much of its person each pair stands for; the pairs of a person sum up to 1."""
+    person = pairs.images * target.present.shape[1] + pairs.persons
+    companions = torch.bincount(person[~pairs.claims], minlength=target.present.numel())[person]
+    return torch.where(pairs.claims, 1.0, 1 / companions.clamp(min=1)) / torch.where(companions > 0, 2, 1)
 
 
 def _compare(errors: Tensor, labelled: Tensor, area: Tensor, sigmas: Tensor) -> tuple[Tensor, Tensor]:

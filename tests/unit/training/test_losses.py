@@ -132,8 +132,24 @@ def test_drafts_learn_beside_the_final_keypoints_but_do_not_count_for_the_score(
     losses = compute_losses(replace(best, drafts=(best.keypoints, off)), target, pairs, LAYOUT, CONFIG)
     final = compute_losses(replace(best, keypoints=best.keypoints + 0.02), target, pairs, LAYOUT, CONFIG)
     assert float(losses.person) == pytest.approx(0, abs=1e-6)
-    assert float(losses.oks) == pytest.approx(float(final.oks) * CONFIG.drafts / 2, rel=1e-4)
-    assert float(losses.distance) == pytest.approx(float(final.distance) * CONFIG.drafts / 2, rel=1e-4)
+    parts = losses.to_record()
+    assert parts["oks"] == pytest.approx(float(final.oks) * CONFIG.drafts / 2, rel=1e-4)
+    assert parts["distance"] == pytest.approx(float(final.distance) * CONFIG.drafts / 2, rel=1e-4)
     losses.total.backward()
     assert off.grad is not None
     assert (off.grad.abs().sum(dim=(2, 3)) > 0).nonzero().tolist() == [[0, int(pairs.candidates[0])]]
+
+
+def test_the_losses_of_parts_of_a_batch_add_up_to_those_of_the_whole():
+    rng = np.random.default_rng(6)
+    labels = [labels_of(rng, persons, (128, 128), size=60) for persons in (2, 0, 1, 3)]
+    whole, parts = collate_labels(labels), [collate_labels(labels[:1]), collate_labels(labels[1:])]
+
+    def losses_of(target, people=None):
+        prediction = prediction_at(LAYOUT, {}, images=len(target.areas))
+        pairs = match(prediction, target, LAYOUT, MatchConfig())
+        assert (~pairs.claims).any()
+        return compute_losses(prediction, target, pairs, LAYOUT, CONFIG, people=people).to_record()
+
+    first, second = (losses_of(part, torch.tensor(6)) for part in parts)
+    assert {name: first[name] + second[name] for name in first} == pytest.approx(losses_of(whole), rel=1e-5)
