@@ -42,6 +42,7 @@ SIGNATURE_LENGTH = 16
 # A marker: 0xFF and a byte that is neither stuffing (00), a restart (D0 to D7) nor fill (FF).
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _JPEG_APP1 = 0xE1
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_END = 0xD9
 _EXIF_HEADER = b"Exif\0\0"
 
@@ -69,6 +70,17 @@ def is_complete(data: bytes, kind: str) -> bool:
 def has_no_pixels(data: bytes, kind: str) -> bool:
     """Whether the header of a PNG gives a width or height of 0, about which its decoder writes to the terminal."""
     return kind == "PNG" and (data[16:20] == bytes(4) or data[20:24] == bytes(4))
+
+
+def stored_size(data: bytes, kind: str) -> tuple[int, int] | None:
+    """Height and width in the header of a JPEG or PNG, before the picture is turned; None for other kinds."""
+    if kind == "JPEG":
+        frames = (block for marker, block in _jpeg_segments(data) if marker in _JPEG_FRAMES and len(block) >= 5)
+        frame = next(frames, None)
+        return frame and (int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big"))
+    if kind == "PNG" and len(data) >= 24:
+        return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+    return None
 
 
 def exif_block(data: bytes, kind: str) -> bytes:
