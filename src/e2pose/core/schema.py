@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,7 +78,7 @@ class KeypointSchema:
 
     def side(self, index: int) -> str:
         """The body side of a keypoint, "left", "right" or "middle", by its name."""
-        words = self.keypoints[index].lower().replace("-", "_").split("_")
+        words = _words(self.keypoints[index])
         return next((side for side in ("left", "right") if side in words or side[0] in words), "middle")
 
     @staticmethod
@@ -97,7 +98,8 @@ class KeypointSchema:
             keypoints: Keypoint names in order.
             edges: Pairs of names to join.
             flip_pairs: Pairs of names that change places in a mirrored image.
-            sigmas: One tolerance per keypoint; 0.05 each if empty.
+            sigmas: One tolerance per keypoint; 0.05 each if empty, which lies between those of COCO for the face (0.025
+                to 0.035) and for limbs (0.062 to 0.107).
             groups: Named sets of keypoint names.
 
         Raises:
@@ -175,6 +177,28 @@ class KeypointSchema:
             "sigmas": list(self.sigmas),
             "groups": {group: [names[member] for member in members] for group, members in self.groups.items()},
         }
+
+
+def mirrored_names(keypoints: Sequence[str]) -> list[tuple[str, str]]:
+    """Finds the pairs of names that differ in their side alone, such as "left_eye" and "right_eye".
+
+    Args:
+        keypoints: Distinct names.
+    """
+    opposite = {"left": "right", "l": "r"}
+    position = {tuple(_words(name)): name for name in keypoints}
+    pairs = []
+    for name in keypoints:
+        words = tuple(_words(name))
+        mirrored = tuple(opposite.get(word, re.sub("^left", "right", word)) for word in words)
+        if mirrored != words and mirrored in position:
+            pairs.append((name, position[mirrored]))
+    return pairs
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name, in lower case: "left_eye", "Left Eye" and "leftEye" have the same two."""
+    return [word.lower() for word in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|\d+", name)]
 
 
 def _pair(schema: str, what: str, pair: Sequence[str]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""COCO keypoint files: annotations that people made, and results that a model made.
+"""COCO keypoint files: annotations that people made, CrowdPose's among them, and results that a model made.
 
 COCO counts keypoints from the centre of the first pixel, as whole numbers; e2pose counts from its outer corner. So
 reading adds half a pixel and writing takes it off. Boxes are continuous in both.
@@ -20,15 +20,16 @@ from jaxtyping import Float32, UInt8
 
 from e2pose.core.errors import AnnotationError, SchemaError
 from e2pose.core.poses import Poses
-from e2pose.core.schema import KeypointSchema, load_schema, schema_names
+from e2pose.core.schema import KeypointSchema, load_schema, mirrored_names, schema_names
+from e2pose.formats.crowdpose import rename_keypoints
 
 CATEGORY_ID = 1
 """The category of people in every file that e2pose writes."""
 
+AREA_OF_BOX = 0.53
+"""A person's share of the box where no area is given; the evaluation code of CrowdPose uses the same."""
+
 _HALF_PIXEL = np.float32(0.5)
-_AREA_OF_BOX = (
-    0.53  # a person's share of the box where no area is given; the evaluation code of CrowdPose uses the same
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,16 +201,15 @@ def _category(categories: Sequence[Any], path: str | Path) -> dict[str, Any]:
 def _schema(category: Mapping[str, Any], path: str | Path) -> KeypointSchema:
     """The schema that comes with e2pose if it has the same keypoints, else one made from the names alone."""
     try:
-        names = tuple(map(str, category["keypoints"]))
+        names = rename_keypoints(tuple(map(str, category["keypoints"])))
         for known in map(load_schema, schema_names()):
             if known.keypoints == names:
                 return known
-        mirrored = [(name, name.replace("left", "right", 1)) for name in names if name.startswith("left")]
         return KeypointSchema.from_names(
             str(category.get("name", "custom")),
             names,
             edges=[[names[int(end) - 1] for end in edge] for edge in category.get("skeleton", ())],
-            flip_pairs=[pair for pair in mirrored if pair[1] in names],
+            flip_pairs=mirrored_names(names),
         )
     except (SchemaError, TypeError, ValueError, IndexError) as error:
         raise AnnotationError(
@@ -263,7 +263,7 @@ def _person(entry: Mapping[str, Any], count: int) -> CocoPerson:
     if not {0, 1, 2}.issuperset(triples[:, 2].tolist()):
         raise ValueError(f"the visibility of its keypoints must be 0, 1 or 2, not {triples[:, 2].tolist()}")
     x, y, width, height = map(float, entry["bbox"])
-    area = float(entry.get("area", _AREA_OF_BOX * width * height))
+    area = float(entry.get("area", AREA_OF_BOX * width * height))
     if not (math.isfinite(x + y + width + height + area) and min(width, height, area) >= 0):
         raise ValueError(f"its box {entry['bbox']} and area {area} must be finite and not negative")
     return CocoPerson(

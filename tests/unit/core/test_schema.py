@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from e2pose.core.errors import SchemaError
-from e2pose.core.schema import KeypointSchema, load_schema, schema_names
+from e2pose.core.schema import KeypointSchema, load_schema, mirrored_names, schema_names
 
 FIELDS = {
     "name": "x",
@@ -145,3 +145,16 @@ def test_a_file_that_cannot_be_read(tmp_path, content):
     with pytest.raises(SchemaError, match=r"cannot read the keypoint schema .*mine\.toml") as caught:
         load_schema(path)
     assert "coco, crowdpose" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        (("nose", "left_eye", "right_eye"), [("left_eye", "right_eye")]),
+        (("EyeR", "EyeL", "hip-l", "hip-r"), [("EyeL", "EyeR"), ("hip-l", "hip-r")]),
+        (("leftKnee", "rightKnee", "lefthand", "righthand"), [("leftKnee", "rightKnee"), ("lefthand", "righthand")]),
+        (("left_eye", "right_ear", "cleft_a", "cright_a"), []),
+    ],
+)
+def test_pairs_are_found_by_their_names(names, pairs):
+    assert mirrored_names(names) == pairs
