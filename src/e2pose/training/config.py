@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from e2pose.core.errors import OptionError
 from e2pose.core.spec import Fit
+from e2pose.training.recipe_keys import assign, nearest_key
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -44,6 +48,9 @@ class DataConfig(_Record):
 class NetworkRecipe(_Record):
     """What is trained; see `e2pose.models.build.NetworkConfig`."""
 
+    weights: str | None = None
+    """A `.safetensors` model to start from, relative to where the command runs. It may have other keypoints: what it
+    knows about keypoints of the same names is taken over."""
     backbone: str = "mobilenetv2"
     backbone_weights: str | None = None
     """A `.pth` file with ImageNet weights in torchvision's naming, relative to where the command runs."""
@@ -115,6 +122,9 @@ class OptimConfig(_Record):
 
     steps: Annotated[int, Field(gt=0)]
     batch_size: Annotated[int, Field(gt=0)] = 32
+    """Images of one step, in all processes together."""
+    accumulate: Annotated[int, Field(gt=0)] = 1
+    """Share the images of a step out among so many passes through the network, to need less memory."""
     learning_rate: Positive = 1e-3
     backbone_factor: Fraction = 0.3
     """The backbone's learning rate relative to that of the rest."""
@@ -124,7 +134,8 @@ class OptimConfig(_Record):
     """The learning rate at the end relative to its peak."""
     clip_norm: Positive = 5.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    precision: Literal["f32", "bf16"] = "bf16"
+    precision: Literal["f32", "bf16", "f16"] = "bf16"
+    """Of the network's forward pass; "f16" is for GPUs that have no bf16."""
 
 
 class Recipe(_Record):
@@ -138,14 +149,28 @@ class Recipe(_Record):
     seed: int = 0
     licence: str = "Apache-2.0"
     """Licence of the resulting weights."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the network is trained; "auto" takes a GPU if there is one."""
+    devices: Annotated[int, Field(gt=0)] = 1
+    """Processes on each machine, each with a GPU of its own or, on the CPU, with a share of the cores."""
+    nodes: Annotated[int, Field(gt=0)] = 1
+    """Machines."""
     workers: Count = 1
-    """Processes that prepare images; 0 prepares them in the training process."""
+    """Processes that prepare images, for each that trains; 0 prepares them in the training process."""
     threads: Count = 0
     """Processor threads for the network; 0 takes them all."""
     compile: bool = False
     """Compile the network for this very machine: minutes at the start, then faster steps. Needs a C++ compiler."""
     log_every: Annotated[int, Field(gt=0)] = 20
+    """Steps between two lines of the log."""
     save_every: Annotated[int, Field(gt=0)] = 500
+    """Steps between two checkpoints."""
+    measure_every: Count = 500
+    """Steps between two measurements of AP on held-out images; 0 for none."""
+    measure_images: Annotated[int, Field(gt=0)] = 500
+    """At most so many held-out images are measured, evenly chosen."""
+    preview_every: Count = 500
+    """Steps between two sheets of predictions on always the same images; 0 for none."""
     data: DataConfig
     network: NetworkRecipe = NetworkRecipe()
     augment: AugmentConfig = AugmentConfig()
@@ -153,19 +178,61 @@ class Recipe(_Record):
     loss: LossConfig = LossConfig()
     optim: OptimConfig
 
+    @property
+    def processes(self) -> int:
+        """How many processes train."""
+        return self.devices * self.nodes
 
-def load_recipe(path: Path) -> Recipe:
-    """Reads a recipe.
+    @model_validator(mode="after")
+    def _can_be_shared_out(self) -> Self:
+        shares = self.processes * self.optim.accumulate
+        if self.optim.batch_size % shares:
+            raise ValueError(
+                f"optim.batch_size {self.optim.batch_size} cannot be shared out evenly among {self.processes} "
+                f"processes and {self.optim.accumulate} passes"
+            )
+        return self
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe: TOML, or JSON as a run leaves it beside its weights.
+
+    Args:
+        path: The file.
+        overrides: Entries to change, such as `optim.steps=100`; see `e2pose.training.recipe_keys.assign`.
 
     Raises:
         OptionError: The file cannot be read, or a key is unknown, missing or has a wrong value.
     """
+    record = _read(path)
+    for assignment in overrides:
+        assign(record, assignment)
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Recipe.model_validate(record)
+    except ValidationError as error:
+        problems = "; ".join(map(_problem, error.errors()))
+        raise OptionError(f"the recipe '{path}' has wrong entries: {problems}", "see docs/guides/train.md") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    is_json = path.suffix.lower() == ".json"
+    try:
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text) if is_json else tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"cannot read the recipe '{path}': {error}", "give the path of a TOML file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise OptionError(f"the recipe '{path}' is not valid TOML: {error}") from error
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
-        raise OptionError(f"the recipe '{path}' has wrong entries: {problems}", "see docs/guides/train.md") from error
+    except ValueError as error:
+        raise OptionError(f"the recipe '{path}' is not valid {'JSON' if is_json else 'TOML'}: {error}") from error
+    if not isinstance(record, dict):
+        raise OptionError(f"the recipe '{path}' is not a table", "give the path of a TOML file")
+    return record
+
+
+def _problem(error: ErrorDetails) -> str:
+    """What is wrong with one entry, for people."""
+    where = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        meant = nearest_key(Recipe, error["loc"])
+        return f"{where}: there is no such key" + (f"; did you mean '{meant}'?" if meant else "")
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[:1].lower()}{message[1:]}" if where else message

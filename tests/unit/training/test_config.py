@@ -29,7 +29,11 @@ def test_a_short_recipe_is_filled_with_defaults(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (MINIMAL + "stepz = 4\n", "optim.stepz"),
+        (MINIMAL + "stepz = 4\n", r"optim\.stepz: there is no such key; did you mean 'optim\.steps'"),
+        ("batch_size = 4\n" + MINIMAL, r"batch_size: .*did you mean 'optim\.batch_size'"),
+        (MINIMAL.replace('"a"', '"a", wait = 2'), r"sets\.0\.wait: .*did you mean 'data\.sets\.weight'"),
+        (MINIMAL + "[quux]\n", "quux: there is no such key$"),
+        ("devices = 3\n" + MINIMAL, "batch_size 32 cannot be shared out evenly among 3 processes and 1 passes"),
         (MINIMAL.replace("steps = 3", "steps = 0"), "optim.steps"),
         (MINIMAL.replace('[{path = "a"}]', "[]"), "data.sets"),
         (MINIMAL.replace('name = "x"\n', ""), "name"),
@@ -41,6 +45,53 @@ def test_a_short_recipe_is_filled_with_defaults(tmp_path):
 def test_a_wrong_recipe_is_refused_by_the_name_of_the_key(tmp_path, text, complaint):
     with pytest.raises(OptionError, match=complaint):
         load_recipe(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "read", "value"),
+    [
+        ("optim.steps=7", lambda recipe: recipe.optim.steps, 7),
+        ("optim.learning_rate = 1e-4", lambda recipe: recipe.optim.learning_rate, 1e-4),
+        ("canvas_hw=[320, 448]", lambda recipe: recipe.canvas_hw, (320, 448)),
+        ("network.backbone=resnet50", lambda recipe: recipe.network.backbone, "resnet50"),
+        ("schema=my.toml", lambda recipe: recipe.schema_name, "my.toml"),
+        ("data.sets.0.path='b=c'", lambda recipe: recipe.data.sets[0].path, "b=c"),
+        ("data.cache=false", lambda recipe: recipe.data.cache, False),
+    ],
+)
+def test_entries_are_set_from_outside(tmp_path, assignment, read, value):
+    assert read(load_recipe(write(tmp_path, MINIMAL), [assignment])) == value
+
+
+def test_the_last_of_several_values_counts(tmp_path):
+    assert load_recipe(write(tmp_path, MINIMAL), ["seed=1", "seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize(
+    ("assignment", "complaint"),
+    [
+        ("optim.stepz=7", "did you mean 'optim.steps'"),
+        ("optm.steps=7", "optm: .*did you mean 'optim'"),
+        ("optim.steps", "sets nothing"),
+        ("=7", "sets nothing"),
+        ("canvas_hw=[320,", "not valid TOML"),
+        ("name.first=7", "leads to no entry"),
+        ("data.sets.3.path=x", "leads to no entry"),
+        ("data.sets.first.path=x", "leads to no entry"),
+        ("optim.steps=many", "optim.steps: .*integer"),
+        ("seed=1\nname='y'", "more than one"),
+    ],
+)
+def test_wrong_entries_from_outside_are_refused(tmp_path, assignment, complaint):
+    with pytest.raises(OptionError, match=complaint):
+        load_recipe(write(tmp_path, MINIMAL), [assignment])
+
+
+def test_the_resolved_recipe_can_be_trained_again(tmp_path):
+    recipe = load_recipe(write(tmp_path, MINIMAL), ["schema=crowdpose", "network.strides=[16, 32]"])
+    path = tmp_path / "recipe.json"
+    path.write_text(recipe.model_dump_json(by_alias=True), encoding="utf-8")
+    assert load_recipe(path) == recipe
 
 
 def test_a_missing_recipe_is_refused(tmp_path):
