@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from e2pose.inference.run import RunSummary
     from e2pose.inference.stopwatch import Stopwatch
     from e2pose.sinks.base import Draw
-    from e2pose.sources.base import Source
+    from e2pose.sources.base import Source, SourceInfo
 
     Image = UInt8[np.ndarray, "h w 3"]
 
@@ -71,8 +71,9 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
     from e2pose.inference.run import run
     from e2pose.inference.stopwatch import Stopwatch
     from e2pose.sinks.open import open_sink
+    from e2pose.sources.base import SourceInfo
     from e2pose.sources.open import open_source
-    from e2pose.sources.prefetch import Prefetch
+    from e2pose.sources.prefetch import LatestFrame, Prefetch
 
     problems: list[InputError] = []
 
@@ -80,17 +81,18 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
         problems.append(problem)
         complain(problem)
 
-    inputs = open_source(source, on_error=report)
-    if not inputs.paths:
+    inputs = open_source(source, on_error=report, on_notice=say)
+    if inputs.info == SourceInfo(frame_count=0):
         return 1
     estimator = load(options.model, runtime=options.runtime, threads=options.threads, threshold=options.threshold)
     stopwatch = Stopwatch(estimator)
     draw = drawing(options, estimator.spec.keypoint_threshold, stopwatch)
     targets = options.output or (OVERLAYS,)
-    sinks = [open_sink(target, draw=draw, inputs=inputs.paths) for target in targets]
-    frames = NeverEmpty(Prefetch(inputs))
+    sinks = [open_sink(target, draw=draw, inputs=inputs.info.paths) for target in targets]
+    ahead = LatestFrame(inputs) if inputs.info.is_live else Prefetch(inputs)
+    frames = NeverEmpty(ahead)
     try:
-        with Progress(frames.frame_count, shown=not options.quiet) as progress:
+        with Progress(frames.info.frame_count, shown=not options.quiet) as progress:
             summary = run(stopwatch, frames, sinks=sinks, on_frame=lambda *_: progress.advance())
     except NothingRead:
         return 1
@@ -114,9 +116,9 @@ class NeverEmpty:
         self._source = source
 
     @property
-    def frame_count(self) -> int | None:
-        """As many as the source inside says."""
-        return self._source.frame_count
+    def info(self) -> SourceInfo:
+        """What the source inside says."""
+        return self._source.info
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames of the source inside.

@@ -21,12 +21,14 @@ class Origin:
         path: The file, or None if it is not one.
         rate: Frames per second of a video or camera, as a fraction; None for a still picture.
         frame_count: How many frames it has, if that is known beforehand; an estimate for some videos.
+        pixel_aspect: Width of a pixel divided by its height as it is meant to be shown; frames hold pixels as stored.
     """
 
     name: str
     path: Path | None = None
     rate: Fraction | None = None
     frame_count: int | None = None
+    pixel_aspect: Fraction = Fraction(1)
 
     @property
     def is_still(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -18,13 +20,36 @@ def stop_at_error(error: InputError) -> None:
     raise error
 
 
+Notice = Callable[[str], None]
+"""Told in a line for people what a source does by itself, such as connecting again."""
+
+
+def keep_quiet(text: str) -> None:
+    """The notice that nobody wants."""
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What can be known of a source before its first frame.
+
+    Args:
+        frame_count: How many frames will come, if that is known or can be estimated.
+        is_live: Whether frames come when they happen, so that old ones are worth less than the newest one.
+        paths: The files that are read.
+    """
+
+    frame_count: int | None = None
+    is_live: bool = False
+    paths: tuple[Path, ...] = ()
+
+
 @runtime_checkable
 class Source(Protocol):
     """Frames in order. A context manager; iterating is possible once."""
 
     @property
-    def frame_count(self) -> int | None:
-        """How many frames will come, if that is known or can be estimated."""
+    def info(self) -> SourceInfo:
+        """What is known before the first frame."""
         ...
 
     def __iter__(self) -> Iterator[Frame]: ...

@@ -14,8 +14,10 @@ from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
+from e2pose.sources.base import SourceInfo
 from e2pose.sources.containers import exif_block, has_no_pixels, is_complete, picture_format
 from e2pose.sources.orientation import exif_orientation
+from e2pose.sources.pixels import on_white
 
 PICTURE_SUFFIXES = frozenset(
     {
@@ -51,9 +53,10 @@ class ImageSource:
         self.origin = Origin(name=str(path), path=Path(path), frame_count=1)
 
     @property
-    def frame_count(self) -> int:
-        """Always 1."""
-        return 1
+    def info(self) -> SourceInfo:
+        """One frame."""
+        assert self.origin.path is not None
+        return SourceInfo(frame_count=1, paths=(self.origin.path,))
 
     def __iter__(self) -> Iterator[Frame]:
         """Reads the picture.
@@ -118,7 +121,7 @@ def _decode(data: bytes, kind: str, path: str | Path) -> np.ndarray[Any, np.dtyp
     """
     flags = cv2.IMREAD_COLOR if kind == "BMP" else cv2.IMREAD_UNCHANGED
     try:
-        with _quiet_opencv():
+        with quiet_opencv():
             stored = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise InputError(f"the {kind} picture '{path}' cannot be decoded: {error.err}", _RESAVE) from error
@@ -141,20 +144,11 @@ def _to_rgb(stored: np.ndarray[Any, np.dtype[Any]], kind: str, path: str | Path)
         return cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
     if channels == 3:
         return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
-    return _on_white(cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA))
-
-
-def _on_white(rgba: UInt8[np.ndarray, "h w 4"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Lays a picture with alpha on white, rounded to the nearest value."""
-    colour, alpha = rgba[..., :3], rgba[..., 3:]
-    if alpha.min() == 255:
-        return np.ascontiguousarray(colour)
-    opacity = alpha.astype(np.uint16)  # 255 * 255 + 127 fits into 16 bits
-    return ((colour * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
+    return on_white(cv2.cvtColor(stored, cv2.COLOR_BGRA2RGBA))
 
 
 @contextmanager
-def _quiet_opencv() -> Iterator[None]:
+def quiet_opencv() -> Iterator[None]:
     """Keeps OpenCV's own log off the terminal: what it says about a bad file ends up in the error."""
     log = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2  # it moved between versions 4 and 5
     level = log.getLogLevel()

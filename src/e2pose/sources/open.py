@@ -13,13 +13,19 @@ from typing import Self
 
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame
-from e2pose.sources.base import ErrorHandler, stop_at_error
+from e2pose.sources.address import is_address, public_name
+from e2pose.sources.base import ErrorHandler, Notice, Source, SourceInfo, keep_quiet, stop_at_error
+from e2pose.sources.camera import CameraConnection
 from e2pose.sources.containers import SIGNATURE_LENGTH, picture_format
 from e2pose.sources.images import PICTURE_SUFFIXES, ImageSource
+from e2pose.sources.live import LiveSource
+from e2pose.sources.screen import PREFIX as SCREEN
+from e2pose.sources.screen import ScreenConnection
+from e2pose.sources.stream import SCHEMES, StreamConnection
 from e2pose.sources.video import VIDEO_SUFFIXES, VideoSource
 
 _KNOWN_SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
-_NOT_LIVE = "cameras and streams are not supported in this version"
+_CAMERA = re.compile(r"(?:/dev/video)?(\d+)", re.ASCII)
 
 
 class FilesSource:
@@ -37,11 +43,11 @@ class FilesSource:
         self._on_error = on_error
 
     @cached_property
-    def frame_count(self) -> int | None:
-        """How many frames will come; None if one of the videos does not say."""
+    def info(self) -> SourceInfo:
+        """How many frames will come, which is not known if one of the videos does not say."""
         counts = [_frame_count(path) for path in self.paths]
         known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+        return SourceInfo(sum(known) if len(known) == len(counts) else None, paths=self.paths)
 
     def __iter__(self) -> Iterator[Frame]:
         """Reads the files."""
@@ -64,19 +70,29 @@ class FilesSource:
         """Does nothing: each file is closed when its turn is over."""
 
 
-def open_source(texts: str | Path | Sequence[str | Path], *, on_error: ErrorHandler = stop_at_error) -> FilesSource:
-    """Finds the files that are meant and gives their frames.
+def open_source(
+    texts: str | Path | Sequence[str | Path],
+    *,
+    on_error: ErrorHandler = stop_at_error,
+    on_notice: Notice = keep_quiet,
+) -> Source:
+    """Finds what is meant and gives its frames.
 
     A text names a file, a folder (its pictures and videos in natural order, without its subfolders) or a pattern with
-    `*`, `**`, `?` or `[...]`. A file that is named twice is read once.
+    `*`, `**`, `?` or `[...]`. A file that is named twice is read once. A text that is given alone may also be the
+    number of a camera, the address of a stream, or `screen:` with a number or region; a file of that name comes first.
 
     Args:
         texts: One text or several.
         on_error: Told, at once, of the texts that name nothing and, later, of the files that cannot be read.
+        on_notice: Told when the connection to a camera or stream is lost and found.
     """
+    texts = [texts] if isinstance(texts, str | Path) else texts
     found: dict[Path, Path] = {}
-    for text in [texts] if isinstance(texts, str | Path) else texts:
+    for text in texts:
         try:
+            if len(texts) == 1 and _is_live(text):
+                return _open_live(str(text), on_notice)
             paths = _expand(str(text))
         except InputError as error:
             on_error(error)
@@ -84,6 +100,40 @@ def open_source(texts: str | Path | Sequence[str | Path], *, on_error: ErrorHand
         for path in paths:
             found.setdefault(path.resolve(), path)
     return FilesSource(list(found.values()), on_error=on_error)
+
+
+def _is_live(text: str | Path) -> bool:
+    """Whether a text means something else than files; a file that is called like that is that file."""
+    return isinstance(text, str) and not _is_file(text) and _looks_live(text)
+
+
+def _looks_live(text: str) -> bool:
+    return bool(_CAMERA.fullmatch(text)) or text.startswith(SCREEN) or is_address(text)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file() or Path(text).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _open_live(text: str, on_notice: Notice) -> Source:
+    if camera := _CAMERA.fullmatch(text):
+        return LiveSource(text, lambda: CameraConnection(int(camera[1])), on_notice=on_notice)
+    if text.startswith(SCREEN):
+        return LiveSource(text, lambda: ScreenConnection(text.removeprefix(SCREEN)), on_notice=on_notice)
+    scheme = text.partition(":")[0]
+    if scheme.lower() not in SCHEMES:
+        raise InputError(
+            f"'{public_name(text)}' is an address of the kind '{scheme}', which cannot be read",
+            f"addresses begin with one of {', '.join(f'{known}://' for known in SCHEMES)}",
+        )
+    first: list[StreamConnection] = [StreamConnection(text)]
+    if first[0].is_file:
+        first.pop().close()
+        return VideoSource(text)
+    return LiveSource(public_name(text), lambda: first.pop() if first else StreamConnection(text), on_notice=on_notice)
 
 
 def _open_file(path: Path) -> ImageSource | VideoSource:
@@ -115,7 +165,7 @@ def _frame_count(path: Path) -> int | None:
         return 1
     try:
         with _open_file(path) as source:
-            return source.frame_count
+            return source.info.frame_count
     except InputError:
         return 0
 
@@ -134,12 +184,10 @@ def _expand(text: str) -> list[Path]:
     except (OSError, RuntimeError) as error:  # a home folder that is not known is a RuntimeError
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"cannot read '{text}': {reason}", "check the path and its permissions") from error
+    if _looks_live(text):
+        raise InputError(f"'{public_name(text)}' is live and cannot share a run with others", "give it alone")
     if exists:
-        raise InputError(f"'{text}' is a device or a pipe, not a file", f"{_NOT_LIVE}; save to a file first")
-    if text.isdecimal():
-        raise InputError(f"'{text}' would be a camera, but {_NOT_LIVE}", "record a video and give that file")
-    if "://" in text:
-        raise InputError(f"'{text}' is an address, but {_NOT_LIVE}", "download or record it and give that file")
+        raise InputError(f"'{text}' is a device or a pipe, not a file", "save to a file first")
     if glob.has_magic(text):
         return _matches(str(path))
     raise _nothing_there(path)

@@ -1,16 +1,19 @@
-"""Reading ahead: a source around a source."""
+"""Reading in a thread of its own: sources around a source."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Semaphore, Thread
 from types import TracebackType
 from typing import Self
 
-from e2pose.core.errors import OptionError
+from e2pose.core.errors import InputError, OptionError
 from e2pose.core.frame import Frame
-from e2pose.sources.base import Source
+from e2pose.sources.base import Source, SourceInfo
+
+_PATIENCE_S = 1.0
+"""How long to wait for a live source to end, which may be in the middle of waiting for a frame itself."""
 
 
 class Prefetch:
@@ -26,6 +29,9 @@ class Prefetch:
         OptionError: `depth` is below 1.
     """
 
+    dropped = 0
+    """How many frames nobody took: none."""
+
     def __init__(self, source: Source, depth: int = 4) -> None:
         if depth < 1:
             raise OptionError(f"'depth' must be at least 1, not {depth}")
@@ -36,22 +42,33 @@ class Prefetch:
         self._thread: Thread | None = None
 
     @property
-    def frame_count(self) -> int | None:
-        """As many as the other source says."""
-        return self._source.frame_count
+    def info(self) -> SourceInfo:
+        """What the other source says."""
+        return self._source.info
 
     def __iter__(self) -> Iterator[Frame]:
-        """Starts to read ahead; errors are raised where the other source raises them, after the frames before."""
+        """Starts to read ahead; errors are raised where the other source raises them, after the frames before.
+
+        Raises:
+            InputError: It was iterated before.
+        """
+        if self._thread is not None:
+            raise InputError("the frames of a source come once and were taken already", "open it again")
         self._thread = Thread(target=self._fill, name="e2pose-prefetch", daemon=True)
         self._thread.start()
         try:
-            while (item := self._items.get()) is not None:
+            while (item := self._items.get()) is not None and not self._closed.is_set():
                 if isinstance(item, BaseException):
                     raise item
                 self._slots.release()
                 yield item
         finally:
             self._close()
+
+    def stop(self) -> None:
+        """Ends the iteration after the frame that is being processed; may be called at any time from anywhere."""
+        self._closed.set()
+        self._items.put(None)  # wakes the consumer; this queue may be used even in the handler of a signal
 
     def __enter__(self) -> Self:
         self._source.__enter__()
@@ -67,16 +84,46 @@ class Prefetch:
     def _fill(self) -> None:
         try:
             for frame in self._source:
-                self._slots.acquire()
+                self._hand_over(frame)
                 if self._closed.is_set():
                     return
-                self._items.put(frame)
             self._items.put(None)
         except BaseException as error:
             self._items.put(error)
+
+    def _hand_over(self, frame: Frame) -> None:
+        self._slots.acquire()
+        self._items.put(frame)
 
     def _close(self) -> None:
         self._closed.set()
         self._slots.release()  # wakes the thread if it waits for a slot
         if self._thread is not None:
             self._thread.join()
+
+
+class LatestFrame(Prefetch):
+    """The newest frame of a live source whenever one is asked for; those that came before it are dropped and counted.
+
+    Args:
+        source: Where the frames come from; entered and left together with this one.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source, depth=1)
+        self.dropped = 0
+
+    def _hand_over(self, frame: Frame) -> None:
+        try:
+            while self._items.get_nowait() is not None:
+                self.dropped += 1
+        except Empty:
+            pass
+        self._items.put(frame)
+
+    def _close(self) -> None:
+        """Tells the other source to end first: it may be waiting for a frame that never comes."""
+        self._closed.set()
+        if self._thread is not None and self._thread.is_alive():
+            self._source.__exit__(None, None, None)
+            self._thread.join(_PATIENCE_S)

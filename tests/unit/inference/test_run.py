@@ -4,6 +4,7 @@ import pytest
 from e2pose.core.frame import Frame, Origin
 from e2pose.inference.estimator import Estimator
 from e2pose.inference.run import run
+from e2pose.sources.base import SourceInfo
 
 
 class Diary:
@@ -23,7 +24,7 @@ class Diary:
 class ListSource(Diary):
     def __init__(self, images, notes) -> None:
         super().__init__("source", notes)
-        self.images, self.frame_count = images, len(images)
+        self.images, self.info = images, SourceInfo(len(images))
 
     def __iter__(self):
         for index, image in enumerate(self.images):

@@ -9,20 +9,21 @@ import pytest
 
 from e2pose.core.errors import InputError, OptionError
 from e2pose.core.frame import Frame
-from e2pose.sources.prefetch import Prefetch
+from e2pose.sources.base import SourceInfo
+from e2pose.sources.prefetch import LatestFrame, Prefetch
 
 
 class Counting:
     """A source of numbered frames that fails, or waits, if it is told to."""
 
     def __init__(self, frames, fails_at=None):
-        self.frame_count = frames
+        self.info = SourceInfo(frames)
         self.fails_at = fails_at
         self.given = 0
         self.entered = self.left = 0
 
     def __iter__(self):
-        for index in range(self.frame_count) if self.frame_count is not None else count():
+        for index in range(self.info.frame_count) if self.info.frame_count is not None else count():
             if index == self.fails_at:
                 raise InputError("broken", "mend it")
             self.given += 1
@@ -36,6 +37,22 @@ class Counting:
         self.left += 1
 
 
+class Waiting(Counting):
+    """A source that gives a frame for each one that it is allowed to."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.released = threading.Event()
+        self.allowed = threading.Semaphore(0)
+
+    def __iter__(self):
+        for frame in super().__iter__():
+            while not self.allowed.acquire(timeout=0.01):
+                if self.left or self.released.is_set():
+                    return
+            yield frame
+
+
 @pytest.fixture(autouse=True)
 def no_thread_is_left():
     before = threading.active_count()
@@ -47,7 +64,7 @@ def no_thread_is_left():
 def test_all_frames_come_in_order(depth):
     source = Counting(50)
     with Prefetch(source, depth) as ahead:
-        assert ahead.frame_count == 50
+        assert ahead.info.frame_count == 50
         assert [frame.index for frame in ahead] == list(range(50))
     assert (source.entered, source.left) == (1, 1)
 
@@ -91,9 +108,73 @@ def test_an_error_of_the_consumer_ends_the_thread():
 
 def test_leaving_without_reading():
     with Prefetch(Counting(3)) as ahead:
-        assert ahead.frame_count == 3
+        assert ahead.info.frame_count == 3
 
 
 def test_a_depth_of_nothing():
     with pytest.raises(OptionError, match="at least 1, not 0"):
         Prefetch(Counting(3), 0)
+
+
+def test_it_is_read_once():
+    with Prefetch(Counting(3)) as ahead:
+        assert len(list(ahead)) == 3
+        with pytest.raises(InputError, match="taken already"):
+            list(ahead)
+
+
+def test_stopping_ends_it_after_the_frame_in_hand():
+    source = Counting(None)
+    with Prefetch(source) as ahead:
+        seen = 0
+        for frame in ahead:
+            seen = frame.index
+            if frame.index == 5:
+                ahead.stop()
+    assert seen == 5
+    assert source.left == 1
+
+
+@pytest.mark.parametrize("kind", [Prefetch, LatestFrame])
+def test_stopping_wakes_a_consumer_that_waits(kind):
+    source = Waiting()
+    with kind(source) as ahead:
+        timer = threading.Timer(0.1, ahead.stop)
+        timer.start()
+        if kind is Prefetch:  # a file ends its wait by itself, a live source when it is told
+            source.released.set()
+        assert [frame.index for frame in ahead] == []
+        timer.join()
+
+
+def test_the_newest_frame_is_given_and_the_dropped_ones_are_counted():
+    source = Waiting()
+    with LatestFrame(source) as newest:
+        frames = iter(newest)
+        source.allowed.release()
+        assert next(frames).index == 0
+        for _ in range(10):
+            source.allowed.release()
+        deadline = time.monotonic() + 5
+        while source.given < 12 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert next(frames).index == 10
+        assert newest.dropped == 9
+    assert source.left
+
+
+def test_the_newest_frame_of_a_source_that_ends_is_not_lost():
+    with LatestFrame(Counting(20)) as newest:
+        time.sleep(0.05)
+        seen = [frame.index for frame in newest]
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 19
+    assert newest.dropped == 20 - len(seen)
+
+
+def test_an_error_of_a_live_source_comes_after_its_newest_frame():
+    seen = []
+    with pytest.raises(InputError, match="broken"), LatestFrame(Counting(9, fails_at=5)) as newest:
+        for frame in newest:
+            seen.append(frame.index)  # noqa: PERF401 - a comprehension would lose them to the error
+    assert seen[-1] == 4

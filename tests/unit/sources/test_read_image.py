@@ -199,7 +199,7 @@ def test_an_image_source_is_one_still_frame(tmp_path):
     path = save(tmp_path / "a.png", encode(flat(RED)))
     with ImageSource(path) as source:
         frames = list(source)
-        assert source.frame_count == 1
+        assert source.info.frame_count == 1
     assert len(frames) == 1
     assert (frames[0].image == RED).all()
     assert (frames[0].index, frames[0].time_s) == (0, 0.0)

@@ -38,7 +38,7 @@ def assert_colour(pixel, rgb, tolerance=6):
 def test_frames_times_and_origin(tmp_path):
     path = write_clip(tmp_path / "ünï çödé a:b%d.mp4", [flat(RED, (48, 64))] * 12, rate=NTSC)
     with VideoSource(path) as source:
-        assert source.frame_count == 12
+        assert source.info.frame_count == 12
         assert source.origin.rate == NTSC
         frames = list(source)
     assert [frame.index for frame in frames] == list(range(12))
