@@ -1,28 +1,25 @@
-"""Images varied: one affine map per image, then colours.
-
-A training canvas holds one image, or four as a mosaic. Either way each image is moved by one `Affine`, drawn at random,
-and its labels by the same one; pixels are resampled once.
-"""
+"""Images moved: each image and its labels go onto the canvas by one affine map, drawn at random."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from e2pose.core.affine import Affine
 from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import Fit
-from e2pose.formats.coco import CocoImage
+from e2pose.formats.coco import CocoImage, CocoPerson
 from e2pose.training.config import AugmentConfig
 from e2pose.training.target import CanvasLabels
 from e2pose.transforms.fit import fit_affine
 from e2pose.transforms.warp import warp
 
 _SMALLEST = 5.0  # a person whose area is below the square of so many canvas pixels is not learned
-_KEPT = 0.3  # nor is one with a smaller share of its labelled keypoints on the canvas
+KEPT_SHARE = 0.3
+"""A person of whose labelled keypoints a smaller share can be seen is not learned."""
+
+_MARGIN = 0.08  # of a person's box when the person is taken out of an image, on every side
+_LARGEST_GROWTH = 2.0  # of a person on the way, so that nobody learns what is blurred
 
 Pixels = UInt8[np.ndarray, "_ _ 3"]
 
@@ -36,19 +33,11 @@ def random_affine(
     """
     height, width = canvas_hw
     scale = float(np.exp(rng.uniform(*np.log(config.scale))))
-    aspect = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.aspect)))
-    turned = rng.random() < config.rotation_chance
-    angle = rng.uniform(-config.rotation, config.rotation) if turned else 0.0
+    turn = _random_turn(config, rng) @ Affine.scaling(scale)
     slack = max(0.0, scale - 1) / 2 + config.shift
     shift_x, shift_y = rng.uniform(-slack, slack, 2) * (width, height)
-    about_middle = Affine.rotation(angle) @ Affine.scaling(scale * aspect, scale / aspect)
-    affine = (
-        Affine.translation(width / 2 + shift_x, height / 2 + shift_y)
-        @ about_middle
-        @ Affine.translation(-width / 2, -height / 2)
-        @ fit_affine(source_hw, canvas_hw, fit)
-    )
-    return Affine.horizontal_flip(width) @ affine if rng.random() < config.flip else affine
+    to_origin = Affine.translation(-width / 2, -height / 2) @ fit_affine(source_hw, canvas_hw, fit)
+    return Affine.translation(width / 2 + shift_x, height / 2 + shift_y) @ turn @ to_origin
 
 
 def move_labels(image: CocoImage, schema: KeypointSchema, affine: Affine, canvas_hw: tuple[int, int]) -> CanvasLabels:
@@ -66,7 +55,7 @@ def move_labels(image: CocoImage, schema: KeypointSchema, affine: Affine, canvas
         given = (person.visibility > 0)[order]
         inside = given & ((points >= 0) & (points < canvas_hw[::-1])).all(axis=1)
         area = person.area * affine.scale**2
-        enough = inside.sum() >= max(1, _KEPT * given.sum())
+        enough = inside.sum() >= max(1, KEPT_SHARE * given.sum())
         if person.is_crowd or not enough or area < _SMALLEST**2:
             ignored.append(_move_box(np.array(person.box, np.float32), affine))
         else:
@@ -84,56 +73,56 @@ def move_labels(image: CocoImage, schema: KeypointSchema, affine: Affine, canvas
     )
 
 
-def mosaic(
-    tiles: list[tuple[Pixels, CanvasLabels]], center_xy: tuple[int, int], canvas_hw: tuple[int, int]
-) -> tuple[Pixels, CanvasLabels]:
-    """Joins four tiles, given row by row, whose sizes fill the canvas around a common corner."""
-    canvas = np.empty((*canvas_hw, 3), np.uint8)
-    moved = []
-    for (pixels, labels), (x, y) in zip(tiles, tile_corners(center_xy), strict=True):
-        canvas[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
-        moved.append(_shift(labels, x, y))
-    return canvas, CanvasLabels(
-        keypoints=np.concatenate([labels.keypoints for labels in moved]),
-        labelled=np.concatenate([labels.labelled for labels in moved]),
-        known=np.concatenate([labels.known for labels in moved]),
-        areas=np.concatenate([labels.areas for labels in moved]),
-        ignore=np.concatenate([labels.ignore for labels in moved]),
-        doubtful=np.concatenate([labels.doubtful for labels in moved]),
-    )
-
-
-def tile_corners(center_xy: tuple[int, int]) -> list[tuple[int, int]]:
-    """The upper left corners (x, y) of the four tiles around a point, row by row."""
-    x, y = center_xy
-    return [(0, 0), (x, 0), (0, y), (x, y)]
-
-
-def tile_sizes(center_xy: tuple[int, int], canvas_hw: tuple[int, int]) -> list[tuple[int, int]]:
-    """The sizes (height, width) of the four tiles around a point, row by row."""
-    (x, y), (height, width) = center_xy, canvas_hw
-    return [(y, x), (y, width - x), (height - y, x), (height - y, width - x)]
-
-
 def place(
     pixels: Pixels, image: CocoImage, schema: KeypointSchema, affine: Affine, canvas_hw: tuple[int, int]
 ) -> tuple[Pixels, CanvasLabels]:
-    """Moves an image and its labels onto a canvas."""
-    return warp(pixels, affine, canvas_hw), move_labels(image, schema, affine, canvas_hw)
+    """Moves an image and its labels onto a canvas; see `move_pixels` and `move_labels`."""
+    return move_pixels(pixels, image, affine, canvas_hw), move_labels(image, schema, affine, canvas_hw)
 
 
-def vary_colours(pixels: Pixels, config: AugmentConfig, rng: np.random.Generator) -> Pixels:
-    """Changes brightness, contrast and saturation, and sometimes takes colour or sharpness away."""
-    contrast = 1 + rng.uniform(-1, 1) * config.contrast
-    brightness = 255 * rng.uniform(-0.5, 0.5) * config.brightness
-    saturation = 0.0 if rng.random() < config.grey else 1 + rng.uniform(-1, 1) * config.saturation
-    luma = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-    mix = contrast * (saturation * np.eye(3, dtype=np.float32) + (1 - saturation) * luma)
-    offset = 128 * (1 - contrast) + brightness
-    varied = cv2.transform(pixels, np.column_stack([mix, np.full(3, offset)]).astype(np.float32))
-    if rng.random() < config.blur:
-        varied = cv2.GaussianBlur(varied, (0, 0), rng.uniform(0.5, 1.5))
-    return np.asarray(varied)
+def move_pixels(pixels: Pixels, image: CocoImage, affine: Affine, canvas_hw: tuple[int, int]) -> Pixels:
+    """Moves an image onto a canvas.
+
+    Args:
+        pixels: The image, or a smaller copy of it.
+        image: Its labels, which know its own size.
+        affine: Map from pixels of the image in its own size to those of the canvas.
+        canvas_hw: Size of the canvas.
+    """
+    height, width = image.size_hw
+    return warp(pixels, affine @ Affine.scaling(width / pixels.shape[1], height / pixels.shape[0]), canvas_hw)
+
+
+def person_affine(
+    person: CocoPerson, size: float, config: AugmentConfig, rng: np.random.Generator
+) -> tuple[Affine, tuple[int, int]]:
+    """Draws a map that takes one person, with a margin, out of an image.
+
+    Args:
+        person: Whom.
+        size: The longer side of the person's box afterwards, in pixels.
+        config: Changes of aspect, angle and side.
+        rng: Where chance comes from.
+
+    Returns:
+        The map, and the size (height, width) of the canvas that it leads to.
+    """
+    x, y, width, height = person.box
+    scale = min(size / max(width, height), _LARGEST_GROWTH)
+    turn = _random_turn(config, rng) @ Affine.scaling(scale)
+    tile_wh = np.ceil(np.array([width, height]) * scale * (1 + 2 * _MARGIN)).clip(1)
+    middle = Affine.translation(*(tile_wh / 2).tolist())
+    affine = middle @ turn @ Affine.translation(-(x + width / 2), -(y + height / 2))
+    return affine, (int(tile_wh[1]), int(tile_wh[0]))
+
+
+def _random_turn(config: AugmentConfig, rng: np.random.Generator) -> Affine:
+    """Changes the aspect ratio, turns and perhaps mirrors about the origin."""
+    aspect = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.aspect)))
+    turned = rng.random() < config.rotation_chance
+    angle = rng.uniform(-config.rotation, config.rotation) if turned else 0.0
+    mirrored = Affine.horizontal_flip(0) if rng.random() < config.flip else Affine.identity()
+    return mirrored @ Affine.rotation(angle) @ Affine.scaling(aspect, 1 / aspect)
 
 
 def _move_box(box: Float32[np.ndarray, "4"], affine: Affine) -> Float32[np.ndarray, "4"]:
@@ -142,12 +131,3 @@ def _move_box(box: Float32[np.ndarray, "4"], affine: Affine) -> Float32[np.ndarr
     moved = affine.apply(corners)
     low, high = moved.min(axis=0), moved.max(axis=0)
     return np.concatenate([low, high - low])
-
-
-def _shift(labels: CanvasLabels, x: int, y: int) -> CanvasLabels:
-    return replace(
-        labels,
-        keypoints=labels.keypoints + np.array([x, y], np.float32),
-        ignore=labels.ignore + np.array([x, y, 0, 0], np.float32),
-        doubtful=labels.doubtful + np.array([x, y, 0, 0], np.float32),
-    )

@@ -19,6 +19,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Side = Annotated[int, Field(gt=0, multiple_of=32)]
+GridSide = Annotated[int, Field(ge=1, le=4)]
 
 
 class _Record(BaseModel):
@@ -26,9 +27,19 @@ class _Record(BaseModel):
 
 
 class DataSetConfig(_Record):
-    """One set of images with COCO keypoint annotations: a folder with `annotations.json` and `images/`."""
+    """One set of labelled images; see `e2pose.training.sets`."""
 
     path: str
+    """Folder with COCO or CrowdPose annotations and images, or with the `data.yaml` of a YOLO pose data set."""
+    annotations: str = "annotations.json"
+    """File of COCO or CrowdPose annotations, in the folder."""
+    images: str = "images"
+    """Folder of their images, in the folder."""
+    split: Literal["train", "val", "test"] = "train"
+    """Which part of a YOLO pose data set."""
+    schema_name: Annotated[str | None, Field(alias="schema")] = None
+    """What the keypoints are, if the annotations do not name them as the recipe's schema does: a schema that comes with
+    e2pose, or the path of a TOML file."""
     weight: Positive = 1.0
     """Share of the training images drawn from this set, relative to the other sets."""
     holdout: Annotated[int, Field(ge=2)] | None = None
@@ -42,7 +53,7 @@ class DataConfig(_Record):
     """Folder of the sets, relative to where the command runs."""
     sets: Annotated[tuple[DataSetConfig, ...], Field(min_length=1)]
     cache: bool = True
-    """Keep all images decoded in memory."""
+    """Keep all images decoded in memory, no larger than the largest scale of the augmentation needs them."""
 
 
 class NetworkRecipe(_Record):
@@ -78,12 +89,29 @@ class AugmentConfig(_Record):
     shift: Fraction = 0.1
     """Largest shift either way, as a fraction of the canvas."""
     mosaic: Fraction = 0.3
-    """Chance that four images share a canvas."""
+    """Chance that several images share a canvas, side by side."""
+    grids: Annotated[tuple[tuple[GridSide, GridSide], ...], Field(min_length=1)] = ((2, 2),)
+    """Rows and columns of a mosaic; one of these is drawn."""
+    paste: Fraction = 0.0
+    """Chance that one to three people from other images are pasted onto a canvas."""
+    cutout: Fraction = 0.0
+    """Chance that one to three boxes of a canvas are painted over."""
     brightness: Fraction = 0.3
     contrast: Fraction = 0.3
     saturation: Fraction = 0.4
     grey: Fraction = 0.05
     blur: Fraction = 0.05
+    noise: Fraction = 0.0
+    """Chance of noise as of a small sensor."""
+    jpeg: Fraction = 0.0
+    """Chance of the marks of strong JPEG compression."""
+    clean: Fraction = 0.0
+    """Share of the training, at its end, without mosaic, paste, cutout, grey, blur, noise and jpeg."""
+
+    def cleaned(self) -> Self:
+        """The same without what is left out at the end of a training."""
+        off = ("mosaic", "paste", "cutout", "grey", "blur", "noise", "jpeg")
+        return self.model_copy(update=dict.fromkeys(off, 0.0))
 
 
 class MatchConfig(_Record):
@@ -143,7 +171,7 @@ class Recipe(_Record):
 
     name: str
     schema_name: Annotated[str, Field(alias="schema")] = "coco"
-    """A keypoint schema that comes with e2pose, or the path of a TOML file."""
+    """A keypoint schema that comes with e2pose, the path of a TOML file, or "data" for that of the first image set."""
     canvas_hw: tuple[Side, Side] = (256, 256)
     fit: Fit = "letterbox"
     seed: int = 0

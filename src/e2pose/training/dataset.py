@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import UInt8
@@ -15,59 +15,32 @@ from torch.utils.data import Dataset
 
 from e2pose.core.errors import AnnotationError
 from e2pose.core.schema import KeypointSchema
-from e2pose.formats.coco import CocoDataset, CocoImage, read_coco
+from e2pose.formats.coco import CocoImage
 from e2pose.sources.images import read_image
-from e2pose.training import augment
-from e2pose.training.config import DataSetConfig, Recipe
+from e2pose.training.augment import person_affine, place, random_affine
+from e2pose.training.colours import degrade, vary_colours
+from e2pose.training.config import Recipe
+from e2pose.training.mixing import Piece, cut_out, draw_tiles, mosaic, paste
+from e2pose.training.sets import ImageSet
 from e2pose.training.target import CanvasLabels, Target, collate_labels
+from e2pose.transforms.fit import fit_affine
 
-Sample = tuple[UInt8[np.ndarray, "_ _ 3"], CanvasLabels]
-
-
-@dataclass(frozen=True, eq=False)
-class ImageSet:
-    """The images of one set that are learned from, and those held out.
-
-    Args:
-        folder: Where the image files are.
-        annotations: Images that are learned from.
-        heldout: Images of the same set that are not.
-        weight: Share of the training images drawn from this set, relative to the other sets.
-    """
-
-    folder: Path
-    annotations: CocoDataset
-    heldout: CocoDataset
-    weight: float
+Pixels = UInt8[np.ndarray, "_ _ 3"]
+Sample = tuple[Pixels, CanvasLabels]
 
 
-def open_set(config: DataSetConfig, root: Path, schema: KeypointSchema) -> ImageSet:
-    """Reads the annotations of a set.
-
-    Raises:
-        AnnotationError: They cannot be read, have other keypoints, or no image.
-    """
-    folder = root / config.path
-    dataset = read_coco(folder / "annotations.json")
-    if dataset.schema.keypoints != schema.keypoints:
-        raise AnnotationError(
-            f"'{folder}' has the keypoints {', '.join(dataset.schema.keypoints)}, not those of '{schema.name}'",
-            "choose the schema of the annotations in the recipe",
-        )
-    if not dataset.images:
-        raise AnnotationError(f"'{folder}' lists no image", "remove the set from the recipe")
-    held = [config.holdout is not None and index % config.holdout == 0 for index in range(len(dataset.images))]
-    learned = tuple(image for image, out in zip(dataset.images, held, strict=True) if not out)
-    heldout = tuple(image for image, out in zip(dataset.images, held, strict=True) if out)
-    return ImageSet(folder / "images", CocoDataset(schema, learned), CocoDataset(schema, heldout), config.weight)
+_PIECE_SIZES = (0.25, 0.75)  # longer side of a pasted person relative to the shorter side of the canvas
 
 
 class TrainingImages(Dataset[Sample]):
     """Canvas `n` of a training: which images it shows and how they are varied is drawn from the seed and `n` alone.
 
+    In the last part of a training, the recipe's `augment.clean`, canvases are less strange. Which part a canvas belongs
+    to is known from its number too: step `s` sees the canvases from `s * batch_size` on.
+
     Args:
         sets: What to draw from.
-        recipe: Canvas, augmentation and seed.
+        recipe: Canvas, augmentation, number of canvases and seed.
         schema: The keypoints.
     """
 
@@ -77,39 +50,63 @@ class TrainingImages(Dataset[Sample]):
         self._schema = schema
         weights = np.array([part.weight for part in sets], dtype=np.float64)
         self._chances = weights / weights.sum()
-        self._cache: dict[Path, UInt8[np.ndarray, "h w 3"]] = {}
+        self._clean_from = round(recipe.optim.steps * (1 - recipe.augment.clean)) * recipe.optim.batch_size
+        self._cache: dict[Path, Pixels] = {}
         if recipe.data.cache:
             self._fill_cache()
 
     def __getitem__(self, number: int) -> Sample:
         """Draws canvas `number`."""
-        recipe, config = self._recipe, self._recipe.augment
+        recipe = self._recipe
+        config = recipe.augment if number < self._clean_from else recipe.augment.cleaned()
         rng = np.random.default_rng([recipe.seed, number])
-        if rng.random() < config.mosaic:
-            pixels, labels = self._mosaic(rng)
-        else:
-            pixels, labels = self._place(rng, recipe.canvas_hw)
-        return augment.vary_colours(pixels, config, rng), labels
+        sample = self._mosaic(rng) if rng.random() < config.mosaic else self._place(rng, recipe.canvas_hw)
+        if rng.random() < config.paste:
+            for _ in range(rng.integers(1, 4)):
+                sample = self._paste(sample, rng)
+        if rng.random() < config.cutout:
+            for _ in range(rng.integers(1, 4)):
+                sample = cut_out(sample, rng)
+        pixels, labels = sample
+        return degrade(vary_colours(pixels, config, rng), config, rng), labels
 
     def _mosaic(self, rng: np.random.Generator) -> Sample:
-        height, width = self._recipe.canvas_hw
-        center = int(width * rng.uniform(0.35, 0.65)), int(height * rng.uniform(0.35, 0.65))
-        tiles = [self._place(rng, size) for size in augment.tile_sizes(center, (height, width))]
-        return augment.mosaic(tiles, center, (height, width))
+        grids, canvas_hw = self._recipe.augment.grids, self._recipe.canvas_hw
+        boxes = draw_tiles(grids[rng.integers(len(grids))], canvas_hw, rng)
+        return mosaic([self._place(rng, (height, width)) for _, _, width, height in boxes], boxes, canvas_hw)
 
     def _place(self, rng: np.random.Generator, canvas_hw: tuple[int, int]) -> Sample:
-        part = self._sets[rng.choice(len(self._sets), p=self._chances)]
-        image = part.annotations.images[rng.integers(len(part.annotations.images))]
-        pixels = self._pixels(part, image)
-        size_hw = pixels.shape[0], pixels.shape[1]
-        affine = augment.random_affine(size_hw, canvas_hw, self._recipe.fit, self._recipe.augment, rng)
-        return augment.place(pixels, image, self._schema, affine, canvas_hw)
+        part, image = self._draw(rng)
+        affine = random_affine(image.size_hw, canvas_hw, self._recipe.fit, self._recipe.augment, rng)
+        return place(self._pixels(part, image), image, self._schema, affine, canvas_hw)
 
-    def _pixels(self, part: ImageSet, image: CocoImage) -> UInt8[np.ndarray, "h w 3"]:
+    def _paste(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Lays a person over the canvas, unless the image that was drawn shows nobody or the person is too large."""
+        part, image = self._draw(rng)
+        persons = [person for person in image.persons if person.is_posed and min(person.box[2:]) > 0]
+        if not persons:
+            return sample
+        canvas_hw = self._recipe.canvas_hw
+        size = min(canvas_hw) * float(np.exp(rng.uniform(*np.log(_PIECE_SIZES))))
+        person = persons[rng.integers(len(persons))]
+        affine, size_hw = person_affine(person, size, self._recipe.augment, rng)
+        piece = Piece.take(self._pixels(part, image), image, self._schema, affine, size_hw)
+        room_hw = np.array(canvas_hw) - piece.pixels.shape[:2]
+        if room_hw.min() < 0:
+            return sample
+        y, x = rng.integers(0, room_hw + 1).tolist()
+        return paste(sample, piece, (x, y))
+
+    def _draw(self, rng: np.random.Generator) -> tuple[ImageSet, CocoImage]:
+        part = self._sets[rng.choice(len(self._sets), p=self._chances)]
+        return part, part.annotations.images[rng.integers(len(part.annotations.images))]
+
+    def _pixels(self, part: ImageSet, image: CocoImage) -> Pixels:
         path = part.folder / image.file_name
         cached = self._cache.get(path)
-        if cached is not None:
-            return cached
+        return self._read(path, image) if cached is None else cached
+
+    def _read(self, path: Path, image: CocoImage) -> Pixels:
         pixels = read_image(path)
         if pixels.shape[:2] != image.size_hw:
             raise AnnotationError(
@@ -119,13 +116,20 @@ class TrainingImages(Dataset[Sample]):
             )
         return pixels
 
+    def _read_small(self, path: Path, image: CocoImage) -> Pixels:
+        """Reads an image, no larger than the largest scale of the augmentation needs it."""
+        recipe, pixels = self._recipe, self._read(path, image)
+        fitted = fit_affine(image.size_hw, recipe.canvas_hw, recipe.fit).matrix
+        scale = float(fitted[:, :2].max()) * max(recipe.augment.scale)
+        if scale >= 1:
+            return pixels
+        return np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+
     def _fill_cache(self) -> None:
-        wanted = [(part, image) for part in self._sets for image in part.annotations.images]
+        wanted = {part.folder / image.file_name: image for part in self._sets for image in part.annotations.images}
         with ThreadPoolExecutor() as pool:
-            decoded = pool.map(lambda pair: self._pixels(*pair), wanted)
-            self._cache = {
-                part.folder / image.file_name: pixels for (part, image), pixels in zip(wanted, decoded, strict=True)
-            }
+            decoded = pool.map(self._read_small, wanted.keys(), wanted.values())
+            self._cache = dict(zip(wanted, decoded, strict=True))
 
 
 def collate(samples: Sequence[Sample]) -> tuple[Tensor, Target]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from e2pose.core.errors import TrainingError
-from e2pose.core.schema import KeypointSchema, load_schema
+from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import ModelSpec
 from e2pose.models.artifact import save_weights
 from e2pose.models.build import build_network, load_backbone
@@ -18,10 +18,11 @@ from e2pose.models.config import NetworkConfig
 from e2pose.models.e2pose import E2Pose
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.config import Recipe, load_recipe
-from e2pose.training.dataset import ImageSet, TrainingImages, open_set
+from e2pose.training.dataset import TrainingImages
 from e2pose.training.ema import WeightAverage
 from e2pose.training.loop import Progress, set_training_mode, train_steps
 from e2pose.training.optim import build_optimizer
+from e2pose.training.sets import ImageSet, open_set, recipe_schema
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.safetensors"
@@ -62,8 +63,9 @@ def train(
         )
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    schema = load_schema(recipe.schema_name)
-    sets = [open_set(part, Path(root or recipe.data.root), schema) for part in recipe.data.sets]
+    data = Path(root or recipe.data.root)
+    schema = recipe_schema(recipe, data)
+    sets = [open_set(part, data, schema) for part in recipe.data.sets]
     tell(_describe(sets))
     torch.manual_seed(recipe.seed)
     network = new_network(recipe, schema)

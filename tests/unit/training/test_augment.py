@@ -1,10 +1,11 @@
+import cv2
 import numpy as np
 import pytest
 
 from e2pose.core.affine import Affine
 from e2pose.core.schema import load_schema
 from e2pose.formats.coco import CocoImage, CocoPerson
-from e2pose.training.augment import mosaic, move_labels, place, random_affine, tile_sizes, vary_colours
+from e2pose.training.augment import move_labels, person_affine, place, random_affine
 from e2pose.training.config import AugmentConfig
 from e2pose.transforms.warp import BORDER_RGB
 
@@ -46,7 +47,8 @@ def test_a_bright_spot_lands_where_its_label_lands(fit):
         if not len(labels.areas):
             continue
         expected = labels.keypoints[0, 0]
-        if not ((expected > 8) & (expected < np.array(CANVAS[::-1]) - 8)).all():
+        corners = affine.apply(spot + 0.5 + 4.0 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]))
+        if not ((corners > 0) & (corners < CANVAS[::-1])).all():
             continue
         weight = canvas[..., 0].astype(np.float64) - BORDER_RGB[0]
         y, x = np.nonzero(weight)
@@ -116,32 +118,26 @@ def test_background_is_doubtful_only_where_nobody_looked_for_everyone():
     assert doubtful == [0, 1, 0]
 
 
-def test_a_mosaic_keeps_pixels_and_labels_together():
-    center = (50, 40)
-    tiles = []
-    for index, (height, width) in enumerate(tile_sizes(center, CANVAS)):
-        pixels = np.full((height, width, 3), 10 * (index + 1), np.uint8)
-        image = image_with(person_at(spread((width / 2, height / 2), 10)), exhaustive=index != 2)
-        tiles.append((pixels, move_labels(image, SCHEMA, Affine.identity(), (height, width))))
-    canvas, labels = mosaic(tiles, center, CANVAS)
-    assert canvas.shape == (*CANVAS, 3)
-    assert len(labels.areas) == 4
-    for index, points in enumerate(labels.keypoints):
-        x, y = points.mean(axis=0).astype(int)
-        assert canvas[y, x].tolist() == [10 * (index + 1)] * 3
-    np.testing.assert_allclose(labels.doubtful, [[0, 40, 50, 56]])
+def test_a_smaller_copy_of_an_image_gives_the_same_canvas():
+    rng = np.random.default_rng(2)
+    coarse = rng.integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    pixels = cv2.resize(coarse, (70, 90), interpolation=cv2.INTER_LINEAR)  # smooth: nothing is lost when it shrinks
+    image = image_with(person_at(spread()))
+    affine = random_affine((90, 70), CANVAS, "letterbox", AugmentConfig(scale=(0.5, 0.6)), rng)
+    small = cv2.resize(pixels, (35, 45), interpolation=cv2.INTER_AREA)
+    (canvas, labels), (other, same) = (place(p, image, SCHEMA, affine, CANVAS) for p in (pixels, small))
+    assert np.abs(canvas.astype(int) - other).mean() < 1  # half a pixel makes 3
+    np.testing.assert_array_equal(labels.keypoints, same.keypoints)
 
 
-def test_colours_vary_and_the_input_stays():
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (8, 9, 3), dtype=np.uint8)
-    before = pixels.copy()
-    varied = vary_colours(pixels, AugmentConfig(), rng)
-    assert varied.shape == pixels.shape
-    assert varied.dtype == np.uint8
-    assert (varied != pixels).any()
-    np.testing.assert_array_equal(pixels, before)
-    plain = AugmentConfig(brightness=0, contrast=0, saturation=0, grey=0, blur=0)
-    np.testing.assert_array_equal(vary_colours(pixels, plain, rng), pixels)
-    grey = vary_colours(pixels, plain.model_copy(update={"grey": 1.0}), rng)
-    assert (grey.max(axis=2) - grey.min(axis=2)).max() <= 1
+def test_a_person_is_taken_out_in_the_size_that_was_asked_for():
+    rng = np.random.default_rng(3)
+    person = person_at(spread())
+    for _ in range(20):
+        affine, size_hw = person_affine(person, 60.0, AugmentConfig(aspect=0.0, rotation_chance=0.0), rng)
+        points = affine.apply(person.keypoints.astype(np.float64))
+        assert np.ptp(points, axis=0).max() == pytest.approx(60)
+        np.testing.assert_allclose((points.min(axis=0) + points.max(axis=0)) / 2, np.array(size_hw[::-1]) / 2)
+        assert max(size_hw) == pytest.approx(60 * 1.16, abs=1)
+    affine, _ = person_affine(person, 1000.0, AugmentConfig(aspect=0.0), rng)
+    assert affine.scale == pytest.approx(2), "nobody is blown up"

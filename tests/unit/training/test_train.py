@@ -9,7 +9,8 @@ import torch
 from e2pose.core.errors import AnnotationError, TrainingError
 from e2pose.models.artifact import load_weights
 from e2pose.training.config import load_recipe
-from e2pose.training.dataset import TrainingImages, open_set
+from e2pose.training.dataset import TrainingImages
+from e2pose.training.sets import open_set
 from e2pose.training.train import train
 from made_training import SCHEMA, write_recipe, write_set
 

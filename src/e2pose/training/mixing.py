@@ -1,0 +1,176 @@
+"""Several images on one canvas, so that images of single people teach crowds.
+
+A mosaic lays images side by side, a paste lays a person of another image over a canvas. Every piece has been moved by
+one affine map, with its labels. Nothing is learned about a keypoint that a piece or a cut-out covers: neither where it
+is nor whether it can be seen, because nobody can say what an annotator would have made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from e2pose.core.affine import Affine
+from e2pose.core.schema import KeypointSchema
+from e2pose.formats.coco import CocoImage
+from e2pose.training.augment import KEPT_SHARE, move_labels, move_pixels
+from e2pose.training.target import CanvasLabels
+
+_JITTER = 0.3  # by how much of a tile the line between two tiles may be moved, either way
+_EDGE = 0.04  # relative to the shorter side of a piece
+_CUT_OUT_SHARE = (0.1, 0.35)  # sides of a cut-out relative to those of the canvas
+
+Pixels = UInt8[np.ndarray, "_ _ 3"]
+TileBox = tuple[int, int, int, int]
+"""x, y, width and height in canvas pixels."""
+
+
+def draw_tiles(grid: tuple[int, int], canvas_hw: tuple[int, int], rng: np.random.Generator) -> list[TileBox]:
+    """Divides a canvas into rows and columns of about the same size, drawn at random; row by row."""
+    rows, columns = grid
+    xs, ys = _cuts(canvas_hw[1], columns, rng), _cuts(canvas_hw[0], rows, rng)
+    return [(x, y, right - x, bottom - y) for y, bottom in pairwise(ys) for x, right in pairwise(xs)]
+
+
+def mosaic(
+    tiles: Sequence[tuple[Pixels, CanvasLabels]], boxes: Sequence[TileBox], canvas_hw: tuple[int, int]
+) -> tuple[Pixels, CanvasLabels]:
+    """Joins tiles that fill the canvas."""
+    canvas = np.empty((*canvas_hw, 3), np.uint8)
+    moved = []
+    for (pixels, labels), (x, y, width, height) in zip(tiles, boxes, strict=True):
+        canvas[y : y + height, x : x + width] = pixels
+        moved.append(_shift(_clip(labels, (height, width)), x, y))
+    return canvas, _join(moved)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A part of an image that can be laid over another one.
+
+    Args:
+        pixels: The part.
+        labels: Of its inside, which `edge` pixels on every side do not belong to.
+        edge: Half of the width in pixels in which the piece turns into what lies below.
+    """
+
+    pixels: Pixels
+    labels: CanvasLabels
+    edge: int
+
+    @staticmethod
+    def take(
+        pixels: Pixels, image: CocoImage, schema: KeypointSchema, affine: Affine, size_hw: tuple[int, int]
+    ) -> Piece:
+        """Takes the piece that a map leads to; see `e2pose.training.augment.person_affine`."""
+        edge = max(1, round(_EDGE * min(size_hw)))
+        inside_hw = max(1, size_hw[0] - 2 * edge), max(1, size_hw[1] - 2 * edge)
+        size_hw = inside_hw[0] + 2 * edge, inside_hw[1] + 2 * edge
+        labels = move_labels(image, schema, Affine.translation(-edge, -edge) @ affine, inside_hw)
+        return Piece(move_pixels(pixels, image, affine, size_hw), _clip(labels, inside_hw), edge)
+
+
+def paste(canvas: tuple[Pixels, CanvasLabels], piece: Piece, corner_xy: tuple[int, int]) -> tuple[Pixels, CanvasLabels]:
+    """Lays a piece over a canvas, with a soft edge.
+
+    Args:
+        canvas: What lies below; not changed.
+        piece: What is laid on it.
+        corner_xy: Where the upper left corner of the piece goes; all of the piece lies on the canvas.
+    """
+    (below, labels), edge = canvas, piece.edge
+    height, width = piece.pixels.shape[:2]
+    x, y = corner_xy
+    ramps = [np.minimum(1, (np.minimum(i, i[::-1]) + 0.5) / (2 * edge)) for i in map(np.arange, (height, width))]
+    weight = np.minimum.outer(*ramps).astype(np.float32)
+    mixed = below.copy()
+    region = mixed[y : y + height, x : x + width]
+    region[:] = cv2.blendLinear(piece.pixels, region.copy(), weight, 1 - weight)
+    covered = cover(labels, (x + edge, y + edge, width - 2 * edge, height - 2 * edge))
+    return mixed, _join([covered, _shift(piece.labels, x + edge, y + edge)])
+
+
+def cut_out(canvas: tuple[Pixels, CanvasLabels], rng: np.random.Generator) -> tuple[Pixels, CanvasLabels]:
+    """Paints a box of a canvas, drawn at random, over with one colour."""
+    pixels, labels = canvas[0].copy(), canvas[1]
+    size_hw = (np.array(pixels.shape[:2]) * rng.uniform(*_CUT_OUT_SHARE, 2)).astype(int)
+    y, x = rng.integers(0, np.array(pixels.shape[:2]) - size_hw + 1).tolist()
+    height, width = size_hw.tolist()
+    pixels[y : y + height, x : x + width] = rng.integers(0, 256, 3)
+    return pixels, cover(labels, (x, y, width, height))
+
+
+def cover(labels: CanvasLabels, box: TileBox) -> CanvasLabels:
+    """The labels after a box of the canvas has been covered.
+
+    Covered keypoints teach nothing, people who are mostly covered become ignored boxes, and what lies wholly under the
+    cover is gone.
+    """
+    x, y, width, height = box
+    low, high = np.array([x, y], np.float32), np.array([x + width, y + height], np.float32)
+    hidden = ((labels.keypoints >= low) & (labels.keypoints < high)).all(axis=-1)
+    left = labels.labelled & ~hidden
+    stays = left.sum(axis=1) >= np.maximum(1, KEPT_SHARE * labels.labelled.sum(axis=1))
+    ignore = np.concatenate([labels.ignore, _boxes(labels, ~stays)])
+    return CanvasLabels(
+        keypoints=labels.keypoints[stays],
+        labelled=left[stays],
+        known=(labels.known & ~hidden)[stays],
+        areas=labels.areas[stays],
+        ignore=ignore[~_within(ignore, low, high)],
+        doubtful=labels.doubtful[~_within(labels.doubtful, low, high)],
+    )
+
+
+def _cuts(size: int, count: int, rng: np.random.Generator) -> list[int]:
+    """Where the parts of a length begin, and its end."""
+    inner = [int(size * (index + rng.uniform(-_JITTER, _JITTER)) / count) for index in range(1, count)]
+    return [0, *inner, size]
+
+
+def _boxes(labels: CanvasLabels, chosen: np.ndarray) -> Float32[np.ndarray, "c 4"]:
+    """Boxes around the labelled keypoints of people who have some."""
+    mask = labels.labelled[chosen][..., None]
+    low = np.where(mask, labels.keypoints[chosen], np.inf).min(axis=1)
+    high = np.where(mask, labels.keypoints[chosen], -np.inf).max(axis=1)
+    return np.concatenate([low, high - low], axis=1).astype(np.float32)
+
+
+def _within(boxes: Float32[np.ndarray, "r 4"], low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return np.asarray(((boxes[:, :2] >= low) & (boxes[:, :2] + boxes[:, 2:] <= high)).all(axis=1))
+
+
+def _clip(labels: CanvasLabels, size_hw: tuple[int, int]) -> CanvasLabels:
+    """The same with boxes that end at the border, so that they do not reach into the neighbour's tile."""
+    size_xy = np.array(size_hw[::-1], np.float32)
+
+    def clip(boxes: Float32[np.ndarray, "r 4"]) -> Float32[np.ndarray, "s 4"]:
+        low, high = np.clip(boxes[:, :2], 0, size_xy), np.clip(boxes[:, :2] + boxes[:, 2:], 0, size_xy)
+        return np.concatenate([low, high - low], axis=1)[(high > low).all(axis=1)]
+
+    return replace(labels, ignore=clip(labels.ignore), doubtful=clip(labels.doubtful))
+
+
+def _shift(labels: CanvasLabels, x: int, y: int) -> CanvasLabels:
+    return replace(
+        labels,
+        keypoints=labels.keypoints + np.array([x, y], np.float32),
+        ignore=labels.ignore + np.array([x, y, 0, 0], np.float32),
+        doubtful=labels.doubtful + np.array([x, y, 0, 0], np.float32),
+    )
+
+
+def _join(parts: Sequence[CanvasLabels]) -> CanvasLabels:
+    return CanvasLabels(
+        keypoints=np.concatenate([part.keypoints for part in parts]),
+        labelled=np.concatenate([part.labelled for part in parts]),
+        known=np.concatenate([part.known for part in parts]),
+        areas=np.concatenate([part.areas for part in parts]),
+        ignore=np.concatenate([part.ignore for part in parts]),
+        doubtful=np.concatenate([part.doubtful for part in parts]),
+    )
