@@ -1,66 +1,9 @@
-import json
-import re
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from e2pose.core.schema import load_schema
 from e2pose.zoo.catalog import read_catalog
-from made import TINY_KEYPOINTS, write_picture
-
-
-@pytest.fixture
-def annotated(tmp_path: Path) -> tuple[Path, Path]:
-    """One bright picture whose person is where the tiny model sees it."""
-    picture = write_picture(tmp_path / "images" / "000000000007.png", (100, 200))
-    points = TINY_KEYPOINTS * [200, 100] - 0.5
-    person = {
-        "id": 1,
-        "image_id": 7,
-        "category_id": 1,
-        "iscrowd": 0,
-        "bbox": [50, 20, 100, 60],
-        "area": 6000,
-        "num_keypoints": 17,
-        "keypoints": np.concatenate([points, np.full((17, 1), 2)], axis=1).ravel().tolist(),
-    }
-    record = {
-        "images": [{"id": 7, "file_name": picture.name, "width": 200, "height": 100}],
-        "annotations": [person],
-        "categories": [{"id": 1, "name": "person", "keypoints": list(load_schema("coco").keypoints), "skeleton": []}],
-    }
-    path = tmp_path / "annotations.json"
-    path.write_text(json.dumps(record))
-    return path, picture.parent
-
-
-def test_evaluate_finds_a_perfect_model_perfect(e2pose, tiny_model: Path, annotated, tmp_path: Path) -> None:
-    done = e2pose("evaluate", tiny_model, *annotated, "--json", "numbers.json", "--detections", "found.json")
-    assert done.code == 0, done.err
-    assert re.search(r"^AP +100\.0$", done.out, re.M)
-    assert done.err == ""
-    numbers = json.loads((tmp_path / "numbers.json").read_text())
-    assert numbers["ap"] == pytest.approx(1)
-    assert numbers["images"] == numbers["persons"] == 1
-    assert [entry["image_id"] for entry in json.loads((tmp_path / "found.json").read_text())] == [7]
-
-
-def test_evaluate_with_missing_pictures(e2pose, tiny_model: Path, annotated, tmp_path: Path) -> None:
-    done = e2pose("evaluate", tiny_model, annotated[0], tmp_path, "--json", "numbers.json")
-    assert done.code == 1
-    assert len(done.errors) == len(done.hints) == 1
-    assert not (tmp_path / "numbers.json").exists()
-
-
-@pytest.mark.parametrize("option", ["--json", "--detections"])
-def test_evaluate_does_not_replace_the_annotations(e2pose, tiny_model: Path, annotated, option: str) -> None:
-    before = annotated[0].read_bytes()
-    done = e2pose("evaluate", tiny_model, *annotated, option, annotated[0])
-    assert done.code == 1
-    assert len(done.errors) == len(done.hints) == 1
-    assert annotated[0].read_bytes() == before
 
 
 def test_models_are_listed_on_stdout(e2pose) -> None:

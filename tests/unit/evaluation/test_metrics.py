@@ -1,82 +1,23 @@
-"""COCO's metrics: equal to pycocotools on made detections; duplicates by hand."""
+"""Average precision: equal to pycocotools on made detections, and CrowdPose's to the rules of its authors."""
 
-import contextlib
 import dataclasses
-import io
 import json
 import sys
 
+import faster_coco_eval
 import numpy as np
 import pytest
-from pycocotools import coco as reference_coco
-from pycocotools import cocoeval as reference_eval
 
 from e2pose.core.errors import AnnotationError, MissingExtraError
-from e2pose.core.poses import Poses
-from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.evaluation.metrics import count_duplicates, keypoint_metrics
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, read_coco, to_coco_annotations, to_coco_results
+from e2pose.evaluation.metrics import keypoint_metrics, under_protocol
+from e2pose.formats.coco import CocoDataset, read_coco, to_coco_annotations
+from made_evaluation import COCO, CUSTOM, made_dataset, made_results, perfect_results, pycocotools, summary
 
-COCO = load_schema("coco")
-CUSTOM = KeypointSchema.from_names("tool", ["left_tip", "right_tip", "grip"], sigmas=[0.02, 0.3, 0.1])
-SIZE = 640
+CROWDPOSE = dataclasses.replace(COCO, name="crowd", sigmas=tuple(np.linspace(0.03, 0.1, 17).tolist()))
 
 
-def person(centre, size, schema, rng, **changes):
-    low = np.asarray(centre) - size / 2
-    fields = {
-        "keypoints": (low + rng.random((len(schema), 2)) * size).astype(np.float32),
-        "visibility": rng.integers(0, 3, len(schema)).astype(np.uint8),
-        "area": float(size * size * rng.uniform(0.3, 0.8)),
-        "box": (*low.tolist(), float(size), float(size)),
-    }
-    return CocoPerson(**fields | changes)
-
-
-def made_dataset(schema, rng, images=25):
-    """People of all sizes, some in crowds, some without labelled keypoints; some images are empty."""
-    made = []
-    for index in range(images):
-        persons = []
-        for _ in range(rng.integers(0, 7)):
-            nothing = {"visibility": np.zeros(len(schema), np.uint8)} if rng.random() < 0.15 else {}
-            crowd = {"is_crowd": True} if rng.random() < 0.1 else {}
-            size = float(np.exp(rng.uniform(np.log(15), np.log(300))))
-            persons.append(person(rng.uniform(0, SIZE, 2), size, schema, rng, **nothing, **crowd))
-        made.append(CocoImage(100 + 7 * index, f"{index}.jpg", (SIZE, SIZE), tuple(persons), tuple(range(len(schema)))))
-    return CocoDataset(schema, tuple(made))
-
-
-def made_results(dataset, rng):
-    """Poses near the annotated ones, some twice, some left out, some anywhere; up to 30 in an image."""
-    count = len(dataset.schema)
-    results = []
-    for image in dataset.images:
-        near = [one for one in image.persons for _ in range(rng.integers(0, 3))]
-        keypoints = [one.keypoints + rng.normal(0, rng.uniform(0.005, 0.1), (count, 2)) * one.area**0.5 for one in near]
-        keypoints += [rng.uniform(0, SIZE, (count, 2)) for _ in range(rng.choice([0, 1, 30], p=[0.6, 0.3, 0.1]))]
-        poses = Poses(
-            np.reshape(keypoints, (-1, count, 2)).astype(np.float32),
-            rng.random((len(keypoints), count), dtype=np.float32),
-            rng.random(len(keypoints), dtype=np.float32).round(2),
-            dataset.schema,
-        )
-        results += to_coco_results(poses, image.id, image.file_name)
-    return results
-
-
-def reference(dataset, results):
-    """AP, AP50, AP75, AP medium, AP large and AR by pycocotools, which prints as it works."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = reference_coco.COCO()
-        truth.dataset = to_coco_annotations(dataset)
-        truth.createIndex()
-        evaluation = reference_eval.COCOeval(truth, truth.loadRes([dict(result) for result in results]), "keypoints")
-        evaluation.params.kpt_oks_sigmas = np.array(dataset.schema.sigmas)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation.stats[:6].tolist()
+def flat(metrics):
+    return [metrics.ap, metrics.ap50, metrics.ap75, *metrics.ap_of.values(), metrics.ar]
 
 
 @pytest.mark.parametrize("schema", [COCO, CUSTOM], ids=["coco", "custom sigmas"])
@@ -88,18 +29,30 @@ def test_equal_to_pycocotools(schema, seed, capfd):
     before = json.dumps(results)
     metrics = keypoint_metrics(dataset, results)
     assert capfd.readouterr() == ("", ""), "data goes to stdout, and this is none"
-    expected = reference(dataset, results)
+    reference = pycocotools(dataset, results)
+    expected = summary(reference)
     assert 0.05 < expected[0] < 0.95, "the case must be neither trivial nor hopeless"
-    numbers = dataclasses.astuple(metrics)
-    assert numbers[:6] == pytest.approx(expected, abs=1e-6)
+    assert list(metrics.ap_of) == ["medium", "large"]
+    assert flat(metrics) == pytest.approx(expected, abs=1e-6)
+    assert metrics.precision == pytest.approx(reference.eval["precision"][:, :, 0, 0, 0], abs=1e-6)
     assert json.dumps(results) == before, "inputs are left as they are"
-    assert metrics.to_record() == dict(
-        zip(
-            ["ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "duplicates_per_image"],
-            numbers,
-            strict=True,
-        )
-    )
+    names = ["protocol", "ap", "ap50", "ap75", "ap_medium", "ap_large", "ar"]
+    assert metrics.to_record() == dict(zip(names, ["coco", *flat(metrics)], strict=True))
+
+
+def test_the_cases_are_of_all_kinds():
+    rng = np.random.default_rng(0)
+    dataset = made_dataset(COCO, rng)
+    results = made_results(dataset, rng)
+    people = [one for image in dataset.images for one in image.persons]
+    assert any(one.is_crowd and one.visibility.any() for one in people)
+    assert any(one.is_crowd and not one.visibility.any() for one in people)
+    assert any(not one.is_crowd and not one.visibility.any() for one in people)
+    assert any(one.is_posed and not one.visibility.all() for one in people)
+    assert {one.area < 32**2 for one in people} == {one.area > 96**2 for one in people} == {True, False}
+    counts = [sum(one["image_id"] == image.id for one in results) for image in dataset.images]
+    assert min(counts) == 0
+    assert max(counts) > 20
 
 
 def test_equal_to_pycocotools_on_a_file(tmp_path):
@@ -109,32 +62,100 @@ def test_equal_to_pycocotools_on_a_file(tmp_path):
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(to_coco_annotations(dataset)), encoding="utf-8")
     results = made_results(dataset, rng)
-    assert keypoint_metrics(read_coco(path), results).ap == pytest.approx(reference(dataset, results)[0], abs=1e-6)
+    expected = summary(pycocotools(dataset, results))[0]
+    assert keypoint_metrics(read_coco(path), results).ap == pytest.approx(expected, abs=1e-6)
 
 
-def perfect_results(dataset):
-    results = []
-    for image in dataset.images:
-        keypoints = np.array([one.keypoints for one in image.persons], np.float32).reshape(-1, len(dataset.schema), 2)
-        ones = np.ones(keypoints.shape[:2], np.float32)
-        results += to_coco_results(Poses(keypoints, ones, ones[:, 0], dataset.schema), image.id, image.file_name)
-    return results
+@pytest.fixture(params=range(3))
+def crowded(request):
+    """Made data as CrowdPose's protocol sees it, with detections."""
+    rng = np.random.default_rng(request.param)
+    dataset, protocol = under_protocol(made_dataset(CROWDPOSE, rng, images=40), None)
+    assert protocol == "crowdpose"
+    return dataset, made_results(dataset, rng)
+
+
+def test_crowdpose_is_equal_to_pycocotools_on_parts(crowded):
+    """The same by another way: pycocotools, told which images belong to a part."""
+    dataset, results = crowded
+    metrics = keypoint_metrics(dataset, results, "crowdpose")
+    ranges = {"areaRng": [[0, 1e10]], "areaRngLbl": ["all"]}
+    whole = pycocotools(dataset, results, **ranges).eval
+    parts = [
+        [image.id for image in dataset.images if low <= image.crowd_index < high]
+        for low, high in ((0, 0.2), (0.2, 0.8), (0.8, 1.1))
+    ]
+    assert min(map(len, parts)) > 2
+    expected = [pycocotools(dataset, results, imgIds=ids, **ranges).eval["precision"].mean() for ids in parts]
+    assert list(metrics.ap_of) == ["easy", "medium", "hard"]
+    assert list(metrics.ap_of.values()) == pytest.approx(expected, abs=1e-6)
+    assert len({round(value, 3) for value in expected}) == 3, "parts that are alike would show nothing"
+    assert [metrics.ap, metrics.ar] == pytest.approx([whole["precision"].mean(), whole["recall"].mean()], abs=1e-6)
+    assert metrics.to_record()["ap_easy"] == metrics.ap_of["easy"]
+
+
+def test_crowdpose_is_equal_to_another_implementation(crowded, tmp_path):
+    """faster-coco-eval has CrowdPose's rules too, rounded to four places; areas in the file do not count."""
+    dataset, results = crowded
+    record = to_coco_annotations(dataset)
+    for entry in record["annotations"]:
+        entry["area"] = 1.0
+    path = tmp_path / "crowd.json"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    truth = faster_coco_eval.COCO(str(path))
+    found = truth.loadRes([dict(result) for result in results])
+    sigmas = list(dataset.schema.sigmas)
+    evaluation = faster_coco_eval.COCOeval_faster(
+        truth, found, "keypoints_crowd", kpt_oks_sigmas=sigmas, use_area=False
+    )
+    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+    evaluation.run()
+    ap, ap50, ap75, ar, _, _, *parts = evaluation.stats.tolist()
+    ours = keypoint_metrics(
+        under_protocol(dataclasses.replace(read_coco(path), schema=dataset.schema), None)[0], results, "crowdpose"
+    )
+    assert flat(ours) == pytest.approx([ap, ap50, ap75, *parts, ar], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("index", "part"), [(0.0, "easy"), (0.19, "easy"), (0.2, "medium"), (0.8, "hard"), (1.0, "hard")]
+)
+def test_where_crowding_begins(index, part):
+    dataset = made_dataset(COCO, np.random.default_rng(0))
+    dataset = CocoDataset(COCO, tuple(dataclasses.replace(image, crowd_index=index) for image in dataset.images))
+    parts = keypoint_metrics(dataset, perfect_results(dataset), "crowdpose").ap_of
+    assert parts == dict.fromkeys(["easy", "medium", "hard"], -1.0) | {part: 1.0}
+
+
+def test_crowdpose_takes_areas_from_boxes():
+    dataset = made_dataset(COCO, np.random.default_rng(0))
+    seen, _ = under_protocol(dataset, "crowdpose")
+    people = [one for image in seen.images for one in image.persons]
+    assert all(one.area == pytest.approx(0.53 * one.box[2] * one.box[3]) for one in people)
+    assert under_protocol(dataset, "coco") == (dataset, "coco")
+
+
+def test_the_protocol_without_being_told():
+    dataset = made_dataset(COCO, np.random.default_rng(0))
+    first, *others = dataset.images
+    partly = CocoDataset(COCO, (dataclasses.replace(first, crowd_index=None), *others))
+    assert under_protocol(dataset, None)[1] == "crowdpose"
+    assert under_protocol(partly, None) == (partly, "coco")
+    with pytest.raises(AnnotationError, match="1 of 25 images have no 'crowdIndex'"):
+        under_protocol(partly, "crowdpose")
 
 
 def test_perfect_poses_have_precision_one():
     dataset = made_dataset(COCO, np.random.default_rng(0))
     metrics = keypoint_metrics(dataset, perfect_results(dataset))
-    assert (metrics.ap, metrics.ar, metrics.duplicates_per_image) == (1.0, 1.0, 0.0)
+    assert (metrics.ap, metrics.ar) == (1.0, 1.0)
 
 
 def test_nobody_found_and_nobody_annotated():
     dataset = made_dataset(COCO, np.random.default_rng(0))
-    assert keypoint_metrics(dataset, []).to_record() == {
-        **dict.fromkeys(["ap", "ap50", "ap75", "ap_medium", "ap_large", "ar"], 0.0),
-        "duplicates_per_image": 0.0,
-    }
+    assert flat(keypoint_metrics(dataset, [])) == [0.0] * 6
     empty = CocoDataset(COCO, tuple(dataclasses.replace(image, persons=()) for image in dataset.images))
-    assert keypoint_metrics(empty, []).ap == -1
+    assert flat(keypoint_metrics(empty, [])) == [-1.0] * 6
     assert keypoint_metrics(empty, perfect_results(dataset)).ar == -1
 
 
@@ -149,58 +170,3 @@ def test_a_missing_package_is_named(monkeypatch):
     with pytest.raises(MissingExtraError) as caught:
         keypoint_metrics(made_dataset(COCO, np.random.default_rng(0)), [])
     assert "e2pose[eval]" in caught.value.hint
-
-
-def tool_at(x):
-    return np.array([[x, 100], [x + 50, 100], [x + 50, 200]], np.float32)
-
-
-def two_people(**changes):
-    """One tool at x = 100, another at x = 400."""
-    seen = np.full(3, 2, np.uint8)
-    persons = [CocoPerson(tool_at(x), seen, 5000.0, (x, 100, 50, 100), **changes) for x in (100, 400)]
-    return CocoDataset(CUSTOM, (CocoImage(1, "1.jpg", (SIZE, SIZE), tuple(persons), (0, 1, 2)),))
-
-
-def result(x, score=0.9, dx=0.0):
-    keypoints = np.column_stack([tool_at(x + dx) - 0.5, np.ones(3)])
-    return {"image_id": 1, "score": score, "keypoints": keypoints.ravel().tolist()}
-
-
-@pytest.mark.parametrize(
-    ("results", "expected"),
-    [
-        ([], 0),
-        ([result(100)], 0),
-        ([result(100), result(400)], 0),  # one each
-        ([result(100), result(100, dx=1)], 1),
-        ([result(100), result(100), result(100), result(400), result(400)], 3),
-        ([result(100), result(100, score=0.3)], 0),  # the second is below the threshold
-        ([result(100), result(100, dx=40)], 0),  # the second is too far away to show the same person
-        ([result(250), result(250)], 0),  # nobody is annotated there
-    ],
-)
-def test_duplicates(results, expected):
-    assert count_duplicates(two_people(), results, threshold=0.4) == expected
-
-
-def test_crowds_have_no_duplicates():
-    assert count_duplicates(two_people(is_crowd=True), [result(100), result(100)], threshold=0.4) == 0
-
-
-def test_one_pose_between_two_people_is_not_a_duplicate_of_both():
-    near = two_people()
-    shift = np.array([290, 0], np.float32)  # the second person stands ten pixels beside the first
-    second = dataclasses.replace(near.images[0].persons[1], keypoints=near.images[0].persons[1].keypoints - shift)
-    image = dataclasses.replace(near.images[0], persons=(near.images[0].persons[0], second))
-    dataset = dataclasses.replace(near, images=(image,), schema=dataclasses.replace(CUSTOM, sigmas=(0.5, 0.5, 0.5)))
-    assert count_duplicates(dataset, [result(100), result(110)], threshold=0.4) == 0
-    assert count_duplicates(dataset, [result(100), result(110), result(112)], threshold=0.4) == 1
-
-
-def test_duplicates_are_given_per_image():
-    dataset = two_people()
-    empty = CocoImage(2, "2.jpg", (SIZE, SIZE), (), (0, 1, 2))
-    both = CocoDataset(CUSTOM, (*dataset.images, empty))
-    entries = [{**entry, "category_id": 1} for entry in (result(100), result(100, dx=1))]
-    assert keypoint_metrics(both, entries, threshold=0.4).duplicates_per_image == 0.5
