@@ -1,11 +1,13 @@
 """What every sink promises, whatever it writes."""
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from e2pose.core.errors import InputError, OutputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.core.schema import load_schema
@@ -70,12 +72,26 @@ def test_an_error_leaves_the_file_of_an_earlier_run(tmp_path, target):
     old = tmp_path / target / "in.mp4" if target == "folder/" else tmp_path / target
     old.parent.mkdir(parents=True, exist_ok=True)
     old.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), open_sink(f"{tmp_path}/{target}", draw=draw) as sink:
+    with pytest.raises(ZeroDivisionError), open_sink(f"{tmp_path}/{target}", draw=draw) as sink:
         for frame in frames(target):
             sink.write(frame, people())
-        raise KeyboardInterrupt
+        raise ZeroDivisionError
     assert files(tmp_path) == [old.name]
     assert old.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("cut"), OutputError("full")], ids=repr)
+def test_frames_that_end_early_leave_what_was_written(tmp_path, target, error):
+    for folder, frames_end in (("whole", None), ("early", error)):
+        with suppress(type(error)), open_sink(f"{tmp_path}/{folder}/{target}", draw=draw) as sink:
+            for frame in frames(target):
+                sink.write(frame, people())
+            if frames_end is not None:
+                raise frames_end
+    whole, early = (next((tmp_path / folder).rglob(final_name(target))) for folder in ("whole", "early"))
+    assert files(tmp_path) == [final_name(target)] * 2
+    assert early.stat().st_size == whole.stat().st_size
+    assert early.read_bytes() == whole.read_bytes() or target == "a.mkv"  # which carries a random number
 
 
 def test_the_picture_is_not_changed(tmp_path, target):

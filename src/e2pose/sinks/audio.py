@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
@@ -21,10 +22,11 @@ _COPIED = {
 
 _LOWEST_MP3_RATE = 16_000  # of MP3 in MP4, which names no lower one
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
+_RESTART_S = Fraction(1, 2)  # a clock that runs back by more than this has started anew
 
 
-class AudioTrack:
-    """The first audio stream of a file, added to a container; silent if the file has none.
+class AudioTracks:
+    """All the sound of a file, added to a container; silent if the file has none.
 
     Args:
         source: The file.
@@ -34,14 +36,16 @@ class AudioTrack:
 
     def __init__(self, source: Path, container: OutputContainer, suffix: str) -> None:
         self._container = container
-        self._last_dts: int | None = None
         self._input = av.open(f"file:{source}")
         try:
-            self._packets = _packets(self._input, container, suffix)
+            start_s = _video_start(self._input)
+            self._streams = [stream for stream in self._input.streams.audio if stream.codec_context is not None]
+            self._tracks = {stream.index: _track(stream, container, suffix, start_s) for stream in self._streams}
+            self._packets = self._convert()
+            self._next = next(self._packets, None)
         except BaseException:
             self._input.close()
             raise
-        self._next = next(self._packets, None)
 
     def write_until(self, time_s: float) -> None:
         """Writes the sound up to a time from the first video frame, so that it lies beside the pictures."""
@@ -49,55 +53,108 @@ class AudioTrack:
             packet = self._next
             if packet.pts is not None and packet.time_base is not None and packet.pts * packet.time_base > time_s:
                 return
-            # Where recordings were joined time jumps back, which no container accepts.
-            if packet.dts is not None and (self._last_dts is None or packet.dts > self._last_dts):
-                self._last_dts = packet.dts
-                self._container.mux(packet)
+            self._container.mux(packet)
             self._next = next(self._packets, None)
 
     def close(self) -> None:
         """Closes the file that the sound comes from."""
         self._input.close()
 
+    def _convert(self) -> Iterator[Packet[AudioStream]]:
+        """The packets for the container in the order of the file, without those that run back in time."""
+        last_dts = {stream.index: -(1 << 62) for stream in self._streams}
+        for index, packet in self._converted():
+            if packet.dts is not None and packet.dts > last_dts[index]:
+                last_dts[index] = packet.dts
+                yield packet
 
-def _packets(source: InputContainer, container: OutputContainer, suffix: str) -> Iterator[Packet[AudioStream]]:
-    """Adds a stream to the container and gives the packets for it, with times from the first video frame."""
-    stream = next((stream for stream in source.streams.audio if stream.codec_context is not None), None)
-    if stream is None:
-        return iter(())
+    def _converted(self) -> Iterator[tuple[int, Packet[AudioStream]]]:
+        if not self._streams:
+            return
+        with suppress(av.FFmpegError):  # what follows a place where the file is damaged is lost
+            for packet in self._input.demux(self._streams):
+                with suppress(av.FFmpegError):
+                    for converted in self._tracks[packet.stream.index].convert(packet):
+                        yield packet.stream.index, converted
+        for index, track in self._tracks.items():
+            for converted in track.finish():
+                yield index, converted
+
+
+class _Clock:
+    """Times from the first video frame; where recordings were joined and the clock starts anew, time goes on.
+
+    Args:
+        start_s: The time of the first video frame.
+    """
+
+    def __init__(self, start_s: Fraction) -> None:
+        self._shift_s = -start_s
+        self._end_s: Fraction | None = None
+
+    def shift(self, pts: int, duration: int, time_base: Fraction) -> int:
+        """What to add to a time stamp, in ticks."""
+        time_s = pts * time_base + self._shift_s
+        if self._end_s is not None and time_s < self._end_s - _RESTART_S:
+            self._shift_s += self._end_s - time_s
+            time_s = self._end_s
+        self._end_s = time_s + duration * time_base
+        return round(self._shift_s / time_base)
+
+
+class _Copied:
+    def __init__(self, target: AudioStream, start_s: Fraction) -> None:
+        self._target = target
+        self._clock = _Clock(start_s)
+
+    def convert(self, packet: Packet[Any]) -> Iterable[Packet[AudioStream]]:
+        if packet.dts is None or packet.pts is None or packet.time_base is None:
+            return ()
+        shift = self._clock.shift(packet.pts, packet.duration or 0, packet.time_base)
+        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+        packet.stream = self._target
+        return (packet,)
+
+    def finish(self) -> Iterable[Packet[AudioStream]]:
+        return ()
+
+
+class _Encoded:
+    def __init__(self, stream: AudioStream, target: AudioStream, start_s: Fraction) -> None:
+        self._stream = stream
+        self._target = target
+        self._clock = _Clock(start_s)
+
+    def convert(self, packet: Packet[Any]) -> Iterable[Packet[AudioStream]]:
+        for sound in self._stream.decode(packet):
+            if sound.pts is not None and sound.time_base is not None:
+                duration = round(Fraction(sound.samples, sound.sample_rate) / sound.time_base)
+                sound.pts += self._clock.shift(sound.pts, duration, sound.time_base)
+            yield from self._target.encode(sound)
+
+    def finish(self) -> Iterable[Packet[AudioStream]]:
+        return self._target.encode(None)
+
+
+def _track(stream: AudioStream, container: OutputContainer, suffix: str, start_s: Fraction) -> _Copied | _Encoded:
+    """Adds a stream to the container and makes what fills it."""
+    track: _Copied | _Encoded
     if _can_be_copied(stream, suffix):
-        return _copy(source, stream, container.add_stream_from_template(stream))
-    rate = stream.rate if stream.rate in _AAC_RATES else 48000
-    layout = "mono" if stream.channels == 1 else "stereo"
-    return _transcode(source, stream, container.add_stream("aac", rate=rate, layout=layout))
+        target = container.add_stream_from_template(stream)
+        track = _Copied(target, start_s)
+    else:
+        rate = stream.rate if stream.rate in _AAC_RATES else 48000
+        target = container.add_stream("aac", rate=rate, layout="mono" if stream.channels == 1 else "stereo")
+        track = _Encoded(stream, target, start_s)
+    if stream.language:
+        target.metadata["language"] = stream.language
+    return track
 
 
 def _can_be_copied(stream: AudioStream, suffix: str) -> bool:
     codec = stream.codec_context.codec.canonical_name
     too_low = suffix == ".mp4" and codec == "mp3" and stream.rate < _LOWEST_MP3_RATE
     return codec in _COPIED[suffix] and not too_low
-
-
-def _copy(source: InputContainer, stream: AudioStream, target: AudioStream) -> Iterator[Packet[AudioStream]]:
-    start_s = _video_start(source)
-    with suppress(av.FFmpegError):  # what follows a damaged place is lost
-        for packet in source.demux(stream):
-            if packet.dts is None or packet.pts is None or packet.time_base is None:
-                continue
-            shift = round(start_s / packet.time_base)
-            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-            packet.stream = target
-            yield packet
-
-
-def _transcode(source: InputContainer, stream: AudioStream, target: AudioStream) -> Iterator[Packet[AudioStream]]:
-    start_s = _video_start(source)
-    with suppress(av.FFmpegError):
-        for sound in source.decode(stream):
-            if sound.pts is not None and sound.time_base is not None:
-                sound.pts -= round(start_s / sound.time_base)
-            yield from target.encode(sound)
-    yield from target.encode(None)
 
 
 def _video_start(source: InputContainer) -> Fraction:

@@ -38,7 +38,7 @@ class CocoJsonSink(TextSink):
         file_name = origin.path.name if origin.path else origin.name
         for entry in to_coco_results(poses, self._image_id(origin), file_name):
             text = json.dumps({**entry, **moment}, ensure_ascii=False, allow_nan=False)
-            self._file.write(self._separator + text)
+            self._append(self._separator + text)
             self._separator = ",\n"
 
     def _image_id(self, origin: Origin) -> int:

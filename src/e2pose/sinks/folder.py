@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from itertools import chain, count
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Self
 from e2pose.core.errors import OutputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
-from e2pose.sinks.base import Draw
+from e2pose.sinks.base import Draw, is_kept
 from e2pose.sinks.images import PICTURE_SUFFIXES, ImageFileSink
 from e2pose.sinks.video import VideoFileSink
+
+_UNUSUAL = re.compile(r"[^\w.]+")  # characters of addresses that mean something to some file system
 
 
 class FolderSink:
@@ -64,8 +67,8 @@ class FolderSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finishes the last video, or leaves nothing of it if there was an error."""
-        if error is None:
+        """Finishes the last video, or leaves nothing of it if it is not kept."""
+        if is_kept(error):
             self._finish_video()
         elif self._video is not None:
             self._video.__exit__(kind, error, trace)
@@ -78,7 +81,7 @@ class FolderSink:
         self.written.append(self._video_path)
 
     def _path_for(self, origin: Origin) -> Path:
-        name = origin.path or Path(Path(origin.name).name)
+        name = origin.path or Path(_UNUSUAL.sub("-", Path(origin.name).name).strip("-") or "live")
         suffix = ".mp4"
         if origin.is_still:
             suffix = name.suffix if name.suffix.lower() in PICTURE_SUFFIXES else ".png"

@@ -15,7 +15,7 @@ from e2pose.core.errors import OutputError
 from e2pose.core.files import atomic_path
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
-from e2pose.sinks.base import Draw
+from e2pose.sinks.base import Draw, is_kept
 
 _ENCODER_OPTIONS = {
     ".jpg": (cv2.IMWRITE_JPEG_QUALITY, 95),
@@ -71,8 +71,8 @@ class ImageFileSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Writes the file, unless there was an error or no picture."""
-        if error is None and self._encoded is not None:
+        """Writes the file, unless there is no picture or none that is kept."""
+        if is_kept(error) and self._encoded is not None:
             with atomic_path(self._path) as temporary:
                 temporary.write_bytes(self._encoded)
 

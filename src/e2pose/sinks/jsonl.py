@@ -13,4 +13,4 @@ class JsonlSink(TextSink):
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Appends the line of a frame."""
-        self._file.write(to_json_line(frame, poses) + "\n")
+        self._append(to_json_line(frame, poses) + "\n")

@@ -13,20 +13,30 @@ from e2pose.sinks.coco_json import CocoJsonSink
 from e2pose.sinks.folder import FolderSink
 from e2pose.sinks.images import PICTURE_SUFFIXES, ImageFileSink, refuse_to_replace
 from e2pose.sinks.jsonl import JsonlSink
+from e2pose.sinks.numbered import NumberedSink, is_numbered
+from e2pose.sinks.parquet import ParquetSink
 from e2pose.sinks.table import CsvSink
 from e2pose.sinks.video import VIDEO_SUFFIXES, VideoFileSink
+from e2pose.sinks.virtual_camera import PREFIX as CAMERA
+from e2pose.sinks.virtual_camera import VirtualCameraSink
 
 _DRAWN: dict[str, Callable[[Path, Draw], Sink]] = {
     **dict.fromkeys(sorted(PICTURE_SUFFIXES), ImageFileSink),
     **dict.fromkeys(sorted(VIDEO_SUFFIXES), VideoFileSink),
 }
-_DATA: dict[str, Callable[[Path], Sink]] = {".json": CocoJsonSink, ".jsonl": JsonlSink, ".csv": CsvSink}
+_DATA: dict[str, Callable[[Path], Sink]] = {
+    ".json": CocoJsonSink,
+    ".jsonl": JsonlSink,
+    ".csv": CsvSink,
+    ".parquet": ParquetSink,
+}
 
 
 def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) -> Sink:
     """Makes the sink for an output and checks that it can be written, before anything else is done.
 
-    A name without suffix, one that ends with a slash and a folder that exists mean a folder.
+    A name without suffix, one that ends with a slash and a folder that exists mean a folder. A name with `%06d` means a
+    file for each frame, and `camera:` a virtual camera.
 
     Args:
         target: The file or folder to write.
@@ -35,12 +45,15 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
 
     Raises:
         OptionError: The text is empty, or its suffix belongs to no sink.
+        MissingExtraError: The sink needs a package that is not installed.
         OutputError: The target is an input, or its folder cannot be written.
     """
     if not str(target).strip():
         raise OptionError(
             "an output has no name: the text is empty", "give a file, or a folder, which ends with a slash"
         )
+    if str(target).startswith(CAMERA):
+        return VirtualCameraSink(draw, str(target).removeprefix(CAMERA))
     try:
         path = Path(target).expanduser()
         is_folder = not path.suffix or path.is_dir() or str(target).endswith(("/", os.sep))
@@ -50,6 +63,8 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
         raise OutputError(f"cannot write '{target}': {reason}", "check the path and its permissions") from error
     if is_folder:
         return FolderSink(path, draw, inputs=inputs)
+    if is_numbered(path):
+        return NumberedSink(path, draw, inputs=inputs)
     suffix = path.suffix.lower()
     if suffix not in _DRAWN and suffix not in _DATA:
         raise OptionError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from e2pose.core.frame import Frame
@@ -24,8 +25,10 @@ class CsvSink(TextSink):
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Appends the rows of a frame; the first frame also brings the header."""
-        table = csv.writer(self._file, lineterminator="\n")
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
         if not self._has_header:
             table.writerow(to_header(poses.schema))
             self._has_header = True
         table.writerows(to_rows(frame, poses))
+        self._append(text.getvalue())

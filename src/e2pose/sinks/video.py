@@ -20,9 +20,11 @@ from e2pose.core.errors import OutputError
 from e2pose.core.files import atomic_path
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
-from e2pose.sinks.audio import AudioTrack
-from e2pose.sinks.base import Draw
+from e2pose.sinks.audio import AudioTracks
+from e2pose.sinks.base import Draw, is_kept
+from e2pose.sinks.fitted import fitted
 from e2pose.sinks.images import refuse_to_replace
+from e2pose.sinks.spare import SpareFile
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 VIDEO_SUFFIXES = frozenset(_CONTAINERS)
@@ -31,6 +33,7 @@ VIDEO_SUFFIXES = frozenset(_CONTAINERS)
 _CODEC: Final = "libx264"
 _CODEC_OPTIONS = {"preset": "veryfast", "crf": "20"}
 _FINEST_TICK = 90_000  # ticks per second that keep any camera's time stamps to 0.01 ms
+_SPARE_BYTES = 8 << 20  # for the index of some hours and the frames that the encoder still holds
 _ROUNDING_S = 0.0006  # Matroska, for one, stores times in milliseconds
 _BT709 = 1  # Source: ITU-T H.273, tables 2 to 4: primaries, transfer and matrix of BT.709 all have the number 1
 
@@ -38,8 +41,9 @@ _BT709 = 1  # Source: ITU-T H.273, tables 2 to 4: primaries, transfer and matrix
 class VideoFileSink:
     """Writes one video with the poses drawn, as H.264 that plays in a browser.
 
-    Frames keep their time stamps and the sound of the input is taken over. An odd width or height grows by one pixel,
-    a copy of the last column or row, because the format stores colours for squares of two by two pixels.
+    Frames keep their time stamps and all the sound of the input is taken over. An odd width or height grows by one
+    pixel, a copy of the last column or row, because the format stores colours for squares of two by two pixels. Frames
+    of another size than the first are scaled to it, with black borders if they have another shape.
 
     Args:
         path: The file to write, `.mp4`, `.mov` or `.mkv`.
@@ -83,6 +87,7 @@ class VideoFileSink:
             )
         with _encoding(self._path):
             self._writer.write(image, frame.time_s)
+        self._writer.file.check()
 
     def __enter__(self) -> Self:
         return self
@@ -90,8 +95,11 @@ class VideoFileSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finishes the file, or leaves nothing if there was an error or no frame."""
-        self._opened.__exit__(kind, error, trace)
+        """Finishes the file, or leaves nothing if there is no frame or none that is kept."""
+        if is_kept(error):
+            self._opened.close()
+        else:
+            self._opened.__exit__(kind, error, trace)
 
     def _start(self, origin: Origin, image: UInt8[np.ndarray, "h w 3"]) -> _VideoWriter:
         if origin.rate is None:
@@ -101,19 +109,22 @@ class VideoFileSink:
             )
         refuse_to_replace(self._path, [origin.path] if origin.path else [])
         self._origin = origin
-        height, width = (size + size % 2 for size in image.shape[:2])
-        return self._opened.enter_context(_open_writer(self._path, (height, width), origin.rate, origin.path))
+        return self._opened.enter_context(_open_writer(self._path, (image.shape[0], image.shape[1]), origin))
 
 
 class _VideoWriter:
     """One H.264 stream of a container, and the sound beside it."""
 
-    def __init__(self, container: OutputContainer, size_hw: tuple[int, int], rate: Fraction) -> None:
+    def __init__(self, container: OutputContainer, file: SpareFile, size_hw: tuple[int, int], origin: Origin) -> None:
+        assert origin.rate is not None
+        self.file = file
+        self.audio: AudioTracks | None = None
         self._container = container
+        self._size_hw = size_hw
         # 30000/1001 and its like are the finest rates in use.
-        rate = max(rate.limit_denominator(1001), Fraction(1, 1001))
+        rate = max(origin.rate.limit_denominator(1001), Fraction(1, 1001))
         stream = container.add_stream(_CODEC, rate=rate, options=_CODEC_OPTIONS)
-        stream.height, stream.width = size_hw
+        stream.height, stream.width = (size + size % 2 for size in size_hw)
         stream.pix_fmt = "yuv420p"
         # Ticks are a multiple of the rate's numerator, so that the frames of a steady video fall on whole ticks.
         self._ticks = rate.numerator * ceil(_FINEST_TICK / rate.numerator)
@@ -121,14 +132,14 @@ class _VideoWriter:
         context.time_base = Fraction(1, self._ticks)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
+        context.sample_aspect_ratio = origin.pixel_aspect
         self._stream = stream
         self._frame_ticks = round(self._ticks / rate)
         self._last_pts = -1
-        self.audio: AudioTrack | None = None
 
     def write(self, image: UInt8[np.ndarray, "h w 3"], time_s: float) -> None:
-        height, width = image.shape[:2]
-        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        height, width = self._size_hw
+        even = np.pad(fitted(image, self._size_hw), ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         picture = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
             self._stream.width,
             self._stream.height,
@@ -157,20 +168,18 @@ class _VideoWriter:
 
 
 @contextmanager
-def _open_writer(
-    path: Path, size_hw: tuple[int, int], rate: Fraction, sound_from: Path | None
-) -> Iterator[_VideoWriter]:
+def _open_writer(path: Path, size_hw: tuple[int, int], origin: Origin) -> Iterator[_VideoWriter]:
     """Opens the file under a temporary name; it gets its own when the block ends without an error."""
     suffix = path.suffix.lower()
     flags = {} if suffix == ".mkv" else {"movflags": "+faststart"}
     with ExitStack() as opened:
         temporary = opened.enter_context(atomic_path(path))
         opened.enter_context(_encoding(path))
-        name, kind = f"file:{temporary}", _CONTAINERS[suffix]
-        container = opened.enter_context(av.open(name, "w", format=kind, container_options=flags))
-        writer = _VideoWriter(container, size_hw, rate)
-        if sound_from is not None:
-            writer.audio = opened.enter_context(closing(AudioTrack(sound_from, container, suffix)))
+        file = opened.enter_context(SpareFile(temporary, path, _SPARE_BYTES))
+        container = opened.enter_context(av.open(file, "w", format=_CONTAINERS[suffix], container_options=flags))
+        writer = _VideoWriter(container, file, size_hw, origin)
+        if origin.path is not None:
+            writer.audio = opened.enter_context(closing(AudioTracks(origin.path, container, suffix)))
         yield writer
         writer.finish()
 
