@@ -1,0 +1,168 @@
+"""What nobody has labelled must not be punished, wherever augmentation takes it.
+
+A network that is sure to see somebody in every cell is compared with labels that went the whole way from an image onto
+a canvas. The gradient of a person score is positive where seeing somebody is called wrong.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from e2pose.core.affine import Affine
+from e2pose.core.schema import KeypointSchema
+from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson
+from e2pose.models.head import Prediction
+from e2pose.training.augment import move_labels, random_affine
+from e2pose.training.config import AugmentConfig, LossConfig, MatchConfig
+from e2pose.training.losses import compute_losses
+from e2pose.training.matcher import match
+from e2pose.training.mixing import Piece, draw_tiles, mosaic, paste
+from e2pose.training.sets import with_schema
+from e2pose.training.target import CanvasLabels, collate_labels
+from made_targets import SCHEMA, layout_of, prediction_at
+
+CANVAS = (128, 128)
+IMAGE = (120, 160)
+LAYOUT = layout_of(CANVAS, (16, 32))
+WIDE = AugmentConfig(scale=(0.6, 1.6), rotation=60, rotation_chance=0.7, aspect=0.3, shift=0.2)
+
+
+def person(center_xy, visibility=2, **options) -> CocoPerson:
+    points = np.array(center_xy) + 14 * np.random.default_rng(0).uniform(-1, 1, (17, 2))
+    box = (center_xy[0] - 15.0, center_xy[1] - 15.0, 30.0, 30.0)
+    seen = np.broadcast_to(np.asarray(visibility, np.uint8), 17).copy()
+    return CocoPerson(points.astype(np.float32), seen, 500.0, box, **options)
+
+
+def image(*persons, **options) -> CocoImage:
+    return CocoImage(1, "made.png", IMAGE, persons, options.pop("labelled_keypoints", tuple(range(17))), **options)
+
+
+def learn(labels: CanvasLabels) -> tuple[Prediction, torch.Tensor]:
+    """A sure prediction after one backward pass, and which of its candidates were matched."""
+    made = prediction_at(LAYOUT, {})
+    prediction = Prediction(
+        person_logits=torch.full_like(made.person_logits, 3.0).requires_grad_(),
+        keypoint_logits=made.keypoint_logits.clone().requires_grad_(),
+        keypoints=made.keypoints.clone().requires_grad_(),
+        centers=made.centers.clone().requires_grad_(),
+    )
+    target = collate_labels([labels])
+    pairs = match(prediction, target, LAYOUT, MatchConfig())
+    compute_losses(prediction, target, pairs, LAYOUT, LossConfig()).total.backward()
+    return prediction, pairs.candidates
+
+
+def punished(labels: CanvasLabels) -> torch.Tensor:
+    """How much each candidate is told to be background."""
+    prediction, matched = learn(labels)
+    gradient = prediction.person_logits.grad[0].clamp(min=0)
+    return gradient.index_fill(0, matched, 0.0)
+
+
+def cells_in(affine: Affine, box) -> torch.Tensor:
+    """Cells whose centres come from a box of the image."""
+    points = affine.inverse.apply(LAYOUT.cell_centers.numpy().astype(np.float64))
+    x, y, width, height = box
+    return torch.from_numpy(((points > [x, y]) & (points < [x + width, y + height])).all(axis=1))
+
+
+REGION = (90.0, 30.0, 50.0, 60.0)
+UNLABELLED = {
+    "a crowd": lambda: image(person((40, 60)), replace(person((115, 60)), box=REGION, is_crowd=True)),
+    "a person without keypoints": lambda: image(person((40, 60)), replace(person((115, 60), 0), box=REGION)),
+    "an ignored region": lambda: image(person((40, 60)), ignore=np.array([REGION], np.float32)),
+}
+
+
+@pytest.mark.parametrize("kind", UNLABELLED)
+def test_people_without_labels_are_not_called_background(kind):
+    rng = np.random.default_rng(1)
+    seen = 0
+    for _ in range(30):
+        affine = random_affine(IMAGE, CANVAS, "letterbox", WIDE, rng)
+        gradient = punished(move_labels(UNLABELLED[kind](), SCHEMA, affine, CANVAS))
+        inside = cells_in(affine, REGION)
+        assert (gradient[inside] == 0).all()
+        assert (gradient[~inside] > 0).any(), "background elsewhere still is"
+        seen += int(inside.sum())
+    assert seen > 100
+
+
+def test_they_are_not_in_a_mosaic_either_and_tiles_beside_them_still_learn():
+    rng = np.random.default_rng(2)
+    for make in UNLABELLED.values():
+        boxes = draw_tiles((2, 2), CANVAS, rng)
+        tiles, maps = [], []
+        for index, (x, y, width, height) in enumerate(boxes):
+            affine = random_affine(IMAGE, (height, width), "letterbox", WIDE, rng)
+            labels = move_labels(make() if index == 3 else image(), SCHEMA, affine, (height, width))
+            tiles.append((np.zeros((height, width, 3), np.uint8), labels))
+            maps.append(Affine.translation(x, y) @ affine)
+        gradient = punished(mosaic(tiles, boxes, CANVAS)[1])
+        x, y, _, _ = boxes[3]
+        in_tile = (LAYOUT.cell_centers >= torch.tensor([x, y])).all(dim=1)
+        inside = cells_in(maps[3], REGION) & in_tile
+        assert (gradient[inside] == 0).all()
+        assert (gradient[~in_tile] > 0).all()
+
+
+def test_they_are_not_in_a_pasted_piece_either():
+    crowd = UNLABELLED["an ignored region"]()
+    piece = Piece.take(np.zeros((*IMAGE, 3), np.uint8), crowd, SCHEMA, Affine.translation(-80, -20), (80, 70))
+    below = np.zeros((*CANVAS, 3), np.uint8), move_labels(image(), SCHEMA, Affine.identity(), CANVAS)
+    gradient = punished(paste(below, piece, (40, 30))[1])
+    inside = cells_in(Affine.translation(-40, 10), REGION)
+    assert inside.any()
+    assert (gradient[inside] == 0).all()
+    assert (gradient[~inside] > 0).any()
+
+
+def test_background_weighs_less_where_not_everybody_is_labelled():
+    lone = person((40, 60))
+    full, partial = (
+        punished(move_labels(image(lone, exhaustive=exhaustive), SCHEMA, Affine.identity(), CANVAS))
+        for exhaustive in (True, False)
+    )
+    assert (full > 0).sum() > 50
+    torch.testing.assert_close(partial, LossConfig().doubtful_background * full)
+
+
+def test_labelled_people_are_learned_as_well_in_such_sets():
+    found = []
+    for exhaustive in (True, False):
+        labels = move_labels(image(person((40, 60)), exhaustive=exhaustive), SCHEMA, Affine.identity(), CANVAS)
+        prediction, matched = learn(labels)
+        found.append((prediction.keypoints.grad[0, matched], prediction.keypoint_logits.grad[0, matched]))
+    for whole, partial in zip(*found, strict=True):
+        assert whole.abs().sum() > 0
+        torch.testing.assert_close(whole, partial)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_keypoints_that_a_set_does_not_have_learn_neither_place_nor_score(mirrored):
+    names = [name for name in SCHEMA.keypoints if name not in ("nose", "left_wrist", "right_knee")]
+    own = KeypointSchema.from_names("own", names)
+    kept = [SCHEMA.keypoints.index(name) for name in names]
+    whole = person((60, 60))
+    part = replace(whole, keypoints=whole.keypoints[kept], visibility=whole.visibility[kept])
+    data = CocoDataset(own, (image(part, labelled_keypoints=tuple(range(14))),))
+    (mapped,) = with_schema(data, SCHEMA, "own").images
+    affine = Affine.horizontal_flip(128) if mirrored else Affine.identity()
+    prediction, matched = learn(move_labels(mapped, SCHEMA, affine, CANVAS))
+    missing = ["nose", "right_wrist", "left_knee"] if mirrored else ["nose", "left_wrist", "right_knee"]
+    silent = torch.tensor([name in missing for name in SCHEMA.keypoints])
+    for gradient in (prediction.keypoints.grad.abs().sum(dim=-1), prediction.keypoint_logits.grad.abs()):
+        assert (gradient[0, matched][:, silent] == 0).all()
+        assert (gradient[0, matched][:, ~silent] > 0).all()
+
+
+def test_a_keypoint_that_was_not_labelled_on_one_person_has_no_place_but_is_known_to_be_unseen():
+    visibility = np.full(17, 2)
+    visibility[3] = 0
+    labels = move_labels(image(person((60, 60), visibility)), SCHEMA, Affine.identity(), CANVAS)
+    prediction, matched = learn(labels)
+    assert (prediction.keypoints.grad[0, matched, 3] == 0).all()
+    assert (prediction.keypoint_logits.grad[0, matched, 3] > 0).all()
