@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from e2pose.core.affine import Affine
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
-from e2pose.evaluation.matching import Matching
+from e2pose.evaluation.matching import SAME_PERSON, Matching
 from e2pose.formats.coco import CocoImage
 from e2pose.render.overlay import draw_poses
 from e2pose.render.text import draw_label
@@ -32,7 +32,8 @@ Box = tuple[float, float, float, float]
 def draw_comparison(image: Image, annotated: CocoImage, poses: Poses, matching: Matching) -> Image:
     """Draws the annotated people on the left and the poses on the right of a new picture.
 
-    Missed people and wrong poses have red boxes; people who do not count, such as crowds, have grey ones.
+    Missed people and wrong poses have red boxes; people who do not count, such as crowds, have grey ones. "again" is
+    written beside a wrong pose that fits somebody whom another one shows already.
 
     Args:
         image: The picture; not changed.
@@ -82,6 +83,8 @@ def _found(resized: Image, poses: Poses, matching: Matching, scale: float) -> Im
             draw_label(drawn, f"{matching.similarities[index]:.2f}", (scale * box[0], scale * box[1] - _LABEL), _LABEL)
         else:
             colour, word = (_FAULT_RGB, "wrong") if matching.wrong[index] else (_UNCOUNTED_RGB, "not counted")
+            if matching.wrong[index] and matching.similarities[index] >= SAME_PERSON:
+                word = "again"
             _mark(drawn, box, scale, f"{word}, score {poses.scores[index]:.2f}", colour)
     return drawn
 
