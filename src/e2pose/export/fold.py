@@ -47,6 +47,7 @@ class _UnsharedHead(PoseHead):
         nn.Module.__init__(self)
         self.keypoints = head.keypoints
         self.output = head.output
+        self.auxiliary = nn.ModuleDict()
         self.seeds = nn.ModuleDict({str(stride): copy.deepcopy(head.seed(stride)) for stride in strides})
 
     def seed(self, stride: int) -> nn.Sequential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ NETWORK_KEY = "e2pose.network"
 
 
 def save_weights(path: str | Path, network: E2Pose, spec: ModelSpec, dtype: torch.dtype = torch.float32) -> None:
-    """Writes the weights with their description.
+    """Writes the weights with their description, without what only training needs.
 
     Args:
         path: A `.safetensors` file.
@@ -35,8 +35,10 @@ def save_weights(path: str | Path, network: E2Pose, spec: ModelSpec, dtype: torc
     state = {
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
+        if not name.startswith("head.auxiliary.")
     }
-    metadata = {METADATA_KEY: spec.to_json(), NETWORK_KEY: json.dumps(asdict(network.config))}
+    config = replace(network.config, one_to_many=False, spreads=False)
+    metadata = {METADATA_KEY: spec.to_json(), NETWORK_KEY: json.dumps(asdict(config))}
     with atomic_path(path) as temporary:
         save_file(state, temporary, metadata)
 

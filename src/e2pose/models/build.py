@@ -46,7 +46,14 @@ def build_network(config: NetworkConfig) -> E2Pose:
         config=config,
         backbone=backbone,
         pyramid=FeaturePyramid(backbone.channels, config.strides, config.width),
-        head=PoseHead(config.width, config.keypoints, config.head_depth, config.strides),
+        head=PoseHead(
+            config.width,
+            config.keypoints,
+            config.head_depth,
+            config.strides,
+            one_to_many=config.one_to_many,
+            spreads=config.spreads,
+        ),
         refiner=refiner,
     )
 

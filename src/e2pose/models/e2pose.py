@@ -61,4 +61,11 @@ class E2Pose(nn.Module):
             keypoints=drafts[-1],
             centers=torch.cat([part.centers for part in parts], dim=1),
             drafts=tuple(drafts[:-1]),
+            many_logits=_joined([part.many_logits for part in parts]),
+            log_spreads=_joined([part.log_spreads for part in parts]),
         )
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    given = [part for part in parts if part is not None]
+    return torch.cat(given, dim=1) if given else None

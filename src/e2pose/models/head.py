@@ -25,6 +25,9 @@ class Prediction:
         keypoints: (B, M, K, 2), (x, y) as fractions of the canvas; may lie outside of [0, 1].
         centers: (B, M, 2), centre of the person, likewise.
         drafts: The keypoints before each of their refinements, first to last.
+        many_logits: (B, M), is here a person that others may answer for too? Only while training, if asked for.
+        log_spreads: (B, M, K), logarithm of the error to expect of each coordinate, relative to the square root of
+            the person's area. Only while training, if asked for.
     """
 
     person_logits: Tensor
@@ -32,6 +35,8 @@ class Prediction:
     keypoints: Tensor
     centers: Tensor
     drafts: tuple[Tensor, ...] = ()
+    many_logits: Tensor | None = None
+    log_spreads: Tensor | None = None
 
 
 class PoseHead(nn.Module):
@@ -45,9 +50,20 @@ class PoseHead(nn.Module):
         keypoints: Number of keypoints K.
         depth: Number of 3x3 convolutions before the outputs.
         strides: Strides of the levels.
+        one_to_many: Predict the second person score while training.
+        spreads: Predict the spreads while training.
     """
 
-    def __init__(self, width: int, keypoints: int, depth: int, strides: Sequence[int]) -> None:
+    def __init__(
+        self,
+        width: int,
+        keypoints: int,
+        depth: int,
+        strides: Sequence[int],
+        *,
+        one_to_many: bool = False,
+        spreads: bool = False,
+    ) -> None:
         super().__init__()
         self.keypoints = keypoints
         self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1, bias=False) for _ in range(depth))
@@ -59,6 +75,11 @@ class PoseHead(nn.Module):
         bias = torch.zeros(self.output.out_channels)
         bias[0] = -math.log((1 - _PRIOR_SCORE) / _PRIOR_SCORE)
         self.output.bias = nn.Parameter(bias)
+        self.auxiliary = nn.ModuleDict()
+        if one_to_many:
+            self.auxiliary["many"] = nn.Conv2d(width, 1, 1)
+        if spreads:
+            self.auxiliary["spread"] = nn.Conv2d(width, keypoints, 1)
 
     def seed(self, stride: int) -> nn.Sequential:
         """The layers of a level up to its outputs."""
@@ -70,17 +91,26 @@ class PoseHead(nn.Module):
 
     def forward(self, level: Tensor, stride: int, canvas_hw: tuple[int, int]) -> Prediction:
         """Turns one level (B, width, h, w) into h * w candidates."""
-        raw = self.output(self.seed(stride)(level)).float().flatten(2).transpose(1, 2)
-        person, visible, center, offset = raw.split([1, self.keypoints, 2, 2 * self.keypoints], dim=2)
+        seed = self.seed(stride)(level)
+        raw = _rows(self.output(seed))
+        auxiliary = {name: _rows(conv(seed)) for name, conv in self.auxiliary.items()} if self.training else {}
+        person, visible, center, offset = torch.split(raw, [1, self.keypoints, 2, 2 * self.keypoints], dim=2)
         canvas_wh = torch.tensor([canvas_hw[1], canvas_hw[0]], dtype=torch.float32, device=level.device)
         centers = cell_centers(level.shape[2], level.shape[3], stride, level.device) + stride * center
-        offsets = UNIT * stride * offset.unflatten(2, (self.keypoints, 2))
+        offsets = UNIT * stride * offset.reshape(*offset.shape[:2], self.keypoints, 2)
         return Prediction(
             person_logits=person.squeeze(2),
             keypoint_logits=visible,
             keypoints=(centers.unsqueeze(2) + offsets) / canvas_wh,
             centers=centers / canvas_wh,
+            many_logits=auxiliary["many"].squeeze(2) if "many" in auxiliary else None,
+            log_spreads=auxiliary.get("spread"),
         )
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """Maps (B, C, h, w) as a row of C numbers for each cell: (B, h * w, C)."""
+    return maps.float().flatten(2).transpose(1, 2)
 
 
 def cell_centers(rows: int, columns: int, stride: int, device: torch.device) -> Tensor:

@@ -27,6 +27,13 @@ class Layout:
     cell_strides: Tensor
     sigmas: Tensor
 
+    def tolerances(self, areas: Tensor) -> Tensor:
+        """(..., K) in square pixels: what the square of each keypoint's error is divided by in OKS, for areas (...).
+
+        Source: https://cocodataset.org/#keypoints-eval.
+        """
+        return 2 * areas.unsqueeze(-1) * (2 * self.sigmas) ** 2
+
     @staticmethod
     def of(
         canvas_hw: tuple[int, int], strides: tuple[int, ...], schema: KeypointSchema, device: torch.device | None = None

@@ -27,11 +27,13 @@ class Losses:
     distance: Tensor
     center: Tensor
     visibility: Tensor
+    many: Tensor
+    likelihood: Tensor
 
     @property
     def total(self) -> Tensor:
         """The sum of all parts."""
-        return self.person + self.oks + self.distance + self.center + self.visibility
+        return torch.stack([getattr(self, field.name) for field in fields(self)]).sum()
 
     def to_record(self) -> dict[str, float]:
         """All parts and their total as plain numbers."""
@@ -55,6 +57,11 @@ def compute_losses(
     - distance: absolute error in units of the square root of the person's area; pulls where OKS is flat.
     - center: the same for the person's centre.
     - visibility: cross entropy of the keypoint scores, where known.
+    - many: as person, for the score for which companions answer too. Source: the auxiliary loss of Wang et al.,
+      "End-to-End Object Detection with Fully Convolutional Network", CVPR 2021, section 3.4, with our pairs.
+    - likelihood: of the errors under a Laplace distribution whose spread is predicted, in units of the square root of
+      the person's area. Source: Li et al., "Human Pose Regression with Residual Log-likelihood Estimation", ICCV
+      2021, equation 3, with its base distribution alone.
 
     Every part is a mean over people. A person's claiming candidate and, all together, its companions weigh the same.
 
@@ -68,41 +75,84 @@ def compute_losses(
             several batches are added up for one step, it is the number of people in all of them.
     """
     people = target.present.sum().clamp(min=1) if people is None else people
-    image, candidate, truth = pairs.images, pairs.candidates, pairs.persons
+    paired = _Paired.of(target, pairs)
+    chosen = (pairs.images, pairs.candidates)
     weights = _shares(pairs, target) / people
 
-    labelled = target.labelled[image, truth].float()
-    area = target.areas[image, truth]
-
-    def compare(keypoints: Tensor) -> tuple[Tensor, Tensor]:
-        errors = keypoints[image, candidate] * layout.canvas_wh - target.keypoints[image, truth]
-        return _compare(errors, labelled, area, layout.sigmas)
-
-    oks, distance = compare(prediction.keypoints)
-    loss_oks, loss_distance = 1 - oks, distance
+    errors = prediction.keypoints[chosen] * layout.canvas_wh - paired.keypoints
+    oks = paired.oks(errors, layout)
+    oks_loss, distance = 1 - oks, paired.distance(errors)
     for draft in prediction.drafts:
-        draft_oks, draft_distance = compare(draft)
+        draft_errors = draft[chosen] * layout.canvas_wh - paired.keypoints
         share = config.drafts / len(prediction.drafts)
-        loss_oks, loss_distance = loss_oks + share * (1 - draft_oks), loss_distance + share * draft_distance
-    offset = prediction.centers[image, candidate] * layout.canvas_wh - target.centers[image, truth]
-    center = offset.abs().sum(dim=1) / area.sqrt()
-
-    known = target.known[image, truth].float()
-    seen = functional.binary_cross_entropy_with_logits(
-        prediction.keypoint_logits[image, candidate], labelled, reduction="none"
-    )
-    visibility = (seen * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
+        oks_loss = oks_loss + share * (1 - paired.oks(draft_errors, layout))
+        distance = distance + share * paired.distance(draft_errors)
+    center = (prediction.centers[chosen] * layout.canvas_wh - paired.centers).abs().sum(dim=1) / paired.sizes
 
     background = _background_weights(prediction.centers.detach() * layout.canvas_wh, target, config)
-    person = _person_loss(prediction.person_logits, background, pairs, oks.detach(), config)
+    goals = config.score_floor + (1 - config.score_floor) * oks.detach()
+    person = _person_loss(prediction.person_logits, background, pairs.claiming(), goals[pairs.claims])
+    many = likelihood = torch.zeros_like(person)
+    if prediction.many_logits is not None:
+        many = _person_loss(prediction.many_logits, background, pairs, goals)
+    if prediction.log_spreads is not None:
+        likelihood = (paired.surprise(errors, prediction.log_spreads[chosen]) * weights).sum()
 
     return Losses(
         person=config.person * person / people,
-        oks=config.oks * (loss_oks * weights).sum(),
-        distance=config.distance * (loss_distance * weights).sum(),
+        oks=config.oks * (oks_loss * weights).sum(),
+        distance=config.distance * (distance * weights).sum(),
         center=config.center * (center * weights).sum(),
-        visibility=config.visibility * (visibility * weights).sum(),
+        visibility=config.visibility * (paired.visibility(prediction.keypoint_logits[chosen]) * weights).sum(),
+        many=config.many * many / people,
+        likelihood=config.likelihood * likelihood,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Paired:
+    """The person of each of P pairs, in canvas pixels, and how far a prediction (P, K, ...) is off."""
+
+    keypoints: Tensor  # (P, K, 2)
+    labelled: Tensor  # (P, K), 0 or 1
+    known: Tensor  # (P, K), 0 or 1
+    areas: Tensor  # (P,)
+    centers: Tensor  # (P, 2)
+
+    @staticmethod
+    def of(target: Target, pairs: Match) -> _Paired:
+        chosen = (pairs.images, pairs.persons)
+        return _Paired(
+            target.keypoints[chosen],
+            target.labelled[chosen].float(),
+            target.known[chosen].float(),
+            target.areas[chosen],
+            target.centers[chosen],
+        )
+
+    @property
+    def sizes(self) -> Tensor:
+        return self.areas.sqrt()
+
+    def oks(self, errors: Tensor, layout: Layout) -> Tensor:
+        similar = torch.exp(-errors.square().sum(dim=-1) / layout.tolerances(self.areas))
+        return _mean(similar, self.labelled)
+
+    def distance(self, errors: Tensor) -> Tensor:
+        return _mean(errors.abs().sum(dim=-1), self.labelled) / self.sizes
+
+    def surprise(self, errors: Tensor, log_spreads: Tensor) -> Tensor:
+        relative = errors.abs().sum(dim=-1) / self.sizes[:, None]
+        return _mean(relative * torch.exp(-log_spreads) + 2 * log_spreads, self.labelled)
+
+    def visibility(self, logits: Tensor) -> Tensor:
+        wrong = functional.binary_cross_entropy_with_logits(logits, self.labelled, reduction="none")
+        return _mean(wrong, self.known)
+
+
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """(P,): the mean of those of the values (P, K) that are chosen, 0 if none is."""
+    return (values * chosen).sum(dim=1) / chosen.sum(dim=1).clamp(min=1)
 
 
 def _shares(pairs: Match, target: Target) -> Tensor:
@@ -112,21 +162,11 @@ def _shares(pairs: Match, target: Target) -> Tensor:
     return torch.where(pairs.claims, 1.0, 1 / companions.clamp(min=1)) / torch.where(companions > 0, 2, 1)
 
 
-def _compare(errors: Tensor, labelled: Tensor, area: Tensor, sigmas: Tensor) -> tuple[Tensor, Tensor]:
-    """OKS and distance (P,) of errors (P, K, 2) in canvas pixels."""
-    errors = errors * labelled.unsqueeze(-1)
-    counts = labelled.sum(dim=1).clamp(min=1)
-    tolerance = 2 * area[:, None] * (2 * sigmas) ** 2
-    oks = (torch.exp(-errors.square().sum(dim=-1) / tolerance) * labelled).sum(dim=1) / counts
-    return oks, errors.abs().sum(dim=(1, 2)) / counts / area.sqrt()
-
-
-def _person_loss(logits: Tensor, weights: Tensor, pairs: Match, oks: Tensor, config: LossConfig) -> Tensor:
-    """Sum over all candidates; `weights` (B, M) are those of background."""
+def _person_loss(logits: Tensor, background: Tensor, pairs: Match, goals: Tensor) -> Tensor:
+    """Sum over all candidates; `background` (B, M) says how much each counts that is in no pair."""
     goal = torch.zeros_like(logits)
-    claims = pairs.claims
-    goal[pairs.images[claims], pairs.candidates[claims]] = config.score_floor + (1 - config.score_floor) * oks[claims]
-    weights = torch.where(goal > 0, 1.0, _BACKGROUND * logits.detach().sigmoid() ** _FOCUS * weights)
+    goal[pairs.images, pairs.candidates] = goals
+    weights = torch.where(goal > 0, 1.0, _BACKGROUND * logits.detach().sigmoid() ** _FOCUS * background)
     return functional.binary_cross_entropy_with_logits(logits, goal, weight=weights, reduction="sum")
 
 

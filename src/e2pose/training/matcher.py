@@ -49,18 +49,18 @@ class Match:
         return Match(self.images[chosen], self.candidates[chosen], self.persons[chosen], self.claims[chosen])
 
 
-def batch_oks(keypoints: Tensor, target: Target, sigmas: Tensor) -> Tensor:
+def batch_oks(keypoints: Tensor, target: Target, layout: Layout) -> Tensor:
     """Object keypoint similarity of every candidate with every person of its image.
 
     Args:
         keypoints: (B, M, K, 2) in canvas pixels.
         target: Labels in canvas pixels.
-        sigmas: (K,) of the schema.
+        layout: Tolerances.
 
     Returns:
         (B, M, G) in [0, 1].
     """
-    tolerance = 2 * target.areas[:, :, None] * (2 * sigmas) ** 2
+    tolerance = layout.tolerances(target.areas)
     total = torch.zeros(*keypoints.shape[:2], target.areas.shape[1], device=keypoints.device)
     for k in range(keypoints.shape[2]):  # one keypoint at a time keeps the memory small
         squared = (keypoints[:, :, None, k] - target.keypoints[:, None, :, k]).square().sum(dim=-1)
@@ -78,7 +78,7 @@ def match(prediction: Prediction, target: Target, layout: Layout, config: MatchC
         layout: Canvas, cells and tolerances.
         config: Weights.
     """
-    oks = batch_oks(prediction.keypoints.float() * layout.canvas_wh, target, layout.sigmas)
+    oks = batch_oks(prediction.keypoints.float() * layout.canvas_wh, target, layout)
     score = prediction.person_logits.float().sigmoid().unsqueeze(2)
     quality = score**config.score_power * oks ** (1 - config.score_power)
     cost = (_prior(target, layout, config) - quality).cpu().numpy()

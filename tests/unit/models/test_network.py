@@ -3,6 +3,9 @@ import pytest
 import torch
 
 from e2pose.core.errors import ModelError
+from e2pose.core.schema import load_schema
+from e2pose.core.spec import ModelSpec
+from e2pose.models.artifact import load_weights, save_weights
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.backbones.resnet import ResNet
 from e2pose.models.build import BACKBONES, build_network, load_backbone
@@ -142,3 +145,17 @@ def test_imagenet_weights_load_and_wrong_ones_are_refused(tmp_path):
         with pytest.raises(ModelError, match=name) as caught:
             load_backbone(network, tmp_path / name)
         assert "torchvision" in caught.value.hint
+
+
+def test_what_only_training_needs_is_said_while_training_only(tmp_path):
+    network = build_network(NetworkConfig(strides=(32, 64), width=16, one_to_many=True, spreads=True))
+    pixels = blank(64, 96, count=2)
+    training, using = network.train()(pixels), network.eval()(pixels)
+    assert training.many_logits.shape == (2, 8)
+    assert training.log_spreads.shape == (2, 8, 17)
+    assert using.many_logits is None
+    assert using.log_spreads is None
+    save_weights(tmp_path / "w.safetensors", network, ModelSpec("m", (64, 96), "stretch", load_schema("coco")))
+    loaded, _ = load_weights(tmp_path / "w.safetensors")
+    assert not loaded.head.auxiliary
+    torch.testing.assert_close(loaded(pixels).keypoints, using.keypoints)

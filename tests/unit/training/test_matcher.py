@@ -39,7 +39,7 @@ def test_similarity_equals_the_reference_on_every_image_of_a_batch():
     layout = layout_of((64, 64), (32,))
     labels = [labels_of(rng, persons, (64, 64)) for persons in (3, 0, 1)]
     keypoints = torch.from_numpy(rng.uniform(0, 64, (3, 4, 17, 2)).astype(np.float32))
-    found = batch_oks(keypoints, collate_labels(labels), layout.sigmas)
+    found = batch_oks(keypoints, collate_labels(labels), layout)
     for index, label in enumerate(labels):
         expected = object_keypoint_similarity(
             keypoints[index].numpy(), label.keypoints, label.labelled, label.areas, layout.sigmas.numpy()
