@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from e2pose.cli.interrupts import orderly_termination
 from e2pose.cli.terminal import complain
 from e2pose.core.errors import E2PoseError, OptionError
 
@@ -19,6 +20,11 @@ COMMANDS = {
 }
 """Each command is the function of its name in the module of its name, imported when the command is used."""
 
+GROUPS = {
+    "doctor": "Find out what is wrong before it costs time.",
+}
+"""Likewise, but what bears the name is an application with commands of its own."""
+
 FAILED, MISSPELT, INTERRUPTED = 1, 2, 130
 
 
@@ -29,10 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `e2pose`; None for those of this process.
 
     Returns:
-        The exit code: 0, 1 after an error, 2 for a command line that cannot be understood, 130 after Ctrl-C.
+        The exit code: 0, 1 after an error, 2 for a command line that cannot be understood, 130 after Ctrl-C, 143 after
+        SIGTERM.
     """
     try:
-        return build()(sys.argv[1:] if arguments is None else list(arguments)) or 0
+        with orderly_termination():
+            return build()(sys.argv[1:] if arguments is None else list(arguments)) or 0
     except CycloptsError as error:
         complain(misspelt(error))
         return MISSPELT
@@ -59,6 +67,8 @@ def build() -> App:
     )
     for name, summary in COMMANDS.items():
         app.command(f"e2pose.cli.{name}:{name}", name=name, help=summary, help_format="markdown")
+    for name, summary in GROUPS.items():
+        app.command(f"e2pose.cli.{name}:{name}", name=name, help=summary)
     return app
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from cyclopts import Parameter
 
+from e2pose.cli.interrupts import Interrupts
 from e2pose.cli.terminal import Progress, complain, say
 from e2pose.core.errors import OptionError
 
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
-    from e2pose.core.errors import InputError
+    from e2pose.core.errors import E2PoseError
     from e2pose.core.frame import Frame
     from e2pose.core.poses import Poses
     from e2pose.inference.run import RunSummary
     from e2pose.inference.stopwatch import Stopwatch
-    from e2pose.sinks.base import Draw
+    from e2pose.sinks.base import Draw, Sink
     from e2pose.sources.base import Source, SourceInfo
 
     Image = UInt8[np.ndarray, "h w 3"]
@@ -37,12 +38,14 @@ class PredictOptions:
     """How to look for poses, and where to write them.
 
     Args:
-        output: Where to write; repeat it for several. A folder, picture or video gets the poses drawn; .json gets COCO
-            results, .jsonl a line for each picture, .csv a table. Overlays go to out/ if it is not given.
+        output: Where to write; repeat it for several. A folder, picture or video gets the poses drawn, and so does
+            camera:, a virtual camera; .json gets COCO results, .jsonl a line for each picture, .csv and .parquet a
+            table; with %06d in the name each frame gets a file. Overlays go to out/ if it is not given.
         model: A name that `e2pose models` lists, or a model file.
         threshold: Leave out persons with a lower score, from 0 to 1; if not given, the model's own value.
         keypoint_threshold: Do not draw keypoints with a lower score, from 0 to 1; if not given, the model's own value.
         blur: What to make unrecognisable before drawing.
+        show: Show the poses in a window; overlays do not go to out/ then.
         fps: Draw how many pictures per second the model manages; reading and writing do not count.
         runtime: What runs the model; if not given, what the model file is made for.
         threads: CPU threads; if not given, one for each usable core.
@@ -54,6 +57,7 @@ class PredictOptions:
     threshold: float | None = None
     keypoint_threshold: float | None = None
     blur: Literal["heads", "people", "frame"] | None = None
+    show: bool = False
     fps: bool = False
     runtime: Literal["onnxruntime", "torch"] | None = None
     threads: int | None = None
@@ -64,20 +68,24 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
     """Find everybody's pose in pictures and videos.
 
     Args:
-        source: Pictures, videos, folders or patterns such as `'photos/*.jpg'`.
+        source: Pictures, videos, folders or patterns such as `'photos/*.jpg'`; or, alone, the number of a camera, the
+            address of a stream, or `screen:`.
         options: How to look for poses, and where to write them.
     """
     from e2pose.inference.estimator import load
     from e2pose.inference.run import run
     from e2pose.inference.stopwatch import Stopwatch
+    from e2pose.sinks.behind import WriteBehind
     from e2pose.sinks.open import open_sink
+    from e2pose.sinks.several import SeveralSinks
+    from e2pose.sinks.window import WindowSink
     from e2pose.sources.base import SourceInfo
     from e2pose.sources.open import open_source
     from e2pose.sources.prefetch import LatestFrame, Prefetch
 
-    problems: list[InputError] = []
+    problems: list[E2PoseError] = []
 
-    def report(problem: InputError) -> None:
+    def report(problem: E2PoseError) -> None:
         problems.append(problem)
         complain(problem)
 
@@ -87,18 +95,24 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
     estimator = load(options.model, runtime=options.runtime, threads=options.threads, threshold=options.threshold)
     stopwatch = Stopwatch(estimator)
     draw = drawing(options, estimator.spec.keypoint_threshold, stopwatch)
-    targets = options.output or (OVERLAYS,)
-    sinks = [open_sink(target, draw=draw, inputs=inputs.info.paths) for target in targets]
+    targets = options.output or (() if options.show else (OVERLAYS,))
     ahead = LatestFrame(inputs) if inputs.info.is_live else Prefetch(inputs)
+    sinks: list[Sink] = [WindowSink(draw, on_close=ahead.stop)] if options.show else []
+    if targets:
+        files = [open_sink(target, draw=draw, inputs=inputs.info.paths) for target in targets]
+        sinks.append(WriteBehind(SeveralSinks(files, on_error=report)))
     frames = NeverEmpty(ahead)
     try:
-        with Progress(frames.info.frame_count, shown=not options.quiet) as progress:
+        with (
+            Interrupts(ahead.stop) as interrupts,
+            Progress(inputs.info.frame_count, shown=not options.quiet) as progress,
+        ):
             summary = run(stopwatch, frames, sinks=sinks, on_frame=lambda *_: progress.advance())
     except NothingRead:
-        return 1
+        return interrupts.exit_code or 1
     if not options.quiet:
-        say(sentence(summary, targets))
-    return 1 if problems else 0
+        say(sentence(summary, ahead.dropped, targets))
+    return interrupts.exit_code or (1 if problems else 0)
 
 
 class NothingRead(Exception):  # noqa: N818 - every input has been reported as an error already
@@ -175,9 +189,11 @@ def drawing(options: PredictOptions, threshold: float, stopwatch: Stopwatch) -> 
     return draw
 
 
-def sentence(summary: RunSummary, targets: Sequence[str]) -> str:
+def sentence(summary: RunSummary, dropped: int, targets: Sequence[str]) -> str:
     """What a run has done, in a line."""
     pictures = f"{summary.frames} picture" + ("s" if summary.frames != 1 else "")
     persons = f"{summary.persons} person" + ("s" if summary.persons != 1 else "")
     each_ms = 1000 * summary.estimator_s / summary.frames
-    return f"{pictures}, {persons}, {each_ms:.0f} ms per picture, written to {', '.join(targets)}"
+    missed = f", {dropped} dropped" if dropped else ""
+    written = f", written to {', '.join(targets)}" if targets else ""
+    return f"{pictures}{missed}, {persons}, {each_ms:.0f} ms per picture{written}"
