@@ -235,7 +235,8 @@ def _person(values: np.ndarray, file: YoloFile, size_hw: tuple[int, int]) -> Coc
         raise ValueError(f"its box {values[1:5].tolist()} must be given in fractions of the picture, inside of it")
     table = values[5:].reshape(count, dimensions)
     points = table[:, :2]
-    visibility = table[:, 2] if dimensions == 3 else 2.0 * ((points >= 0).all(axis=1) & points.any(axis=1))
+    given = (points >= 0).all(axis=1) & points.any(axis=1)
+    visibility = table[:, 2] if dimensions == 3 else np.where(given, 2.0, 0.0)
     if not {0, 1, 2}.issuperset(visibility.tolist()):
         raise ValueError(f"the visibility of its keypoints must be 0, 1 or 2, not {visibility.tolist()}")
     (x, y), (width, height) = ((center - extent / 2) * size_xy).tolist(), (extent * size_xy).tolist()
