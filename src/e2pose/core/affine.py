@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ class Affine:
         matrix = np.array(self.matrix, dtype=np.float64)
         if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
             raise OptionError(f"an affine map needs a finite 2x3 matrix, not {self.matrix!r}")
-        if abs(np.linalg.det(matrix[:, :2])) < 1e-12:
+        if abs(_determinant(matrix)) < 1e-12:
             raise OptionError(f"an affine map must be invertible, but the determinant of {matrix[:, :2].tolist()} is 0")
         matrix.setflags(write=False)
         object.__setattr__(self, "matrix", matrix)
@@ -77,15 +78,21 @@ class Affine:
     @property
     def scale(self) -> float:
         """The factor by which lengths grow on average: the square root of the factor for areas."""
-        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+        return math.sqrt(abs(_determinant(self.matrix)))
 
     @property
     def is_flip(self) -> bool:
         """Whether the map mirrors the image."""
-        return bool(np.linalg.det(self.matrix[:, :2]) < 0)
+        return _determinant(self.matrix) < 0
 
     def apply(self, points_xy: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
         """Maps points; the result has the precision of the input."""
         linear = self.matrix[:, :2]
         moved = np.asarray(points_xy, dtype=np.float64) @ linear.T + self.matrix[:, 2]
         return np.asarray(moved, dtype=points_xy.dtype)
+
+
+def _determinant(matrix: Float[np.ndarray, "2 3"]) -> float:
+    """The factor for areas, negative if the map mirrors; many times faster than NumPy's for any size."""
+    (a, b, _), (c, d, _) = matrix.tolist()
+    return float(a * d - b * c)
