@@ -13,7 +13,9 @@ SCHEMA = load_schema("coco")
 _RECIPE = """
 name = "made"
 canvas_hw = [96, 96]
+device = "cpu"
 workers = 0
+preview_every = 0
 save_every = {save_every}
 log_every = 4
 [data]
@@ -40,6 +42,28 @@ warmup_steps = 5
 ema_decay = 0.9
 precision = "f32"
 """
+
+
+class Quiet:
+    """Follows a training without a word.
+
+    Args:
+        after: Called with the number of steps done.
+    """
+
+    def __init__(self, after=lambda done: None) -> None:
+        self._after = after
+        self.lines: list[str] = []
+        self.is_closed = False
+
+    def tell(self, line: str) -> None:
+        self.lines.append(line)
+
+    def step(self, done: int, total: int) -> None:
+        self._after(done)
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 def write_set(folder: Path) -> Path:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
-from e2pose.core.errors import TrainingError
-from e2pose.core.files import atomic_path
+from e2pose.core.errors import OutputError, TrainingError
+from e2pose.core.files import atomic_path, cannot_write
+from e2pose.core.spec import ModelSpec
+from e2pose.models.artifact import save_weights
 from e2pose.models.e2pose import E2Pose
 from e2pose.training.ema import WeightAverage
 
@@ -24,13 +28,17 @@ class TrainingState:
         network: What is trained.
         average: Its running average.
         optimizer: With its moments.
+        spec: How the network is used.
         step: Steps done.
+        scale: State of the scaler of f16 gradients; empty for other precisions.
     """
 
     network: E2Pose
     average: WeightAverage
     optimizer: torch.optim.Optimizer
+    spec: ModelSpec
     step: int = 0
+    scale: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Writes the state.
@@ -39,13 +47,25 @@ class TrainingState:
             OutputError: The file cannot be written.
         """
         record = {
+            "made_for": self._identity(),
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scale": self.scale,
         }
-        with atomic_path(path) as temporary:
-            torch.save(record, temporary)
+        _write(path, lambda temporary: torch.save(record, temporary))
+
+    def save_weights(self, path: Path) -> None:
+        """Writes the averaged weights as a model.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        try:
+            save_weights(path, self.average.network, self.spec)
+        except SafetensorError as error:
+            raise _full(path, error) from error
 
     def load(self, path: Path) -> None:
         """Takes over a state that was written.
@@ -55,12 +75,48 @@ class TrainingState:
         """
         try:
             record: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            made_for = record["made_for"]
+        except Exception as error:  # torch raises many kinds for a bad file
+            raise _cannot_resume(path, str(error)) from error
+        self._check(path, made_for)
+        try:
             self.network.load_state_dict(record["network"])
             self.average.network.load_state_dict(record["average"])
             self.optimizer.load_state_dict(record["optimizer"])
             self.step = int(record["step"])
-        except Exception as error:  # torch raises many kinds for a bad file
+            self.scale = record["scale"]
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise _cannot_resume(path, str(error)) from error
+
+    def _identity(self) -> dict[str, Any]:
+        network = {**asdict(self.network.config), "strides": list(self.network.config.strides)}
+        return {**network, "keypoints": list(self.spec.schema.keypoints)}
+
+    def _check(self, path: Path, made_for: dict[str, Any]) -> None:
+        mine = self._identity()
+        names = sorted(name for name in mine.keys() | made_for.keys() if mine.get(name) != made_for.get(name))
+        if names:
+            changes = ", ".join(f"{name} {made_for.get(name)} is now {mine.get(name)}" for name in names)
             raise TrainingError(
-                f"cannot resume from '{path}': {error}",
-                "start without --resume, or give the folder of a run of this recipe",
-            ) from error
+                f"'{path}' is of another network than the recipe's: {changes}",
+                "resume with the recipe of that run, or start a new one from its weights with network.weights",
+            )
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    with atomic_path(path) as temporary:
+        try:
+            write(temporary)
+        except RuntimeError as error:  # what torch makes of a full disk
+            raise _full(path, error) from error
+
+
+def _full(path: Path, error: Exception) -> OutputError:
+    return cannot_write(path, OSError(str(error)))
+
+
+def _cannot_resume(path: Path, why: str) -> TrainingError:
+    return TrainingError(
+        f"cannot resume from '{path}': {why}",
+        "start without --resume, or give the folder of a run of this recipe",
+    )

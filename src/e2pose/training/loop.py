@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from e2pose.core.errors import TrainingError
 from e2pose.core.schema import KeypointSchema
 from e2pose.models.e2pose import E2Pose
+from e2pose.models.head import Prediction
+from e2pose.training.batches import Batches, to_device
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.config import Recipe
-from e2pose.training.dataset import TrainingImages, collate
 from e2pose.training.layout import Layout
 from e2pose.training.losses import Losses, compute_losses
 from e2pose.training.matcher import match
 from e2pose.training.optim import rate_factor, set_rate
+from e2pose.training.phases import PhaseClock
+from e2pose.training.stopping import StopRequest
 from e2pose.training.target import Target
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+_OVERFLOWS = 50  # so many steps in a row may be skipped while the scale of f16 gradients is being found
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,8 @@ class Progress:
         step: Steps done.
         losses: Mean of each part of the loss and of their total.
         rate: Learning rate relative to its peak.
-        images_per_s: Throughput.
+        images_per_s: Throughput of all processes together.
+        seconds: Where this process spent its time; see `e2pose.training.phases`.
         waiting: Share of the time in which the network waited for images.
     """
 
@@ -40,102 +48,192 @@ class Progress:
     losses: dict[str, float]
     rate: float
     images_per_s: float
+    seconds: dict[str, float]
     waiting: float
 
     def to_record(self) -> dict[str, float]:
-        """The same as one flat record."""
-        record = asdict(self)
+        """The same as one flat record, without the seconds."""
+        record: dict[str, Any] = asdict(self)
+        del record["seconds"]
         return {**record.pop("losses"), **record}
 
 
+class Trainer:
+    """Takes one step after the other, changing the state.
+
+    Args:
+        fabric: Device, precision and processes.
+        recipe: What to do.
+        schema: The keypoints.
+        state: Network, average and optimiser; the network as `set_training_mode` leaves it, both on the device.
+        clock: Measures the phases.
+    """
+
+    def __init__(
+        self, fabric: Fabric, recipe: Recipe, schema: KeypointSchema, state: TrainingState, clock: PhaseClock
+    ) -> None:
+        self._fabric = fabric
+        self._recipe = recipe
+        self._state = state
+        self._clock = clock
+        self._layout = Layout.of(recipe.canvas_hw, recipe.network.strides, schema, fabric.device)
+        flat: nn.Module = _Flat(state.network)
+        self._module, self._optimizer = fabric.setup(
+            torch.compile(flat) if recipe.compile else flat,  # type: ignore[arg-type]
+            state.optimizer,
+        )
+        self._overflows = 0
+        self.names = (*(field.name for field in fields(Losses)), "total")
+
+    @property
+    def scale(self) -> dict[str, Any]:
+        """State of the scaler of f16 gradients; empty for other precisions."""
+        return self._fabric.strategy.precision.state_dict()
+
+    @scale.setter
+    def scale(self, state: dict[str, Any]) -> None:
+        self._fabric.strategy.precision.load_state_dict(state)
+
+    def step(self, parts: Sequence[tuple[Tensor, Target]], people: Tensor) -> Tensor:
+        """Learns from this process's share of a batch.
+
+        Args:
+            parts: Canvases and labels, in as many passes as the recipe shares them out among.
+            people: How many people there are in the whole batch, in all processes.
+
+        Returns:
+            The losses in the order of `names`; those of all processes add up to the losses of the whole batch.
+
+        Raises:
+            TrainingError: An answer or the gradient is no longer finite; weights and optimiser are as before the step.
+        """
+        set_rate(self._state.optimizer, rate_factor(self._state.step, self._recipe.optim))
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = torch.zeros(len(self.names), device=self._fabric.device)
+        for number, (pixels, target) in enumerate(parts, start=1):
+            is_last = number == len(parts)
+            with self._fabric.no_backward_sync(self._module, enabled=not is_last and self._fabric.world_size > 1):
+                losses += self._learn(pixels, target, people)
+        with self._clock("optimiser"):
+            self._update()
+        return losses
+
+    def _learn(self, pixels: Tensor, target: Target, people: Tensor) -> Tensor:
+        with self._clock("forward"):
+            prediction = Prediction(**self._module(pixels))
+            if not (prediction.keypoints.isfinite().all() and prediction.person_logits.isfinite().all()):
+                raise self._diverged("the network's answer is not finite")
+        with self._clock("matching"):
+            pairs = match(prediction, target, self._layout, self._recipe.match)
+        with self._clock("losses"):
+            losses = compute_losses(prediction, target, pairs, self._layout, self._recipe.loss, people=people)
+            total = losses.total * self._fabric.world_size  # gradients are averaged over processes
+        with self._clock("backward"):
+            self._fabric.backward(total)
+        return torch.stack([getattr(losses, name).detach() for name in self.names])
+
+    def _update(self) -> None:
+        norm = self._fabric.clip_gradients(
+            self._module, self._optimizer, max_norm=self._recipe.optim.clip_norm, error_if_nonfinite=False
+        )
+        assert norm is not None
+        self._check(float(norm))  # the same number in all processes, so they stop together
+        self._optimizer.step()
+        self._state.average.update(self._state.network, self._state.step)
+        self._state.step += 1
+
+    def _check(self, norm: float) -> None:
+        is_finite = norm < float("inf")
+        self._overflows = 0 if is_finite else self._overflows + 1
+        if not is_finite and (self._recipe.optim.precision != "f16" or self._overflows > _OVERFLOWS):
+            raise self._diverged(f"the gradient is {norm}")
+
+    def _diverged(self, why: str) -> TrainingError:
+        return TrainingError(
+            f"the training has diverged: at step {self._state.step} {why}",
+            "lower optim.learning_rate, then go on from the last checkpoint with --resume, or start again",
+        )
+
+
 def train_steps(
+    fabric: Fabric,
     recipe: Recipe,
-    schema: KeypointSchema,
-    images: TrainingImages,
+    trainer: Trainer,
+    batches: Batches,
     state: TrainingState,
     *,
+    clock: PhaseClock,
+    stop: StopRequest,
     report: Callable[[Progress], None],
-    save: Callable[[], None],
-) -> None:
+    after: Callable[[int], None],
+) -> bool:
     """Trains from where the state is to the end of the recipe, changing the state.
 
     Args:
+        fabric: Device and processes.
         recipe: What to do.
-        schema: The keypoints.
-        images: What to learn from.
-        state: Network, average and optimiser; the network as `set_training_mode` leaves it.
+        trainer: Takes the steps.
+        batches: What to learn from.
+        state: What the trainer changes.
+        clock: The trainer's.
+        stop: Looked at between two steps.
         report: Told of the progress every `recipe.log_every` steps.
-        save: Called every `recipe.save_every` steps and at the end.
+        after: Told after each step how many are done.
+
+    Returns:
+        Whether the end was reached; False if any process was asked to stop before.
 
     Raises:
-        TrainingError: The loss is no longer a finite number.
+        TrainingError: The training diverged.
     """
-    layout = Layout.of(recipe.canvas_hw, recipe.network.strides, schema)
-    network = state.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    forward = torch.compile(network) if recipe.compile else network
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    meter = _Meter(recipe)
-    batches = meter.timed(_batches(recipe, images, state.step))
-    for pixels, target in batches:
-        set_rate(state.optimizer, rate_factor(state.step, recipe.optim))
-        with _autocast(recipe):
-            prediction = forward(pixels)
-        pairs = match(prediction, target, layout, recipe.match)
-        losses = compute_losses(prediction, target, pairs, layout, recipe.loss)
-        state.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(parameters, recipe.optim.clip_norm)
-        _check(losses, state.step)
-        state.optimizer.step()
-        state.average.update(network, state.step)
-        state.step += 1
-
-        meter.add(losses)
-        is_last = state.step == recipe.optim.steps
-        if state.step % recipe.log_every == 0 or is_last:
-            report(meter.read(state.step))
-        if state.step % recipe.save_every == 0 or is_last:
-            save()
+    meter = _Meter(fabric, recipe, state.step, trainer.names, clock)
+    with closing(batches.since(state.step)) as stream:
+        for parts in _timed(stream, clock):
+            ready = [to_device(part, fabric.device) for part in parts]
+            people = torch.stack([target.present.sum() for _, target in ready]).sum()
+            stops, people = _sum(fabric, torch.stack([people.new_tensor(int(stop.signal > 0)), people])).unbind()
+            if stops:
+                return False
+            meter.add(trainer.step(ready, people.clamp(min=1)))
+            if state.step % recipe.log_every == 0 or state.step == recipe.optim.steps:
+                report(meter.read(state.step))
+            with clock.paused():
+                after(state.step)
+    return True
 
 
 class _Meter:
-    """Collects losses and times between two reports."""
+    """Collects losses between two reports."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, step: int, names: Sequence[str], clock: PhaseClock) -> None:
+        self._fabric = fabric
         self._recipe = recipe
-        self._reset()
+        self._names = names
+        self._clock = clock
+        self._restart(step)
 
-    def _reset(self) -> None:
-        self._records: list[dict[str, float]] = []
-        self._waited = 0.0
-        self._since = time.perf_counter()
+    def _restart(self, step: int) -> None:
+        self._since = step
+        self._losses = torch.zeros(len(self._names), device=self._fabric.device)
+        self._clock.restart()
 
-    def timed(self, batches: Iterator[tuple[Tensor, Target]]) -> Iterator[tuple[Tensor, Target]]:
-        """The same batches, with the time spent waiting for them measured."""
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches, None)
-            self._waited += time.perf_counter() - asked
-            if batch is None:
-                return
-            yield batch
-
-    def add(self, losses: Losses) -> None:
-        """Takes the losses of one step."""
-        self._records.append(losses.to_record())
+    def add(self, losses: Tensor) -> None:
+        """Takes this process's part of the losses of one step."""
+        self._losses += losses
 
     def read(self, step: int) -> Progress:
         """Sums up what happened since the last reading."""
-        seconds = time.perf_counter() - self._since
-        count = len(self._records)
+        steps, seconds = step - self._since, self._clock.elapsed
+        means = (_sum(self._fabric, self._losses) / steps).tolist()
         progress = Progress(
             step=step,
-            losses={name: sum(record[name] for record in self._records) / count for name in self._records[0]},
+            losses=dict(zip(self._names, means, strict=True)),
             rate=rate_factor(step - 1, self._recipe.optim),
-            images_per_s=count * self._recipe.optim.batch_size / seconds,
-            waiting=self._waited / seconds,
+            images_per_s=steps * self._recipe.optim.batch_size / seconds,
+            seconds=dict(self._clock.seconds),
+            waiting=self._clock.seconds["waiting"] / seconds,
         )
-        self._reset()
+        self._restart(step)
         return progress
 
 
@@ -151,29 +249,33 @@ def set_training_mode(network: E2Pose, recipe: Recipe) -> None:
                 layer.eval()
 
 
-def _batches(recipe: Recipe, images: TrainingImages, start: int) -> Iterator[tuple[Tensor, Target]]:
-    size = recipe.optim.batch_size
-    loader = DataLoader(
-        images,
-        batch_size=size,
-        sampler=range(start * size, recipe.optim.steps * size),
-        num_workers=recipe.workers,
-        collate_fn=collate,
-        persistent_workers=recipe.workers > 0,
-        prefetch_factor=4 if recipe.workers else None,
-    )
-    return iter(loader)
+class _Flat(nn.Module):
+    """A network that answers with a plain dictionary: Fabric cannot look into frozen records."""
+
+    def __init__(self, network: E2Pose) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> dict[str, Any]:
+        prediction = self.network(pixels)
+        return {field.name: getattr(prediction, field.name) for field in fields(prediction)}
 
 
-def _autocast(recipe: Recipe) -> contextlib.AbstractContextManager[object]:
-    if recipe.optim.precision == "bf16":
-        return torch.autocast("cpu", torch.bfloat16)
-    return contextlib.nullcontext()
+def _sum(fabric: Fabric, values: Tensor) -> Tensor:
+    """The sum over all processes."""
+    if fabric.world_size > 1:
+        values = values.clone()
+        torch.distributed.all_reduce(values)
+    return values
 
 
-def _check(losses: Losses, step: int) -> None:
-    if not torch.isfinite(losses.total):
-        raise TrainingError(
-            f"the loss is {float(losses.total)} at step {step}: the training has diverged",
-            "lower optim.learning_rate, then resume from the last checkpoint or start again",
-        )
+def _timed(
+    batches: Iterator[Sequence[tuple[Tensor, Target]]], clock: PhaseClock
+) -> Iterator[Sequence[tuple[Tensor, Target]]]:
+    """The same batches, with the time spent waiting for them measured."""
+    while True:
+        with clock("waiting"):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch

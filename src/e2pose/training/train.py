@@ -4,134 +4,230 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from e2pose.core.errors import TrainingError
-from e2pose.core.schema import KeypointSchema
-from e2pose.core.spec import ModelSpec
-from e2pose.models.artifact import save_weights
-from e2pose.models.build import build_network, load_backbone
-from e2pose.models.config import NetworkConfig
-from e2pose.models.e2pose import E2Pose
-from e2pose.training.checkpoint import TrainingState
+from e2pose.core.files import atomic_path
+from e2pose.inference.estimator import Estimator
+from e2pose.runtimes.torch import TorchRuntime
 from e2pose.training.config import Recipe, load_recipe
-from e2pose.training.dataset import TrainingImages
-from e2pose.training.ema import WeightAverage
-from e2pose.training.loop import Progress, set_training_mode, train_steps
-from e2pose.training.optim import build_optimizer
-from e2pose.training.sets import ImageSet, open_set, recipe_schema
+from e2pose.training.devices import launch
+from e2pose.training.log import RunLog
+from e2pose.training.loop import Progress, train_steps
+from e2pose.training.measure import by_name, measure
+from e2pose.training.preview import choose_pictures, draw_sheet, to_jpeg
+from e2pose.training.provenance import describe_environment
+from e2pose.training.set_up import Training, set_up
+from e2pose.training.stopping import StopRequest, explained, leave
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "weights.safetensors"
-LOG = "log.jsonl"
 RECIPE = "recipe.json"
+ENVIRONMENT = "environment.json"
+PREVIEWS = "previews"
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Follows a training. Where several processes train it is pickled, and followed in the first of them."""
+
+    def tell(self, line: str) -> None:
+        """Takes a line for people."""
+
+    def step(self, done: int, total: int) -> None:
+        """Told after each step."""
+
+    def close(self) -> None:
+        """Told at the end, however it came."""
+
+
+class Lines:
+    """Prints lines to stderr."""
+
+    def tell(self, line: str) -> None:
+        """Prints a line."""
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def step(self, done: int, total: int) -> None:
+        """Prints nothing."""
+
+    def close(self) -> None:
+        """Has nothing to do."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    recipe: Recipe
+    folder: Path
+    root: Path
+    resume: bool
+    listener: Listener
 
 
 def train(
     recipe_path: str | Path,
     *,
+    overrides: Sequence[str] = (),
     output: str | Path | None = None,
     resume: bool = False,
     root: str | Path | None = None,
-    tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201
+    listener: Listener | None = None,
 ) -> Path:
     """Trains a network and returns the path of its weights.
 
-    The run's folder holds `weights.safetensors` (the averaged weights, usable at any time), `checkpoint.pt`,
-    `log.jsonl` and `recipe.json`.
+    The run's folder holds `weights.safetensors` (the averaged weights, usable at any time), `checkpoint.pt`, the
+    numbers as `log.jsonl`, `log.csv`, `curves.png` and for TensorBoard, `previews/`, `recipe.json` and
+    `environment.json`. SIGINT and SIGTERM end the training after its current step with a checkpoint.
 
     Args:
         recipe_path: A TOML file; see `e2pose.training.config.Recipe`.
+        overrides: Entries of the recipe to change, such as `optim.steps=100`.
         output: Folder of the run; `runs/<name of the recipe>` if None.
         resume: Go on with the run in that folder.
         root: Folder of the image sets, instead of the one in the recipe.
-        tell: Takes a line of progress for people.
+        listener: Follows the training; None prints lines to stderr.
 
     Raises:
         OptionError: The recipe is wrong.
         AnnotationError: The image sets cannot be used.
-        TrainingError: There is already a run in the folder, none to resume, or the training diverged.
+        ModelError: The weights to start from cannot be used.
+        RuntimeChoiceError: The device is not available.
+        TrainingError: There is already a run in the folder, none to resume, the training diverged or the memory is
+            full.
+        OutputError: A file of the run cannot be written; the one before it is whole.
     """
-    recipe = load_recipe(Path(recipe_path))
+    recipe = load_recipe(Path(recipe_path), overrides)
     folder = Path(output) if output else Path("runs") / recipe.name
     if not resume and (folder / CHECKPOINT).exists():
         raise TrainingError(
             f"'{folder}' already holds a run", "go on with it by --resume, or choose another folder with -o"
         )
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    data = Path(root or recipe.data.root)
-    schema = recipe_schema(recipe, data)
-    sets = [open_set(part, data, schema) for part in recipe.data.sets]
-    tell(_describe(sets))
-    torch.manual_seed(recipe.seed)
-    network = new_network(recipe, schema)
-    set_training_mode(network, recipe)
-    state = TrainingState(
-        network, WeightAverage(network, recipe.optim.ema_decay), build_optimizer(network, recipe.optim)
-    )
-    if resume:
-        state.load(folder / CHECKPOINT)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECIPE).write_text(recipe.model_dump_json(indent=2, by_alias=True), encoding="utf-8")
-    spec = new_spec(recipe, schema)
-
-    def save() -> None:
-        save_weights(folder / WEIGHTS, state.average.network, spec)
-        state.save(folder / CHECKPOINT)
-
-    with (folder / LOG).open("a", encoding="utf-8") as log:
-
-        def report(progress: Progress) -> None:
-            log.write(json.dumps(progress.to_record()) + "\n")
-            log.flush()
-            tell(_line(progress, recipe.optim.steps))
-
-        train_steps(recipe, schema, TrainingImages(sets, recipe, schema), state, report=report, save=save)
-    return folder / WEIGHTS
+    order = _Order(recipe, folder, Path(root or recipe.data.root), resume, listener or Lines())
+    return launch(recipe, _train, order)
 
 
-def new_network(recipe: Recipe, schema: KeypointSchema) -> E2Pose:
-    """The network of a recipe, with pretrained backbone if it asks for one.
-
-    Raises:
-        ModelError: The backbone's weights cannot be loaded.
-    """
-    part = recipe.network
-    network = build_network(
-        NetworkConfig(
-            backbone=part.backbone,
-            keypoints=len(schema),
-            strides=part.strides,
-            width=part.width,
-            head_depth=part.head_depth,
-            refinements=part.refinements,
-        )
-    )
-    if part.backbone_weights:
-        load_backbone(network, Path(part.backbone_weights))
-    return network
-
-
-def new_spec(recipe: Recipe, schema: KeypointSchema) -> ModelSpec:
-    """How the network of a recipe is used."""
-    return ModelSpec(
-        name=recipe.name,
-        size_hw=recipe.canvas_hw,
-        fit=recipe.fit,
-        schema=schema,
-        licence=recipe.licence,
-        trained_on=tuple(part.path for part in recipe.data.sets),
-    )
+def _train(fabric: Fabric, order: _Order) -> Path:
+    """What each process does."""
+    recipe, checkpoint = order.recipe, order.folder / CHECKPOINT if order.resume else None
+    tell = order.listener.tell if fabric.is_global_zero else _nothing
+    with explained(recipe), StopRequest() as stop:
+        training = set_up(fabric, recipe, order.root, checkpoint=checkpoint, tell=tell)
+        run = _Run(fabric, order, training) if fabric.is_global_zero else _Bystander()
+        try:
+            is_done = train_steps(
+                fabric,
+                recipe,
+                training.trainer,
+                training.batches,
+                training.state,
+                clock=training.clock,
+                stop=stop,
+                report=run.report,
+                after=run.after,
+            )
+            if not is_done:
+                run.interrupted()
+        finally:
+            run.close()
+    if not is_done:
+        leave(stop.signal)
+    return order.folder / WEIGHTS
 
 
-def _describe(sets: list[ImageSet]) -> str:
-    images = sum(len(part.annotations.images) for part in sets)
-    people = sum(len(image.persons) for part in sets for image in part.annotations.images)
-    return f"{len(sets)} sets, {images} images, {people} people"
+class _Bystander:
+    """A process that trains and leaves talking and writing to the first one."""
+
+    def report(self, progress: Progress) -> None:
+        """Says nothing."""
+
+    def after(self, step: int) -> None:
+        """Writes nothing."""
+
+    def interrupted(self) -> None:
+        """Saves nothing."""
+
+    def close(self) -> None:
+        """Has nothing to do."""
+
+
+class _Run(_Bystander):
+    """The folder of a run and the people who follow it."""
+
+    def __init__(self, fabric: Fabric, order: _Order, training: Training) -> None:
+        self._recipe = order.recipe
+        self._folder = order.folder
+        self._listener = order.listener
+        self._training = training
+        self._device = str(fabric.device)
+        _write_json(self._folder / RECIPE, order.recipe.model_dump(mode="json", by_alias=True))
+        _write_json(self._folder / ENVIRONMENT, describe_environment(fabric.device))
+        self._log = RunLog(self._folder, training.state.step)
+        self._pictures = choose_pictures(training.sets) if order.recipe.preview_every else []
+
+    def report(self, progress: Progress) -> None:
+        self._log.write(progress.to_record())
+        self._listener.tell(_line(progress, self._recipe.optim.steps))
+
+    def after(self, step: int) -> None:
+        recipe = self._recipe
+        if self._is_due(recipe.save_every, step):
+            self._save()
+        if self._is_due(recipe.measure_every, step):
+            self._measure(step)
+        if self._is_due(recipe.preview_every, step):
+            self._preview(step)
+        if step == recipe.optim.steps:
+            self._log.summarise()
+        self._listener.step(step, recipe.optim.steps)
+
+    def interrupted(self) -> None:
+        self._save()
+        self._log.summarise()
+        self._listener.tell(f"stopped after step {self._training.state.step}; go on with --resume")
+
+    def close(self) -> None:
+        self._log.close()
+        self._listener.close()
+
+    def _is_due(self, every: int, step: int) -> bool:
+        return every > 0 and (step % every == 0 or step == self._recipe.optim.steps)
+
+    def _save(self) -> None:
+        state = self._training.state
+        state.scale = self._training.trainer.scale
+        state.save_weights(self._folder / WEIGHTS)
+        state.save(self._folder / CHECKPOINT)
+
+    def _measure(self, step: int) -> None:
+        sets = by_name(self._recipe, self._training.sets)
+        numbers = measure(self._estimator(), sets, limit=self._recipe.measure_images)
+        if numbers:
+            self._log.write({"step": step, **numbers})
+            self._listener.tell(f"step {step}  held out: " + "  ".join(f"{k} {v:.3f}" for k, v in numbers.items()))
+
+    def _preview(self, step: int) -> None:
+        sheet = draw_sheet(self._estimator(), self._pictures)
+        with atomic_path(self._folder / PREVIEWS / f"{step:07}.jpg") as temporary:
+            temporary.write_bytes(to_jpeg(sheet))
+
+    def _estimator(self) -> Estimator:
+        state = self._training.state
+        return Estimator(TorchRuntime(state.average.network, state.spec, self._device))
+
+
+def _nothing(_: str) -> None:
+    """Says nothing."""
+
+
+def _write_json(path: Path, record: object) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _line(progress: Progress, steps: int) -> str:

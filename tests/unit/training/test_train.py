@@ -1,18 +1,23 @@
 """Whole trainings on made pictures, small enough for a test."""
 
+import csv
 import json
+import os
+import resource
+import shutil
+import signal
+from contextlib import contextmanager
+from pathlib import Path
 
-import numpy as np
+import cv2
 import pytest
 import torch
 
-from e2pose.core.errors import AnnotationError, TrainingError
+from e2pose.core.errors import AnnotationError, OutputError, TrainingError
 from e2pose.models.artifact import load_weights
 from e2pose.training.config import load_recipe
-from e2pose.training.dataset import TrainingImages
-from e2pose.training.sets import open_set
 from e2pose.training.train import train
-from made_training import SCHEMA, write_recipe, write_set
+from made_training import Quiet, write_recipe, write_set
 
 
 @pytest.fixture(scope="module")
@@ -20,68 +25,187 @@ def root(tmp_path_factory):
     return write_set(tmp_path_factory.mktemp("data"))
 
 
-def quiet(line: str) -> None:
-    assert line
+@pytest.fixture(scope="module")
+def whole(root, tmp_path_factory) -> Path:
+    """The folder of an uninterrupted run of six steps."""
+    folder = tmp_path_factory.mktemp("whole")
+    train(write_recipe(folder, root, steps=6), output=folder / "run", listener=Quiet())
+    return folder / "run"
 
 
-def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(root, tmp_path, monkeypatch):
-    whole = train(write_recipe(tmp_path / "a", root, steps=6), output=tmp_path / "whole", tell=quiet)
+@pytest.fixture
+def again(whole, tmp_path) -> Path:
+    """A copy of that folder."""
+    return shutil.copytree(whole, tmp_path / "again")
 
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    ours, theirs = (load_weights(folder / "weights.safetensors")[0].state_dict() for folder in (first, second))
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+def assert_nothing_is_left_over(folder: Path) -> None:
+    assert [path.name for path in folder.rglob(".*")] == []
+
+
+def saved_step(folder: Path) -> int:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)["step"]
+
+
+def at(step: int, act):
+    """A listener that acts after a step."""
+    return Quiet(lambda done: act() if done == step else None)
+
+
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(root, whole, tmp_path):
     class KilledError(Exception):
         pass
 
-    def kill(line: str) -> None:
-        if line.startswith("step 4"):
-            raise KilledError
+    def kill():
+        raise KilledError
 
-    recipe = write_recipe(tmp_path / "b", root, steps=6, save_every=3)
+    recipe, run = write_recipe(tmp_path, root, steps=6, save_every=3), tmp_path / "run"
     with pytest.raises(KilledError):
-        train(recipe, output=tmp_path / "parts", tell=kill)
-    parts = train(recipe, output=tmp_path / "parts", resume=True, tell=quiet)
-    first, second = (load_weights(path)[0].state_dict() for path in (whole, parts))
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
+        train(recipe, output=run, listener=at(4, kill))
+    train(recipe, output=run, resume=True, listener=Quiet())
+    assert_same_weights(whole, run)
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in lines] == [4, 6]  # what was logged after the checkpoint is logged once
 
 
-def test_runs_are_not_overwritten_and_only_runs_can_be_resumed(root, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "end"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)], ids=["INT", "TERM"]
+)
+def test_a_signal_ends_a_run_with_a_checkpoint(root, whole, tmp_path, number, end):
+    recipe, run = write_recipe(tmp_path, root, steps=6), tmp_path / "run"
+    usual = signal.getsignal(number)
+    listener = at(2, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(end) as ending:
+        train(recipe, output=run, listener=listener)
+    assert getattr(ending.value, "code", 143) == 143
+    assert signal.getsignal(number) is usual
+    assert listener.is_closed
+    assert "--resume" in listener.lines[-1]
+    assert saved_step(run) == 2
+    assert_nothing_is_left_over(run)
+    train(recipe, output=run, resume=True, listener=Quiet())
+    assert_same_weights(whole, run)
+
+
+@contextmanager
+def largest_file(size: int):
+    """Lets the system refuse to write more into a file, as it does when a disk is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("lost", ["weights.safetensors", "checkpoint.pt"])
+def test_a_full_disk_leaves_the_checkpoint_before(root, whole, tmp_path, lost):
+    recipe, run = write_recipe(tmp_path, root, steps=6, save_every=2), tmp_path / "run"
+    room = {"weights.safetensors": 100_000, "checkpoint.pt": 12_000_000}[lost]
+    disk = largest_file(room)
+    with pytest.raises(OutputError, match=rf"{lost}'.*") as failure:
+        train(recipe, output=run, listener=at(3, disk.__enter__))
+    disk.__exit__(None, None, None)
+    assert "disk space" in failure.value.hint
+    assert saved_step(run) == 2
+    assert_nothing_is_left_over(run)
+    train(recipe, output=run, resume=True, listener=Quiet())
+    assert_same_weights(whole, run)
+
+
+def test_a_diverging_run_leaves_the_last_good_checkpoint(root, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(TrainingError, match="diverged"):
+        train(
+            write_recipe(tmp_path, root, steps=6, save_every=1),
+            overrides=["optim.learning_rate=1e30", "optim.warmup_steps=0"],
+            output=run,
+            listener=Quiet(),
+        )
+    assert saved_step(run) >= 1
+    assert all(value.isfinite().all() for value in load_weights(run / "weights.safetensors")[0].state_dict().values())
+
+
+def test_runs_are_not_overwritten_and_only_runs_can_be_resumed(root, again, tmp_path):
     recipe = write_recipe(tmp_path, root, steps=1)
     with pytest.raises(TrainingError, match="cannot resume"):
-        train(recipe, output=tmp_path / "run", resume=True, tell=quiet)
-    train(recipe, output=tmp_path / "run", tell=quiet)
+        train(recipe, output=tmp_path / "run", resume=True, listener=Quiet())
     with pytest.raises(TrainingError, match="already holds a run"):
-        train(recipe, output=tmp_path / "run", tell=quiet)
+        train(recipe, output=again, listener=Quiet())
+
+
+@pytest.mark.parametrize("change", ["network.width=16", "network.strides=[16, 32, 64]", "schema=crowdpose"])
+def test_a_run_is_not_resumed_with_another_network(root, again, tmp_path, change):
+    recipe = write_recipe(tmp_path, root, steps=8)
+    with pytest.raises(TrainingError, match=r"another network than the recipe's: (width|strides|keypoints)") as failure:
+        train(recipe, overrides=[change], output=again, resume=True, listener=Quiet())
+    assert "network.weights" in failure.value.hint
+
+
+def test_a_resumed_run_does_not_look_for_the_weights_that_it_started_from(root, again, tmp_path):
+    recipe = write_recipe(tmp_path, root, steps=6)
+    for key in ("backbone_weights", "weights"):
+        train(recipe, overrides=[f"network.{key}=nowhere"], output=again, resume=True, listener=Quiet())
 
 
 def test_a_training_says_what_is_wrong_with_its_data(root, tmp_path):
     recipe = write_recipe(tmp_path, tmp_path / "nowhere", steps=1)
     with pytest.raises(AnnotationError, match="nowhere"):
-        train(recipe, output=tmp_path / "run", tell=quiet)
+        train(recipe, output=tmp_path / "run", listener=Quiet())
 
 
-def test_a_canvas_depends_on_seed_and_number_alone(root, tmp_path):
-    recipe = load_recipe(write_recipe(tmp_path, root, steps=1))
-    busy = recipe.augment.model_copy(update={"mosaic": 0.5, "scale": (0.5, 2.0), "rotation": 90.0, "flip": 0.5})
-    recipe = recipe.model_copy(update={"augment": busy})
-
-    def canvases(seed: int) -> list[np.ndarray]:
-        changed = recipe.model_copy(update={"seed": seed})
-        images = TrainingImages([open_set(changed.data.sets[0], root, SCHEMA)], changed, SCHEMA)
-        return [images[number][0] for number in (3, 1, 2)]
-
-    first, again, other = canvases(0), canvases(0), canvases(1)
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+def test_a_wrong_image_is_one_clear_error_from_whatever_process(tmp_path):
+    root = write_set(tmp_path)
+    cv2.imwrite(str(root / "made" / "images" / "1.png"), cv2.imread(str(root / "made" / "images" / "1.png"))[:50])
+    recipe = write_recipe(tmp_path, root, steps=2)
+    with pytest.raises(AnnotationError, match=r"^'[^\n]*1\.png' has 50x96 pixels") as failure:
+        train(recipe, overrides=["workers=1", "data.cache=false"], output=tmp_path / "run", listener=Quiet())
+    assert "Traceback" not in failure.value.message
+    assert failure.value.hint
 
 
-def test_held_out_images_are_not_learned_from(root, tmp_path):
-    source = root / "made"
-    record = json.loads((source / "annotations.json").read_text(encoding="utf-8"))
-    record["images"] = [{**record["images"][0], "id": number, "file_name": f"{number}.png"} for number in range(10)]
-    record["annotations"] = []
-    (tmp_path / "ten").mkdir()
-    (tmp_path / "ten" / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
-    recipe = load_recipe(write_recipe(tmp_path, root, steps=1))
-    part = recipe.data.sets[0].model_copy(update={"path": "ten", "holdout": 5})
-    opened = open_set(part, tmp_path, SCHEMA)
-    assert [image.id for image in opened.heldout.images] == [0, 5]
-    assert [image.id for image in opened.annotations.images] == [1, 2, 3, 4, 6, 7, 8, 9]
+def test_a_run_leaves_everything_that_it_was_made_of(root, whole):
+    assert load_recipe(whole / "recipe.json") == load_recipe(write_recipe(whole, root, steps=6))
+    environment = json.loads((whole / "environment.json").read_text(encoding="utf-8"))
+    assert environment["torch"] == torch.__version__
+    assert environment["device"] == "cpu"
+    assert environment["commit"] is None or len(environment["commit"].removesuffix("-dirty")) == 40
+    rows = list(csv.DictReader((whole / "log.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["step"] for row in rows] == ["4", "6"]
+    assert float(rows[0]["total"]) > 0
+    assert cv2.imread(str(whole / "curves.png")).std() > 0
+
+
+def test_held_out_images_are_measured_and_drawn_while_training(tmp_path):
+    root = write_set(tmp_path)
+    path = root / "made" / "annotations.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["images"] = [{**record["images"][0], "id": number} for number in range(1, 5)]
+    record["annotations"] = [
+        {**person, "image_id": n, "id": 2 * n + i}
+        for n in range(1, 5)
+        for i, person in enumerate(record["annotations"])
+    ]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    listener = Quiet()
+    train(
+        write_recipe(tmp_path, root, steps=3),
+        overrides=["data.sets.0.holdout=2", "measure_every=2", "preview_every=2"],
+        output=tmp_path / "run",
+        listener=listener,
+    )
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    measured = [line for line in lines if "ap" in line]
+    assert [line["step"] for line in measured] == [2, 3]
+    assert all(0 <= line["ap"] <= 1 for line in measured)
+    assert sum("held out" in line for line in listener.lines) == 3  # how many there are, and both measurements
+    sheets = sorted((tmp_path / "run" / "previews").iterdir())
+    assert [sheet.name for sheet in sheets] == ["0000002.jpg", "0000003.jpg"]
+    assert cv2.imread(str(sheets[0])).shape == (320, 644, 3)

@@ -1,0 +1,130 @@
+"""What a run leaves for people and programs to follow it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from e2pose.core.errors import OutputError
+from e2pose.core.files import atomic_path, cannot_write
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
+
+LINES = "log.jsonl"
+TABLE = "log.csv"
+CURVES = "curves.png"
+TENSORBOARD = "tensorboard"
+
+
+class RunLog:
+    """The numbers of a run: JSON lines and TensorBoard at once, a table and curves when they are asked for.
+
+    TensorBoard's files are written if tensorboardX is installed.
+
+    Args:
+        folder: Folder of the run.
+        step: Where the run goes on; what an earlier one said about later steps is dropped.
+
+    Raises:
+        OutputError: The log cannot be written.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._folder = folder
+        path = folder / LINES
+        kept = [record for record in read_lines(path) if record["step"] <= step]
+        with atomic_path(path) as temporary:
+            temporary.write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
+        self._board = _open_board(folder / TENSORBOARD, step)
+
+    def write(self, record: Mapping[str, float]) -> None:
+        """Writes numbers, one of which is the step.
+
+        Raises:
+            OutputError: The log cannot be written.
+        """
+        try:
+            self._file.write(f"{json.dumps(record)}\n")
+            self._file.flush()
+            if self._board is not None:
+                for name, value in record.items():
+                    if name != "step":
+                        self._board.add_scalar(name, value, int(record["step"]))
+        except OSError as error:
+            raise cannot_write(self._folder / LINES, error) from error
+
+    def summarise(self) -> None:
+        """Writes the table, and the curves if matplotlib is installed.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        records = read_lines(self._folder / LINES)
+        if records:
+            write_table(records, self._folder / TABLE)
+            draw_curves(records, self._folder / CURVES)
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def read_lines(path: Path) -> list[dict[str, float]]:
+    """The records of a log; none if there is no such file. A last line that was cut off is left out.
+
+    Raises:
+        OutputError: The file cannot be read, so that it cannot be continued either.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"cannot continue the log '{path}': {error}", "remove it, or choose another folder"
+        ) from error
+
+
+def write_table(records: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Writes a CSV file with a row for each step and a column for each number."""
+    rows: dict[float, dict[str, float]] = {}
+    for record in records:
+        rows.setdefault(record["step"], {}).update(record)
+    names = dict.fromkeys(["step", *(name for row in rows.values() for name in row)])
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(names))
+        writer.writeheader()
+        writer.writerows(rows.values())
+
+
+def draw_curves(records: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draws every number over the steps, if matplotlib is installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        return
+    names = [name for name in dict.fromkeys(name for record in records for name in record) if name != "step"]
+    rows = -(-len(names) // 3)
+    figure = Figure(figsize=(12, 2.6 * rows), layout="constrained")
+    for index, name in enumerate(names, start=1):
+        points = [(record["step"], record[name]) for record in records if name in record]
+        axes: Any = figure.add_subplot(rows, 3, index)
+        axes.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else "")
+        axes.set_title(name, fontsize="medium")
+        axes.grid(alpha=0.3)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=80)
+
+
+def _open_board(folder: Path, step: int) -> SummaryWriter | None:
+    try:
+        from tensorboardX import SummaryWriter
+    except ModuleNotFoundError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step or None)

@@ -1,0 +1,62 @@
+"""Where the time of a training step goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+
+import torch
+
+PHASES = ("waiting", "forward", "matching", "losses", "backward", "optimiser")
+"""What a step consists of; waiting is for images."""
+
+
+class PhaseClock:
+    """Adds up the seconds of each phase.
+
+    A GPU works behind the program's back: only with `exact` does each phase wait for the GPU, so that its time counts
+    where it belongs. That makes steps slower.
+
+    Args:
+        device: Where the network runs.
+        exact: Wait for the device at the end of each phase.
+    """
+
+    def __init__(self, device: torch.device, *, exact: bool = False) -> None:
+        self._wait_for = device if exact and device.type == "cuda" else None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets everything."""
+        self.seconds = dict.fromkeys(PHASES, 0.0)
+        self._since = perf_counter()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the restart without pauses, phases or not."""
+        return perf_counter() - self._since
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside takes no time."""
+        start = perf_counter()
+        yield
+        self._since += perf_counter() - start
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Measures what happens inside."""
+        start = perf_counter()
+        yield
+        if self._wait_for is not None:
+            torch.cuda.synchronize(self._wait_for)
+        self.seconds[phase] += perf_counter() - start
+
+
+def phase_table(seconds: Mapping[str, float], steps: int, batch_size: int) -> str:
+    """The phases for people: milliseconds of a step, and share of it."""
+    total = sum(seconds.values())
+    rows = [*seconds.items(), ("step", total)]
+    lines = [f"{name:<10} {1000 * value / steps:>9.1f} ms {value / total:>7.1%}" for name, value in rows]
+    return "\n".join([*lines, f"{'':<10} {steps * batch_size / total:>9.1f} images/s"])

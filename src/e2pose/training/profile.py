@@ -1,0 +1,67 @@
+"""Where the time of a training would go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2pose.training.config import Recipe, load_recipe
+from e2pose.training.devices import launch
+from e2pose.training.loop import Progress, train_steps
+from e2pose.training.phases import PHASES, phase_table
+from e2pose.training.set_up import set_up
+from e2pose.training.stopping import StopRequest, explained, leave
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+_WARM_UP = 5
+_MEASURED = 20
+
+
+def profile(recipe_path: str | Path, *, overrides: Sequence[str] = (), root: str | Path | None = None) -> str:
+    """Takes a few steps of a recipe, keeps nothing of them, and tells where the time went.
+
+    Args:
+        recipe_path: A TOML file; see `e2pose.training.config.Recipe`.
+        overrides: Entries of the recipe to change, such as `optim.batch_size=64`.
+        root: Folder of the image sets, instead of the one in the recipe.
+
+    Returns:
+        A table for people. It is that of the first process if there are several.
+
+    Raises:
+        E2PoseError: As `e2pose.training.train.train` does.
+    """
+    recipe = load_recipe(Path(recipe_path), overrides)
+    short = recipe.optim.model_copy(update={"steps": _WARM_UP + _MEASURED})
+    return launch(
+        recipe, _profile, recipe.model_copy(update={"optim": short, "log_every": 1}), Path(root or recipe.data.root)
+    )
+
+
+def _profile(fabric: Fabric, recipe: Recipe, root: Path) -> str:
+    reports: list[Progress] = []
+    with explained(recipe), StopRequest() as stop:
+        training = set_up(fabric, recipe, root, checkpoint=None, tell=_nothing, exact_clock=True)
+        is_done = train_steps(
+            fabric,
+            recipe,
+            training.trainer,
+            training.batches,
+            training.state,
+            clock=training.clock,
+            stop=stop,
+            report=reports.append,
+            after=_nothing,
+        )
+    if not is_done:
+        leave(stop.signal)
+    measured = reports[_WARM_UP:]
+    seconds = {phase: sum(report.seconds[phase] for report in measured) for phase in PHASES}
+    return phase_table(seconds, len(measured), recipe.optim.batch_size)
+
+
+def _nothing(_: object) -> None:
+    """Says and writes nothing."""

@@ -1,0 +1,137 @@
+"""What a training needs before its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from e2pose.core.schema import KeypointSchema
+from e2pose.core.spec import ModelSpec
+from e2pose.models.build import build_network, load_backbone
+from e2pose.models.config import NetworkConfig
+from e2pose.models.e2pose import E2Pose
+from e2pose.training.batches import Batches
+from e2pose.training.checkpoint import TrainingState
+from e2pose.training.config import Recipe
+from e2pose.training.dataset import TrainingImages
+from e2pose.training.ema import WeightAverage
+from e2pose.training.loop import Trainer, set_training_mode
+from e2pose.training.optim import build_optimizer
+from e2pose.training.phases import PhaseClock
+from e2pose.training.sets import ImageSet, open_set, recipe_schema
+from e2pose.training.sync_norm import share_batch_norms
+from e2pose.training.warm_start import warm_start
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Tell = Callable[[str], None]
+"""Takes a line for people."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A training that is ready for its next step, in one of its processes."""
+
+    sets: Sequence[ImageSet]
+    state: TrainingState
+    trainer: Trainer
+    batches: Batches
+    clock: PhaseClock
+
+
+def set_up(
+    fabric: Fabric, recipe: Recipe, root: Path, *, checkpoint: Path | None, tell: Tell, exact_clock: bool = False
+) -> Training:
+    """Reads the data and builds what is trained.
+
+    Args:
+        fabric: Device and processes.
+        recipe: What to do.
+        root: Folder of the image sets.
+        checkpoint: Where to go on; None to begin.
+        tell: Takes what there is to know.
+        exact_clock: Measure the phases of a step exactly, which makes them slower.
+
+    Raises:
+        AnnotationError: The image sets cannot be used.
+        ModelError: The weights to start from cannot be used.
+        TrainingError: The checkpoint cannot be used.
+    """
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    schema = recipe_schema(recipe, root)
+    sets = [open_set(part, root, schema) for part in recipe.data.sets]
+    tell(_describe(sets))
+    torch.manual_seed(recipe.seed)
+    network = new_network(recipe, schema, pretrained=checkpoint is None, tell=tell)
+    set_training_mode(network, recipe)
+    average = WeightAverage(network, recipe.optim.ema_decay)
+    if fabric.world_size > 1:
+        share_batch_norms(network, fabric.device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = TrainingState(network, average, build_optimizer(network, recipe.optim), new_spec(recipe, schema))
+    clock = PhaseClock(fabric.device, exact=exact_clock)
+    trainer = Trainer(fabric, recipe, schema, state, clock)
+    average.network.to(fabric.device)
+    if checkpoint is not None:
+        state.load(checkpoint)
+        trainer.scale = state.scale
+    images = TrainingImages(sets, recipe, schema)
+    batches = Batches(images, recipe, fabric.global_rank, pin=fabric.device.type == "cuda")
+    return Training(sets, state, trainer, batches, clock)
+
+
+def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tell: Tell) -> E2Pose:
+    """The network of a recipe.
+
+    Args:
+        recipe: What to build.
+        schema: The keypoints.
+        pretrained: Start from the weights that the recipe names, if it does, and not from random ones.
+        tell: Told what was taken over from a model of another kind.
+
+    Raises:
+        ModelError: The weights cannot be used.
+    """
+    part = recipe.network
+    network = build_network(
+        NetworkConfig(
+            backbone=part.backbone,
+            keypoints=len(schema),
+            strides=part.strides,
+            width=part.width,
+            head_depth=part.head_depth,
+            refinements=part.refinements,
+            one_to_many=recipe.loss.many > 0,
+            spreads=recipe.loss.likelihood > 0,
+        )
+    )
+    if pretrained and part.weights:
+        tell(f"from '{part.weights}': {warm_start(network, schema, Path(part.weights)).describe()}")
+    elif pretrained and part.backbone_weights:
+        load_backbone(network, Path(part.backbone_weights))
+    return network
+
+
+def new_spec(recipe: Recipe, schema: KeypointSchema) -> ModelSpec:
+    """How the network of a recipe is used."""
+    return ModelSpec(
+        name=recipe.name,
+        size_hw=recipe.canvas_hw,
+        fit=recipe.fit,
+        schema=schema,
+        licence=recipe.licence,
+        trained_on=tuple(part.path for part in recipe.data.sets),
+    )
+
+
+def _describe(sets: Sequence[ImageSet]) -> str:
+    learned = [image for part in sets for image in part.annotations.images]
+    people = sum(len(image.persons) for image in learned)
+    held = sum(len(part.heldout.images) for part in sets)
+    return f"{len(sets)} sets, {len(learned)} images, {people} people; {held} images held out"

@@ -1,0 +1,104 @@
+"""Starting from the weights of another model, also of other keypoints or with other parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from e2pose.core.errors import ModelError
+from e2pose.core.schema import KeypointSchema
+from e2pose.models.artifact import load_weights
+from e2pose.models.e2pose import E2Pose
+
+_OUTPUT = "head.output."
+_CORRECTIONS = "refiner.output."
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """What a network took over from another one.
+
+    Args:
+        taken: Names of weights that were taken over, all or, for keypoints in common, in part.
+        left: Names of weights that the other network does not have, or not in this shape.
+        keypoints: Names of keypoints that were taken over.
+        new_keypoints: Names of keypoints that the other network does not know.
+    """
+
+    taken: tuple[str, ...]
+    left: tuple[str, ...]
+    keypoints: tuple[str, ...]
+    new_keypoints: tuple[str, ...]
+
+    def describe(self) -> str:
+        """The same in a sentence or two, for people."""
+        parts = sorted({".".join(name.split(".")[:2]) for name in self.left})
+        lines = [f"took over {len(self.taken)} of {len(self.taken) + len(self.left)} weights"]
+        if parts:
+            lines.append(f"not {', '.join(parts)}")
+        if self.new_keypoints:
+            lines.append(f"new keypoints: {', '.join(self.new_keypoints)}")
+        return "; ".join(lines)
+
+
+def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> Inheritance:
+    """Copies into a network what a model knows that it can use, matching keypoints by name.
+
+    Args:
+        network: Changed; what the model does not know stays as it is.
+        schema: Keypoints of the network.
+        path: A `.safetensors` model.
+
+    Raises:
+        ModelError: The model cannot be read, or has another backbone.
+    """
+    other, spec = load_weights(path)
+    if other.config.backbone != network.config.backbone:
+        raise ModelError(
+            f"'{path}' has the backbone {other.config.backbone}, but the recipe's is {network.config.backbone}",
+            "set network.backbone to that of the model, or start without network.weights",
+        )
+    source, target = other.state_dict(), network.state_dict()
+    common = [name for name in schema.keypoints if name in spec.schema.keypoints]
+    here = [schema.keypoints.index(name) for name in common]
+    there = [spec.schema.keypoints.index(name) for name in common]
+    rows = {
+        _OUTPUT: (_head_rows(here, len(schema)), _head_rows(there, len(spec.schema))),
+        _CORRECTIONS: (_pairs(here), _pairs(there)),
+    }
+    taken = []
+    for name, value in target.items():
+        given = source.get(name)
+        if given is None or given.shape[1:] != value.shape[1:]:
+            continue
+        prefix = next((prefix for prefix in rows if name.startswith(prefix)), None)
+        if prefix is not None:
+            mine, theirs = rows[prefix]
+            value[mine] = given[theirs]
+        elif given.shape == value.shape:
+            value.copy_(given)
+        else:
+            continue
+        taken.append(name)
+    left = [name for name in target if name not in taken]
+    new = [name for name in schema.keypoints if name not in common]
+    return Inheritance(tuple(taken), tuple(left), tuple(common), tuple(new))
+
+
+def _head_rows(keypoints: list[int], count: int) -> Tensor:
+    """The head's output channels for a person, for the given of `count` keypoints, and for the centre.
+
+    The order is that of `PoseHead`: person, keypoint scores, centre, offsets.
+    """
+    scores = [1 + index for index in keypoints]
+    center = 1 + count
+    offsets = (center + 2 + _pairs(keypoints)).tolist()
+    return torch.tensor([0, *scores, center, center + 1, *offsets])
+
+
+def _pairs(keypoints: list[int]) -> Tensor:
+    """The channels of x and y of keypoints whose pairs follow each other."""
+    return torch.tensor([2 * index + axis for index in keypoints for axis in (0, 1)], dtype=torch.long)

@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from e2pose.core.errors import TrainingError
+from e2pose.training.batches import Batches
+from e2pose.training.checkpoint import TrainingState
+from e2pose.training.config import load_recipe
+from e2pose.training.devices import open_fabric
+from e2pose.training.ema import WeightAverage
+from e2pose.training.loop import Trainer
+from e2pose.training.optim import build_optimizer
+from e2pose.training.phases import PHASES, PhaseClock, phase_table
+from e2pose.training.set_up import new_network, new_spec
+from e2pose.training.stopping import explained
+from e2pose.training.target import collate_labels
+from made_targets import SCHEMA, labels_of
+from made_training import write_recipe
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return load_recipe(write_recipe(tmp_path, tmp_path, steps=5))
+
+
+@pytest.mark.parametrize(("devices", "passes"), [(1, 1), (2, 1), (1, 4), (2, 3)])
+def test_processes_and_passes_share_the_images_of_a_step(recipe, devices, passes):
+    optim = recipe.optim.model_copy(update={"batch_size": 12, "accumulate": passes})
+    recipe = recipe.model_copy(update={"devices": devices, "optim": optim})
+    shares = [Batches(Dataset(), recipe, process).numbers(7) for process in range(devices)]
+    assert sorted(number for share in shares for number in share) == list(range(84, 96))
+    assert len({len(share) for share in shares}) == 1
+    first_pass = sorted(number for share in shares for number in share[: 12 // devices // passes])
+    assert first_pass == list(range(84, 84 + 12 // passes))  # so that batch norms see the same, whoever works
+
+
+def made_trainer(recipe):
+    """Always the same network, whose batch norms do not learn, and what trains it."""
+    torch.manual_seed(0)
+    network = new_network(recipe, SCHEMA, pretrained=False, tell=print)
+    spec = new_spec(recipe, SCHEMA)
+    state = TrainingState(network, WeightAverage(network, 0.9), build_optimizer(network, recipe.optim), spec)
+    for layer in network.eval().modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.running_var, 0.01, 0.1)
+    return network, state, Trainer(open_fabric(recipe), recipe, SCHEMA, state, PhaseClock(torch.device("cpu")))
+
+
+def one_step(recipe, parts):
+    """The losses of one step, and the state after it."""
+    _, state, trainer = made_trainer(recipe)
+    return trainer.step(parts, sum(target.present.sum() for _, target in parts)), state
+
+
+def made_parts(*counts):
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.integers(0, 256, (len(counts), 3, 96, 96), dtype=np.uint8))
+    labels = [labels_of(rng, count, (96, 96), size=40) for count in counts]
+    return pixels, labels
+
+
+def test_a_step_in_several_passes_equals_one_in_a_single_pass(recipe):
+    pixels, labels = made_parts(2, 0, 1, 3)
+    whole, one = one_step(recipe, [(pixels, collate_labels(labels))])
+    halves = [(pixels[:1], collate_labels(labels[:1])), (pixels[1:], collate_labels(labels[1:]))]
+    shared, other = one_step(recipe, halves)
+    torch.testing.assert_close(shared, whole, rtol=1e-3, atol=1e-4)
+    for first, second in zip(one.optimizer.state.values(), other.optimizer.state.values(), strict=True):
+        gradient = first["exp_avg"]  # a tenth of it
+        assert (second["exp_avg"] - gradient).norm() <= 0.1 * gradient.norm() + 1e-6  # f32 through 50 random layers
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "message"), [("weights", "the network's answer"), ("labels", "the gradient is nan")]
+)
+def test_numbers_that_are_not_finite_change_nothing(recipe, spoilt, message):
+    pixels, labels = made_parts(1)
+    network, state, trainer = made_trainer(recipe)
+    if spoilt == "weights":
+        network.head.output.bias.data[0] = np.nan
+    else:
+        labels[0].keypoints[0, 3] = np.nan
+        labels[0].labelled[0, 3] = False
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    with pytest.raises(TrainingError, match=f"at step 0 {message}") as failure:
+        trainer.step([(pixels, collate_labels(labels))], torch.tensor(1))
+    assert "learning_rate" in failure.value.hint
+    assert state.step == 0
+    for old, new in zip(before, network.parameters(), strict=True):
+        torch.testing.assert_close(old, new, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "4 images of 96x96"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "4 images of 96x96"),
+        (MemoryError(), "not enough memory"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "prepares images died"),
+    ],
+)
+def test_a_machine_that_has_had_enough_is_explained(recipe, error, message):
+    with pytest.raises(TrainingError, match=message) as failure, explained(recipe):
+        raise error
+    assert "--resume" in failure.value.hint
+
+
+def test_other_errors_are_left_alone(recipe):
+    with pytest.raises(RuntimeError, match="shapes do not fit"), explained(recipe):
+        raise RuntimeError("shapes do not fit")
+
+
+def test_time_counts_for_its_phase_and_not_in_pauses(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("e2pose.training.phases.perf_counter", lambda: now[0])
+
+    def wait(seconds):
+        now[0] += seconds
+
+    clock = PhaseClock(torch.device("cpu"))
+    with clock("forward"):
+        wait(2)
+    with clock.paused():
+        wait(10)
+    with clock("waiting"):
+        wait(1)
+    wait(1)
+    assert clock.elapsed == 4
+    assert clock.seconds == {**dict.fromkeys(PHASES, 0.0), "forward": 2, "waiting": 1}
+    table = phase_table(clock.seconds, steps=2, batch_size=6)
+    assert "forward       1000.0 ms   66.7%" in table
+    assert table.endswith("4.0 images/s")
+    clock.restart()
+    assert clock.elapsed == sum(clock.seconds.values()) == 0

@@ -1,0 +1,111 @@
+"""Several processes that train together."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed, nn
+
+from e2pose.core.errors import AnnotationError, OptionError, RuntimeChoiceError
+from e2pose.training.config import load_recipe
+from e2pose.training.devices import launch, open_fabric
+from e2pose.training.losses import Losses
+from e2pose.training.set_up import new_network
+from e2pose.training.sync_norm import ProcessBatchNorm, share_batch_norms
+from e2pose.training.train import train
+from made_training import SCHEMA, Quiet, write_recipe, write_set
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return load_recipe(write_recipe(tmp_path, tmp_path, steps=5))
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """A group of one process."""
+    distributed.init_process_group("gloo", f"file://{tmp_path}/group", rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_a_batch_norm_of_one_process_is_an_ordinary_one(alone, is_training):
+    torch.manual_seed(0)
+    plain, shared = nn.Sequential(nn.BatchNorm2d(3)), nn.Sequential(nn.BatchNorm2d(3))
+    for network in (plain, shared):
+        nn.init.constant_(network[0].weight, 2.0)
+        nn.init.constant_(network[0].bias, 0.5)
+        network.train(is_training)
+    share_batch_norms(shared, torch.device("cpu"))
+    assert type(shared[0]) is ProcessBatchNorm
+    x = 5 + 3 * torch.randn(4, 3, 6, 5)
+    goal, inputs = torch.randn(4, 3, 6, 5), [x.clone().requires_grad_(), x.clone().requires_grad_()]
+    outputs = [network(value) for network, value in zip((plain, shared), inputs, strict=True)]
+    for output in outputs:
+        (output * goal).sum().backward()
+    torch.testing.assert_close(outputs[1], outputs[0])
+    torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
+    for ours, theirs in zip(shared[0].parameters(), plain[0].parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    torch.testing.assert_close(shared.state_dict(), plain.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"device": "cuda"}, RuntimeChoiceError, "1 x 'cuda', but torch finds 0"),
+        ({"device": "mps"}, RuntimeChoiceError, "1 x 'mps', but torch finds 0"),
+        ({"precision": "f16"}, OptionError, "'f16'"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(recipe, monkeypatch, changes, error, message):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    optim = recipe.optim.model_copy(update={"precision": changes.pop("precision", "f32")})
+    with pytest.raises(error, match=message) as failure:
+        open_fabric(recipe.model_copy(update={**changes, "optim": optim}))
+    assert failure.value.hint
+
+
+def test_a_processor_is_taken_if_there_is_nothing_better(recipe, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert open_fabric(recipe.model_copy(update={"device": "auto"})).device.type == "cpu"
+
+
+def test_work_in_a_single_process_happens_right_here(recipe):
+    assert launch(recipe, lambda fabric, text: (fabric.world_size, text), "here") == (1, "here")
+
+
+def losses_of(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [{name: line[name] for name in (*(part.name for part in fields(Losses)), "total")} for line in lines]
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(tmp_path: Path):
+    root = write_set(tmp_path)
+    recipe = write_recipe(tmp_path, root, steps=3)
+    changes = ["log_every=1", "optim.learning_rate=1e-3", "augment.flip=0.5", "augment.mosaic=0.5"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(recipe, overrides=changes, output=one, listener=Quiet())
+    train(recipe, overrides=[*changes, "devices=2"], output=two)
+    for ours, theirs, tolerance in zip(losses_of(two), losses_of(one), (1e-4, 1e-2, 1e-2), strict=True):
+        assert ours == pytest.approx(theirs, rel=tolerance)
+    ours, theirs = (torch.load(run / "checkpoint.pt", weights_only=True)["network"] for run in (two, one))
+    torch.manual_seed(0)
+    start = new_network(load_recipe(recipe), SCHEMA, pretrained=False, tell=print).state_dict()
+    moved = sum(float((theirs[name] - value).abs().sum()) for name, value in start.items())
+    apart = sum(float((theirs[name] - value).abs().sum()) for name, value in ours.items())
+    assert apart < 0.1 * moved
+
+
+@pytest.mark.slow
+def test_an_error_in_one_of_two_processes_arrives_as_it_is(tmp_path: Path):
+    recipe = write_recipe(tmp_path, tmp_path / "nowhere", steps=3)
+    with pytest.raises(AnnotationError, match="nowhere") as failure:
+        train(recipe, overrides=["devices=2"], output=tmp_path / "run")
+    assert failure.value.hint
