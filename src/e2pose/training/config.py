@@ -133,8 +133,13 @@ class LossConfig(_Record):
     """Weights of the parts of the loss; see `e2pose.training.losses`."""
 
     person: Positive = 1.0
-    oks: Positive = 1.0
-    distance: Positive = 3.0
+    oks: Annotated[float, Field(ge=0)] = 1.0
+    distance: Annotated[float, Field(ge=0)] = 3.0
+    many: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the one-to-many person score, which only training has; 0 leaves it out. A person has a claiming
+    candidate and its companions there, so that 0.1 weighs about as much as 1 for the person score."""
+    likelihood: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the likelihood of the keypoints under predicted spreads, which only training has; 0 leaves it out."""
     drafts: Positive = 1.0
     """Weight of the keypoints before their refinements, all together, relative to the final ones."""
     center: Positive = 0.2
