@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,21 +72,23 @@ def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> Inheritan
     }
     taken = []
     for name, value in target.items():
-        given = source.get(name)
-        if given is None or given.shape[1:] != value.shape[1:]:
-            continue
         prefix = next((prefix for prefix in rows if name.startswith(prefix)), None)
-        if prefix is not None:
+        if prefix is None and name in source and source[name].shape == value.shape:
+            value.copy_(source[name])
+        elif prefix is not None and _fits(source, target, f"{prefix}weight"):
             mine, theirs = rows[prefix]
-            value[mine] = given[theirs]
-        elif given.shape == value.shape:
-            value.copy_(given)
+            value[mine] = source[name][theirs]
         else:
             continue
         taken.append(name)
     left = [name for name in target if name not in taken]
     new = [name for name in schema.keypoints if name not in common]
     return Inheritance(tuple(taken), tuple(left), tuple(common), tuple(new))
+
+
+def _fits(source: Mapping[str, Tensor], target: Mapping[str, Tensor], name: str) -> bool:
+    """Whether weights are of the same shape but for the number of keypoints."""
+    return name in source and source[name].shape[1:] == target[name].shape[1:]
 
 
 def _head_rows(keypoints: list[int], count: int) -> Tensor:
