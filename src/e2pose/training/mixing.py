@@ -151,7 +151,7 @@ def _clip(labels: CanvasLabels, size_hw: tuple[int, int]) -> CanvasLabels:
 
     def clip(boxes: Float32[np.ndarray, "r 4"]) -> Float32[np.ndarray, "s 4"]:
         low, high = np.clip(boxes[:, :2], 0, size_xy), np.clip(boxes[:, :2] + boxes[:, 2:], 0, size_xy)
-        return np.concatenate([low, high - low], axis=1)[(high > low).all(axis=1)]
+        return np.asarray(np.concatenate([low, high - low], axis=1)[(high > low).all(axis=1)])
 
     return replace(labels, ignore=clip(labels.ignore), doubtful=clip(labels.doubtful))
 
