@@ -17,7 +17,7 @@ from e2pose.formats.openpose import to_openpose
 from e2pose.sinks.base import Draw
 from e2pose.sinks.images import PICTURE_SUFFIXES, encode_image, refuse_to_replace
 
-_NUMBER = re.compile(r"%(0[1-9]\d?)?d")
+_NUMBER = re.compile(r"%(0[1-9]\d?)?d(?![a-zA-Z])")  # not the middle of "100%done"
 
 
 class NumberedSink:
