@@ -1,26 +1,34 @@
 """What every runtime promises, whatever is inside."""
 
+import re
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
 from e2pose.export.verify import compare_candidates
 from e2pose.inference.estimator import Estimator
 from e2pose.runtimes.base import Runtime
-from e2pose.runtimes.onnxruntime import OnnxRuntime
-from e2pose.runtimes.select import RUNTIMES
+from e2pose.runtimes.options import RuntimeOptions
+from e2pose.runtimes.select import RUNTIMES, open_runtime
 from e2pose.runtimes.torch import TorchRuntime
 from networks import SPEC, noise, two_layer_network, two_layer_onnx
+from stand_ins import tensorrt_installed
 
 KEYPOINTS = len(SPEC.schema)
 CANDIDATES = 2 * 3 + 1 * 2  # cells of strides 32 and 64 on 64x96; 1.5 columns are two
 
 
 @pytest.fixture(scope="module")
-def runtimes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Runtime]:
-    """The same network in every runtime."""
-    path = tmp_path_factory.mktemp("runtimes") / "small.onnx"
+def runtimes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Runtime]]:
+    """The same network in every runtime; for TensorRT stands somebody else."""
+    folder = tmp_path_factory.mktemp("runtimes")
+    path = folder / "small.onnx"
     path.write_bytes(two_layer_onnx("f32"))
-    return {"torch": TorchRuntime(two_layer_network(), SPEC), "onnxruntime": OnnxRuntime(path)}
+    with tensorrt_installed(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("E2POSE_HOME", str(folder))
+        opened = {name: open_runtime(path, RuntimeOptions(name)) for name in RUNTIMES if name != "torch"}
+        yield {**opened, "torch": TorchRuntime(two_layer_network(), SPEC)}
 
 
 @pytest.fixture(params=list(RUNTIMES))
@@ -43,7 +51,7 @@ def test_shapes_types_and_ranges(runtime: Runtime, batch: int) -> None:
 
 def test_spec_and_description(runtime: Runtime) -> None:
     assert runtime.spec == SPEC
-    assert "cpu" in runtime.description
+    assert re.search(r" on (cpu|cuda:0 .*) in (f32|f16)", runtime.description)
 
 
 def test_pixels_are_not_changed_and_may_be_read_only_and_strided(runtime: Runtime) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from e2pose.cli.opening import open_estimator
 from e2pose.cli.terminal import Progress
 from e2pose.core.errors import OptionError, OutputError
+from e2pose.runtimes.options import USUAL, RuntimeOptions
 
 if TYPE_CHECKING:
     from e2pose.evaluation.evaluate import EvaluationResult
@@ -30,8 +32,7 @@ class EvaluateOptions:
         json_path: Write the numbers to this file too.
         detections: Write the poses to this file, as COCO results.
         report: Write charts and the worst pictures to this folder, which must be new or empty.
-        runtime: What runs the model; if not given, what the model file is made for.
-        threads: CPU threads; if not given, one for each usable core.
+        runtime: What runs the model, and how.
         quiet: Show no progress.
     """
 
@@ -42,8 +43,7 @@ class EvaluateOptions:
     json_path: Annotated[Path | None, Parameter(name="--json")] = None
     detections: Path | None = None
     report: Path | None = None
-    runtime: Literal["onnxruntime", "torch"] | None = None
-    threads: int | None = None
+    runtime: Annotated[RuntimeOptions, Parameter(name="*")] = USUAL
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"))] = False
 
 
@@ -87,9 +87,8 @@ def evaluate_model(
 ) -> EvaluationResult:
     """Runs a model behind a progress bar."""
     from e2pose.evaluation.evaluate import evaluate as evaluate_estimator
-    from e2pose.inference.estimator import load
 
-    estimator = load(model, runtime=options.runtime, threads=options.threads)
+    estimator = open_estimator(model, options.runtime, quiet=options.quiet)
     with Progress(shown=not options.quiet) as progress:
         return evaluate_estimator(
             estimator, annotations, images, progress=lambda _, total: progress.advance(total), **common

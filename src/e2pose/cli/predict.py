@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from cyclopts import Parameter
 
 from e2pose.cli.interrupts import Interrupts
+from e2pose.cli.opening import open_estimator
 from e2pose.cli.terminal import Progress, complain, say
 from e2pose.core.errors import OptionError
+from e2pose.runtimes.options import USUAL, RuntimeOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,8 +49,7 @@ class PredictOptions:
         blur: What to make unrecognisable before drawing.
         show: Show the poses in a window; overlays do not go to out/ then.
         fps: Draw how many pictures per second the model manages; reading and writing do not count.
-        runtime: What runs the model; if not given, what the model file is made for.
-        threads: CPU threads; if not given, one for each usable core.
+        runtime: What runs the model, and how.
         quiet: Print nothing but errors.
     """
 
@@ -59,8 +60,7 @@ class PredictOptions:
     blur: Literal["heads", "people", "frame"] | None = None
     show: bool = False
     fps: bool = False
-    runtime: Literal["onnxruntime", "torch"] | None = None
-    threads: int | None = None
+    runtime: Annotated[RuntimeOptions, Parameter(name="*")] = USUAL
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"))] = False
 
 
@@ -72,7 +72,6 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
             address of a stream, or `screen:`.
         options: How to look for poses, and where to write them.
     """
-    from e2pose.inference.estimator import load
     from e2pose.inference.run import run
     from e2pose.inference.stopwatch import Stopwatch
     from e2pose.sinks.behind import WriteBehind
@@ -92,7 +91,7 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
     inputs = open_source(source, on_error=report, on_notice=say)
     if inputs.info == SourceInfo(frame_count=0):
         return 1
-    estimator = load(options.model, runtime=options.runtime, threads=options.threads, threshold=options.threshold)
+    estimator = open_estimator(options.model, options.runtime, threshold=options.threshold, quiet=options.quiet)
     stopwatch = Stopwatch(estimator)
     draw = drawing(options, estimator.spec.keypoint_threshold, stopwatch)
     targets = options.output or (() if options.show else (OVERLAYS,))

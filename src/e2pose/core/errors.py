@@ -75,3 +75,7 @@ class MissingExtraError(E2PoseError, ImportError):
 
 class TrainingError(E2PoseError):
     """A training cannot start or go on."""
+
+
+class FallbackWarning(UserWarning):
+    """What was asked for is not available, and something else is used because that was allowed."""

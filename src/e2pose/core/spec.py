@@ -15,6 +15,9 @@ Fit = Literal["letterbox", "stretch"]
 METADATA_KEY = "e2pose.spec"
 """The key under which every artifact carries its spec as JSON."""
 
+PRECISION_KEY = "e2pose.precision"
+"""The key under which an artifact says what it is to be computed in, if that is not f32."""
+
 
 @dataclass(frozen=True)
 class ModelSpec:

@@ -14,6 +14,7 @@ from e2pose.core.spec import ModelSpec
 from e2pose.inference.decode import decode
 from e2pose.inference.preprocess import prepare
 from e2pose.runtimes.base import Runtime
+from e2pose.runtimes.options import Precision, RuntimeName, RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
 from e2pose.zoo.catalog import find_model
@@ -87,23 +88,29 @@ class Estimator:
 def load(
     model: str | Path = "default",
     *,
-    runtime: str | None = None,
+    runtime: RuntimeName | None = None,
+    device: str | None = None,
+    precision: Precision | None = None,
     threads: int | None = None,
-    device: str = "cpu",
+    allow_fallback: bool = False,
     threshold: float | None = None,
 ) -> Estimator:
     """Loads a model.
 
     Args:
         model: A name from the catalogue, or the path of a file written by e2pose.
-        runtime: "onnxruntime" or "torch"; None for the one that the file is made for.
+        runtime: "onnxruntime", "openvino", "tensorrt" or "torch"; None for the one that the file is made for.
+        device: Where to run: "cpu", "cuda", or "cuda:1" for the second GPU; None for "cuda" with tensorrt, else "cpu".
+        precision: "f32", "f16" or "bf16"; None for what the file is made for.
         threads: CPU threads for one batch; None for as many as there are usable cores.
-        device: Where to run, "cpu" or "cuda"; an error if it is not available.
+        allow_fallback: Replace what is not available, with a `FallbackWarning`; without it, that is an error.
         threshold: Persons with a lower score are left out, in [0, 1]; None for the model's own value.
 
     Raises:
         ModelError: The model is unknown, damaged or does not fit.
-        RuntimeChoiceError: The runtime or device is not available.
+        RuntimeChoiceError: The runtime, device or precision is not available.
+        MissingExtraError: The runtime is not installed.
         OptionError: The threshold or the number of threads is out of range.
     """
-    return Estimator(open_runtime(find_model(model), runtime=runtime, threads=threads, device=device), threshold)
+    options = RuntimeOptions(runtime, device, precision, threads, allow_fallback)
+    return Estimator(open_runtime(find_model(model), options), threshold)

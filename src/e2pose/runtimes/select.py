@@ -2,70 +2,121 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from e2pose.core.errors import MissingExtraError, ModelError, OptionError, RuntimeChoiceError
+from e2pose.core.errors import FallbackWarning, MissingExtraError, ModelError, RuntimeChoiceError
 from e2pose.runtimes.base import Runtime
-
-Opener = Callable[[Path, int | None, str], Runtime]
-"""Opens (path, threads, device)."""
+from e2pose.runtimes.options import USUAL, RuntimeName, RuntimeOptions
 
 
-def _open_onnxruntime(path: Path, threads: int | None, device: str) -> Runtime:
+class RuntimeKind(NamedTuple):
+    """A runtime before it is imported.
+
+    Args:
+        suffixes: Of the files that it reads.
+        package: What it needs installed.
+        extra: The extra of e2pose that brings the package; None if it comes with e2pose.
+        open: Opens a file.
+    """
+
+    suffixes: tuple[str, ...]
+    package: str
+    extra: str | None
+    open: Callable[[Path, RuntimeOptions], Runtime]
+
+
+def _open_onnxruntime(path: Path, options: RuntimeOptions) -> Runtime:
     from e2pose.runtimes.onnxruntime import OnnxRuntime
 
-    return OnnxRuntime(path, threads=threads, device=device)
+    return OnnxRuntime(path, options)
 
 
-def _open_torch(path: Path, threads: int | None, device: str) -> Runtime:
-    try:
-        from e2pose.runtimes.torch import TorchRuntime
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "torch", "train") from error
-    if threads is not None:
-        raise OptionError(
-            "the number of threads cannot be set for the torch runtime",
-            "leave it out and set the environment variable OMP_NUM_THREADS, or use the model's .onnx file",
-        )
-    return TorchRuntime.open(path, device=device)
+def _open_openvino(path: Path, options: RuntimeOptions) -> Runtime:
+    from e2pose.runtimes.openvino import OpenVinoRuntime
+
+    return OpenVinoRuntime(path, options)
 
 
-RUNTIMES: dict[str, tuple[str, Opener]] = {
-    "onnxruntime": (".onnx", _open_onnxruntime),
-    "torch": (".safetensors", _open_torch),
+def _open_tensorrt(path: Path, options: RuntimeOptions) -> Runtime:
+    from e2pose.runtimes.tensorrt import TensorRtRuntime
+
+    return TensorRtRuntime(path, options)
+
+
+def _open_torch(path: Path, options: RuntimeOptions) -> Runtime:
+    from e2pose.runtimes.torch import TorchRuntime
+
+    return TorchRuntime.open(path, options)
+
+
+RUNTIMES: dict[RuntimeName, RuntimeKind] = {
+    "onnxruntime": RuntimeKind((".onnx",), "onnxruntime", None, _open_onnxruntime),
+    "openvino": RuntimeKind((".xml", ".onnx"), "openvino", "openvino", _open_openvino),
+    "tensorrt": RuntimeKind((".engine", ".onnx"), "tensorrt", "tensorrt", _open_tensorrt),
+    "torch": RuntimeKind((".safetensors",), "torch", "train", _open_torch),
 }
-"""Each runtime, the suffix of its files and how to open one."""
+"""Each runtime; the first one that reads a file opens it unless another one is asked for."""
 
 
-def open_runtime(
-    path: str | Path, *, runtime: str | None = None, threads: int | None = None, device: str = "cpu"
-) -> Runtime:
-    """Opens a model file with the runtime that its suffix asks for.
+def open_runtime(path: str | Path, options: RuntimeOptions = USUAL) -> Runtime:
+    """Opens a model file with the runtime that its suffix or the options ask for.
 
     Args:
         path: A file written by e2pose.
-        runtime: A name of `RUNTIMES` to insist on, or None.
-        threads: CPU threads for one batch; None for as many as there are usable cores.
-        device: Where to run: "cpu" or "cuda". Never replaced by another one silently.
+        options: Runtime, device, precision and threads. Never replaced silently; with `allow_fallback` what is not
+            available is replaced with a `FallbackWarning`.
 
     Raises:
         ModelError: The file is missing, damaged or not a model of e2pose.
-        RuntimeChoiceError: The runtime or the device is not available or does not fit the file.
+        RuntimeChoiceError: The runtime, device or precision is not available or does not fit the file.
         MissingExtraError: The runtime is not installed.
     """
     path = Path(path)
-    if runtime is not None and runtime not in RUNTIMES:
-        raise RuntimeChoiceError(f"there is no runtime '{runtime}'; there is: {', '.join(RUNTIMES)}")
-    fitting = next((name for name, (suffix, _) in RUNTIMES.items() if path.suffix.lower() == suffix), None)
-    if fitting is None:
-        suffixes = " or ".join(suffix for suffix, _ in RUNTIMES.values())
+    try:
+        return _open(path, options)
+    except (RuntimeChoiceError, MissingExtraError) as error:
+        modest = RuntimeOptions(threads=options.threads)
+        if not options.allow_fallback or options == modest:
+            raise
+        runtime = _open(path, modest)
+        warnings.warn(f"{error.message}; using {runtime.description} instead", FallbackWarning, stacklevel=2)
+        return runtime
+
+
+def fitting_runtime(path: Path) -> RuntimeName:
+    """The runtime that opens a file unless another one is asked for.
+
+    Raises:
+        ModelError: None reads such files.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".pb":
         raise ModelError(
-            f"a model file must end in {suffixes}, but '{path.name}' does not", "see: e2pose export --help"
+            f"'{path.name}' is a TensorFlow graph, which no runtime reads",
+            f"convert it first: e2pose convert {path.name} model.onnx",
         )
-    if runtime not in (None, fitting):
+    for name, kind in RUNTIMES.items():
+        if suffix in kind.suffixes:
+            return name
+    suffixes = sorted({suffix for kind in RUNTIMES.values() for suffix in kind.suffixes})
+    raise ModelError(
+        f"a model file must end in {' or '.join(suffixes)}, but '{path.name}' does not", "see: e2pose export --help"
+    )
+
+
+def _open(path: Path, options: RuntimeOptions) -> Runtime:
+    fitting = fitting_runtime(path)
+    name = options.runtime or fitting
+    kind = RUNTIMES[name]
+    if path.suffix.lower() not in kind.suffixes:
         raise RuntimeChoiceError(
-            f"the runtime '{runtime}' reads {RUNTIMES[runtime or ''][0]} files, not '{path.name}'",
+            f"the runtime '{name}' reads {' and '.join(kind.suffixes)} files, not '{path.name}'",
             "export the model to that format, or leave the runtime out",
         )
-    return RUNTIMES[fitting][1](path, threads, device)
+    try:
+        return kind.open(path, options)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or kind.package, kind.extra or name) from error

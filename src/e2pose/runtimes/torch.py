@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from torch import Tensor, nn
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import RuntimeChoiceError
 from e2pose.core.spec import ModelSpec
 from e2pose.models.artifact import load_weights
 from e2pose.models.e2pose import E2Pose
+from e2pose.runtimes.base import counted
+from e2pose.runtimes.options import USUAL, Precision, RuntimeOptions
+
+_DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16}
+_MOST_GRAPHS = 8  # each keeps the memory of a whole run
 
 
 class TorchRuntime:
@@ -23,36 +30,108 @@ class TorchRuntime:
         network: The network; a copy in evaluation mode is run, so it keeps its own mode and device.
         spec: How it wants its input.
         device: A device of torch, such as "cpu", "cuda", "cuda:1" or "mps".
+        precision: Of convolutions. What follows them is always computed in f32.
+        recorded: On a GPU, record the work for each size of batch once and replay it, which saves the CPU's share.
 
     Raises:
         RuntimeChoiceError: The device is not available.
     """
 
-    def __init__(self, network: E2Pose, spec: ModelSpec, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        network: E2Pose,
+        spec: ModelSpec,
+        device: str = "cpu",
+        *,
+        precision: Precision = "f32",
+        recorded: bool = False,
+    ) -> None:
         self._device = _check_device(device)
-        self._network = copy.deepcopy(network).eval().requires_grad_(False).to(self._device)
+        self._on_gpu = self._device.type == "cuda"
+        network = copy.deepcopy(network).eval().requires_grad_(False).to(self._device)
+        self._dtype = _DTYPES.get(precision)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(self._dtype)  # once, and not again at every run
+        self._network = network.to(memory_format=torch.channels_last) if self._on_gpu else network  # type: ignore[call-overload]
+        self._recordings: dict[int, _Recording] = {}
+        self._recorded = recorded and self._on_gpu
         self.spec = spec
-        self.description = f"torch {torch.__version__} on {device}"
+        threads = f", {counted(torch.get_num_threads())}" if self._device.type == "cpu" else ""
+        self.description = f"torch {torch.__version__} on {device} in {precision}{threads}"
+        if self._recorded:
+            self._try_recording()
 
     @classmethod
-    def open(cls, path: str | Path, *, device: str = "cpu") -> TorchRuntime:
+    def open(cls, path: str | Path, options: RuntimeOptions = USUAL) -> TorchRuntime:
         """Loads a `.safetensors` file written by e2pose.
+
+        On a GPU it computes in bf16 unless asked otherwise. The number of threads holds for all of torch in this
+        process.
 
         Raises:
             ModelError: The file is missing, damaged or not a model of e2pose.
             RuntimeChoiceError: The device is not available.
         """
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
         network, spec = load_weights(path)
-        return cls(network, spec, device)
+        precision = options.precision or ("bf16" if options.device_kind == "cuda" else "f32")
+        return cls(network, spec, options.device or "cpu", precision=precision, recorded=True)
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         """Runs the network on a batch of canvases."""
         with torch.inference_mode():
-            prediction = self._network(torch.tensor(pixels, device=self._device).contiguous())
-            scores = prediction.person_logits.float().sigmoid()
-            keypoint_scores = prediction.keypoint_logits.float().sigmoid()
-            keypoints = prediction.keypoints.float()
-        return Candidates(scores.cpu().numpy(), keypoint_scores.cpu().numpy(), keypoints.cpu().numpy())
+            batch = torch.tensor(pixels).contiguous()
+            outputs = self._replay(batch) if self._recorded else self._compute(batch.to(self._device))
+            return Candidates(*(output.cpu().numpy() for output in outputs))
+
+    def _compute(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.autocast(self._device.type, self._dtype) if self._dtype else nullcontext():
+            prediction = self._network(pixels)
+        logits = prediction.person_logits, prediction.keypoint_logits
+        return logits[0].float().sigmoid(), logits[1].float().sigmoid(), prediction.keypoints.float()
+
+    def _replay(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        count = len(pixels)
+        if count not in self._recordings:
+            if len(self._recordings) >= _MOST_GRAPHS:
+                return self._compute(pixels.to(self._device))
+            self._recordings[count] = _Recording(self, pixels.to(self._device))
+        return self._recordings[count](pixels)
+
+    def _try_recording(self) -> None:
+        """Records the work for one canvas, and says whether that is possible."""
+        height, width = self.spec.size_hw
+        try:
+            with torch.inference_mode():
+                self._replay(torch.zeros((1, 3, height, width), dtype=torch.uint8))
+            self.description += ", recorded"
+        except RuntimeError:
+            self._recorded = False
+            self._recordings.clear()
+            self.description += ", not recorded"
+
+
+class _Recording:
+    """The work for one size of batch on a GPU as one CUDA graph."""
+
+    def __init__(self, runtime: TorchRuntime, pixels: Tensor) -> None:
+        self._pixels = pixels
+        side = torch.cuda.Stream(pixels.device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(pixels.device))
+        with torch.cuda.stream(side):  # the first runs choose algorithms, which cannot be recorded
+            for _ in range(3):
+                runtime._compute(pixels)
+        torch.cuda.current_stream(pixels.device).wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(pixels.device), torch.cuda.graph(self._graph):
+            self._outputs = runtime._compute(pixels)
+
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        self._pixels.copy_(pixels)
+        self._graph.replay()
+        return self._outputs
 
 
 def _check_device(name: str) -> torch.device:

@@ -90,5 +90,5 @@ def test_load_passes_options_on(tiny_model: Path, tmp_path: Path) -> None:
     assert "1 thread" in estimator.description
     with pytest.raises(ModelError, match="there is no model file"):
         load(tmp_path / "none.onnx")
-    with pytest.raises(E2PoseError, match="cannot run on 'tpu' here"):
+    with pytest.raises(E2PoseError, match="there is no device 'tpu'"):
         load(tiny_model, device="tpu")

@@ -7,8 +7,10 @@ import onnx
 import onnxruntime
 import pytest
 
-from e2pose.core.errors import ModelError, OptionError, RuntimeChoiceError
+from e2pose.core.errors import ModelError, RuntimeChoiceError
+from e2pose.core.spec import PRECISION_KEY
 from e2pose.runtimes.onnxruntime import PROVIDERS, OnnxRuntime
+from e2pose.runtimes.options import RuntimeOptions
 from made import TINY_KEYPOINTS
 
 
@@ -39,11 +41,8 @@ def test_unicode_path(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_one_thread_for_each_usable_core(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 5}, raising=False)
-    assert OnnxRuntime(tiny_model).description.endswith("on cpu, 3 threads")
-    assert OnnxRuntime(tiny_model, threads=1).description.endswith("on cpu, 1 thread")
-    for threads in (0, 10**10):
-        with pytest.raises(OptionError, match=f"between 1 and 1024, not {threads}"):
-            OnnxRuntime(tiny_model, threads=threads)
+    assert OnnxRuntime(tiny_model).description.endswith("on cpu in f32, 3 threads")
+    assert OnnxRuntime(tiny_model, RuntimeOptions(threads=1)).description.endswith("on cpu in f32, 1 thread")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model at all " * 50], ids=["empty", "foreign"])
@@ -94,9 +93,45 @@ def test_graph_with_an_unknown_operator(tampered, capfd: pytest.CaptureFixture[s
 
 def test_device_that_is_not_there(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    for device in ("cuda", "toaster"):
+    for device in ("cuda", "cuda:1", "mps"):
         with pytest.raises(RuntimeChoiceError, match=f"cannot run on '{device}' here; it can on: cpu"):
-            OnnxRuntime(tiny_model, device=device)
+            OnnxRuntime(tiny_model, RuntimeOptions(device=device))
+
+
+def test_precision_is_that_of_the_file(tiny_model: Path, tampered) -> None:
+    assert " in f32" in OnnxRuntime(tiny_model, RuntimeOptions(precision="f32")).description
+    with pytest.raises(RuntimeChoiceError, match="which is in f32, not in bf16"):
+        OnnxRuntime(tiny_model, RuntimeOptions(precision="bf16"))
+    quantised = tampered(lambda model: model.metadata_props.add(key=PRECISION_KEY, value="int8"))
+    assert " in int8" in OnnxRuntime(quantised).description
+    with pytest.raises(RuntimeChoiceError, match="which is in int8, not in f32"):
+        OnnxRuntime(quantised, RuntimeOptions(precision="f32"))
+
+
+def test_second_gpu_is_asked_for(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def session(path, options, providers):
+        asked.extend(providers)
+        raise RuntimeError("no GPU")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    with pytest.raises(ModelError, match="no GPU"):
+        OnnxRuntime(tiny_model, RuntimeOptions(device="cuda:1"))
+    assert asked == [("CUDAExecutionProvider", {"device_id": 1})]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_fixed_batch_takes_any_number_of_canvases(tampered, count: int) -> None:
+    def fix(model: onnx.ModelProto) -> None:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+
+    pixels = np.full((count, 3, 64, 64), 255, np.uint8)
+    pixels[-1] = 51
+    candidates = OnnxRuntime(tampered(fix))(pixels)
+    assert np.allclose(candidates.scores[:, 0], [1] * (count - 1) + [0.2])
+    assert candidates.keypoints.shape == (count, 1, 17, 2)
 
 
 def test_no_silent_fallback(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,4 +141,4 @@ def test_no_silent_fallback(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -
         pytest.warns(UserWarning, match="CUDAExecutionProvider"),
         pytest.raises(RuntimeChoiceError, match="would run on"),
     ):
-        OnnxRuntime(tiny_model, device="cuda")
+        OnnxRuntime(tiny_model, RuntimeOptions(device="cuda"))

@@ -6,6 +6,7 @@ import torch
 
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.models.artifact import save_weights
+from e2pose.runtimes.options import RuntimeOptions
 from e2pose.runtimes.torch import TorchRuntime
 from networks import SPEC, noise, small_network, two_layer_network
 
@@ -54,3 +55,24 @@ def test_saved_weights_say_the_same(tmp_path: Path) -> None:
     runtime = TorchRuntime.open(tmp_path / "small.safetensors")
     assert runtime.spec == SPEC
     assert np.array_equal(runtime(PIXELS).keypoints, TorchRuntime(network, SPEC)(PIXELS).keypoints)
+
+
+def test_bf16_is_near_f32_and_says_so() -> None:
+    network = small_network()
+    exact, rough = TorchRuntime(network, SPEC), TorchRuntime(network, SPEC, precision="bf16")
+    assert " in f32" in exact.description
+    assert " in bf16" in rough.description
+    difference = np.abs(exact(PIXELS).keypoints - rough(PIXELS).keypoints).mean()
+    assert 0 < difference < 0.05
+    assert rough(PIXELS).keypoints.dtype == np.float32
+
+
+def test_threads_are_those_asked_for(tmp_path: Path) -> None:
+    save_weights(tmp_path / "two.safetensors", small_network(), SPEC)
+    before = torch.get_num_threads()
+    try:
+        runtime = TorchRuntime.open(tmp_path / "two.safetensors", RuntimeOptions(threads=1))
+        assert torch.get_num_threads() == 1
+        assert runtime.description.endswith("on cpu in f32, 1 thread")
+    finally:
+        torch.set_num_threads(before)

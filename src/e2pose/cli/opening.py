@@ -1,0 +1,39 @@
+"""How commands open the model that they were asked for."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2pose.cli.terminal import say
+from e2pose.core.errors import FallbackWarning
+from e2pose.runtimes.options import RuntimeOptions
+
+if TYPE_CHECKING:
+    from e2pose.inference.estimator import Estimator
+
+
+def open_estimator(
+    model: str | Path, options: RuntimeOptions, *, threshold: float | None = None, quiet: bool = False
+) -> Estimator:
+    """Loads a model and says what really runs it.
+
+    Args:
+        model: A name from the catalogue, or the path of a model file.
+        options: What runs it.
+        threshold: Leave out persons with a lower score; None for the model's own value.
+        quiet: Say nothing, but that something else is used than what was asked for.
+    """
+    from e2pose.inference.estimator import Estimator
+    from e2pose.runtimes.select import open_runtime
+    from e2pose.zoo.catalog import find_model
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FallbackWarning)
+        estimator = Estimator(open_runtime(find_model(model), options), threshold)
+    for warning in caught:
+        say(f"warning: {warning.message}")
+    if not quiet:
+        say(f"model: {estimator.description}")
+    return estimator

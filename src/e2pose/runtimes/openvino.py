@@ -1,0 +1,105 @@
+"""OpenVINO: its own files and ONNX files, quickest on CPUs of Intel and AMD."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+from jaxtyping import UInt8
+
+from e2pose.core.candidates import Candidates
+from e2pose.core.errors import ModelError, RuntimeChoiceError
+from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
+from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, usable_cores, whole_batches
+from e2pose.runtimes.options import USUAL, RuntimeOptions
+
+
+class OpenVinoRuntime:
+    """Runs an OpenVINO or ONNX file written by e2pose on the CPU.
+
+    Args:
+        path: An `.xml` file, with its `.bin` file beside it, or an `.onnx` file.
+        options: Precision and threads. By itself OpenVINO would compute in bf16 wherever the CPU can, which moves
+            keypoints; here it is f32 unless the file or the options say otherwise.
+
+    Raises:
+        ModelError: The file is missing, damaged or not a model of e2pose.
+        RuntimeChoiceError: The device or the precision is not available.
+    """
+
+    def __init__(self, path: str | Path, options: RuntimeOptions = USUAL) -> None:
+        if options.device not in (None, "cpu"):
+            raise RuntimeChoiceError(
+                f"openvino cannot run on '{options.device}' here; it can on: cpu", "leave the device out"
+            )
+        model = _read(Path(path))
+        metadata = _metadata(model)
+        self.spec = ModelSpec.from_metadata(metadata, str(path))
+        inputs = {port.get_any_name(): _shape(port.get_partial_shape()) for port in model.inputs}
+        outputs = {name for port in model.outputs for name in port.names}
+        self._batch = check_graph(str(path), self.spec, inputs, outputs)
+        made_for = metadata.get(PRECISION_KEY, "f32")
+        quantised = made_for == "int8"
+        asked = options.precision or ("f32" if quantised else made_for)
+        threads = options.threads or usable_cores()
+        self._compiled = openvino.Core().compile_model(
+            model,
+            "CPU",
+            {"INFERENCE_PRECISION_HINT": asked, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"},
+        )
+        _check_precision(self._compiled, asked)
+        self._request = self._compiled.create_infer_request()
+        version = openvino.__version__.partition("-")[0]
+        precision = f"int8 and {asked}" if quantised else asked
+        self.description = f"openvino {version} on cpu in {precision}, {counted(threads)}"
+
+    def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
+        """Runs the network on a batch of canvases."""
+        portions = []
+        for portion in whole_batches(pixels, self._batch):
+            answers = self._request.infer({INPUT: np.ascontiguousarray(portion)}, share_inputs=True)
+            portions.append(Candidates(*(answers[name].copy() for name in OUTPUTS)))
+        return joined(portions, len(pixels))
+
+
+def _metadata(model: openvino.Model) -> dict[str, str]:
+    """The text entries of a model, which OpenVINO keeps where those of an ONNX file are."""
+    places = {key: metadata_place(key) for key in (METADATA_KEY, PRECISION_KEY)}
+    return {key: str(model.get_rt_info(place).value) for key, place in places.items() if model.has_rt_info(place)}
+
+
+def metadata_place(key: str) -> list[str]:
+    """The path in a model's `rt_info` of a text entry."""
+    return ["framework", key]
+
+
+def _read(path: Path) -> openvino.Model:
+    for needed in (path, path.with_suffix(".bin")) if path.suffix.lower() == ".xml" else (path,):
+        if not needed.is_file():
+            raise ModelError(f"there is no model file '{needed}'", "check the path; an .xml file needs its .bin file")
+    try:
+        return openvino.Core().read_model(path)
+    except RuntimeError as error:
+        raise ModelError(
+            f"'{path}' is not a model that openvino can run: {_last_line(error)}",
+            "the file may be damaged or cut short; download or export it again",
+        ) from error
+
+
+def _check_precision(compiled: openvino.CompiledModel, asked: str) -> None:
+    """Finds out whether OpenVINO quietly computes in something else."""
+    used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    if used != asked:
+        raise RuntimeChoiceError(
+            f"openvino cannot compute in {asked} on this CPU: it would in {used}", f"ask for the precision {used}"
+        )
+
+
+def _shape(shape: openvino.PartialShape) -> tuple[int | None, ...]:
+    return tuple(axis.get_length() if axis.is_static else None for axis in shape)
+
+
+def _last_line(error: RuntimeError) -> str:
+    """What is wrong, without the places in OpenVINO's source that its message begins with."""
+    return str(error).strip().splitlines()[-1]

@@ -1,0 +1,160 @@
+"""Stand-ins for TensorRT and CUDA: the GPU's memory is the computer's, and ONNX Runtime computes."""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import onnxruntime
+import pytest
+
+
+@contextmanager
+def tensorrt_installed(version: str = "10.7.0", gpu: str = "Stand-in 9000") -> Iterator[ModuleType]:
+    """Lets TensorRT and one GPU be there for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        tensorrt, cuda, bindings = _tensorrt(version), ModuleType("cuda"), ModuleType("cuda.bindings")
+        bindings.runtime = _cuda(gpu)
+        modules = {"tensorrt": tensorrt, "cuda": cuda, "cuda.bindings": bindings}
+        for name, module in {**modules, "cuda.bindings.runtime": bindings.runtime}.items():
+            patch.setitem(sys.modules, name, module)
+        for name, module in (("engine", tensorrt), ("tensorrt", tensorrt), ("gpu", bindings.runtime)):
+            ours = import_module(f"e2pose.runtimes.{name}")  # only once, and maybe with an earlier stand-in
+            patch.setattr(ours, "cuda" if name == "gpu" else "tensorrt", module)
+        yield tensorrt
+
+
+def _cuda(gpu: str) -> ModuleType:
+    module = ModuleType("cuda.bindings.runtime")
+    pieces: dict[int, object] = {}
+    good, bad = 0, 101
+
+    def malloc(size):
+        piece = ctypes.create_string_buffer(size)
+        pieces[ctypes.addressof(piece)] = piece
+        return good, ctypes.addressof(piece)
+
+    def copy(to, origin, size, kind, stream):
+        assert (origin if kind == "out" else to) in pieces
+        ctypes.memmove(to, origin, size)
+        return (good,)
+
+    properties = SimpleNamespace(name=gpu.encode() + b"\0\0", major=8, minor=7)
+    module.pieces = pieces
+    module.cudaGetDeviceProperties = lambda index: (good, properties) if index == 0 else (bad, None)
+    module.cudaSetDevice = lambda index: (good,)
+    module.cudaStreamCreate = lambda: (good, 7)
+    module.cudaStreamSynchronize = lambda stream: (good,)
+    module.cudaMalloc = malloc
+    module.cudaFree = lambda address: (good if pieces.pop(address, None) else bad,)
+    module.cudaMemcpyAsync = copy
+    module.cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice="in", cudaMemcpyDeviceToHost="out")
+    return module
+
+
+class Flag(IntEnum):
+    FP16 = 0
+    BF16 = 1
+    TF32 = 2
+
+
+class Severity(IntEnum):
+    INTERNAL_ERROR = 0
+    ERROR = 1
+
+
+class Config:
+    def __init__(self):
+        self.flags = {Flag.TF32}
+        self.profiles = []
+        self.set_flag, self.clear_flag = self.flags.add, self.flags.discard
+        self.add_optimization_profile = self.profiles.append
+
+
+class Profile:
+    def set_shape(self, name, least, usual, most):
+        self.shapes = {name: (least, usual, most)}
+
+
+class Builder:
+    """The engine is the ONNX file itself, with a word before it that says how it was built."""
+
+    built: list[Config]
+
+    def __init__(self, logger):
+        self.logger = logger
+
+    def create_network(self, flags):
+        return SimpleNamespace(flags=flags)
+
+    create_builder_config = staticmethod(Config)
+    create_optimization_profile = staticmethod(Profile)
+
+    def build_serialized_network(self, network, config):
+        self.built.append(config)
+        if "broken" in network.session.get_modelmeta().graph_name:
+            self.logger.log(Severity.ERROR, "no kernel fits")
+            return None
+        return memoryview(b"plan" + network.content)
+
+
+class Parser:
+    def __init__(self, network, logger):
+        self.network = network
+
+    def parse(self, content):
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        shapes = [tuple(-1 if isinstance(axis, str) else axis for axis in one.shape) for one in session.get_inputs()]
+        self.network.content, self.network.session = content, session
+        self.network.num_inputs = len(shapes)
+        self.network.get_input = lambda index: SimpleNamespace(shape=shapes[index])
+        return True
+
+
+class Engine:
+    def __init__(self, content):
+        self.session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        ports = [*self.session.get_inputs(), *self.session.get_outputs()]
+        self.shapes = {one.name: tuple(-1 if isinstance(axis, str) else axis for axis in one.shape) for one in ports}
+        self.num_io_tensors = len(ports)
+        self.get_tensor_name = [one.name for one in ports].__getitem__
+        self.get_tensor_shape = self.shapes.__getitem__
+
+    def create_execution_context(self):
+        return Context(self)
+
+
+class Context:
+    def __init__(self, engine):
+        self.session, self.addresses = engine.session, {}
+        self.set_tensor_address = self.addresses.__setitem__
+
+    def set_input_shape(self, name, shape):
+        self.shape = shape
+
+    def execute_async_v3(self, stream):
+        assert stream == 7
+        size = int(np.prod(self.shape))
+        pixels = np.frombuffer(ctypes.string_at(self.addresses["pixels"], size), np.uint8).reshape(self.shape)
+        names = [one.name for one in self.session.get_outputs()]
+        for name, array in zip(names, self.session.run(names, {"pixels": pixels}), strict=True):
+            content = np.ascontiguousarray(array).tobytes()
+            ctypes.memmove(self.addresses[name], content, len(content))
+        return True
+
+
+def _tensorrt(version: str) -> ModuleType:
+    module = ModuleType("tensorrt")
+    module.__version__ = version
+    module.Builder = type("Builder", (Builder,), {"built": []})
+    module.OnnxParser = Parser
+    module.BuilderFlag = Flag
+    module.NetworkDefinitionCreationFlag = SimpleNamespace(EXPLICIT_BATCH=0)
+    module.ILogger = type("ILogger", (), {"Severity": Severity})
+    engine = lambda plan: Engine(plan[4:]) if plan.startswith(b"plan") else None  # noqa: E731
+    module.Runtime = lambda logger: SimpleNamespace(deserialize_cuda_engine=engine)
+    return module

@@ -1,0 +1,82 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import openvino
+import pytest
+
+from e2pose.core.errors import ModelError, RuntimeChoiceError
+from e2pose.core.spec import PRECISION_KEY
+from e2pose.runtimes.openvino import OpenVinoRuntime, metadata_place
+from e2pose.runtimes.options import RuntimeOptions
+from made import TINY_KEYPOINTS
+
+
+@pytest.fixture(scope="module")
+def tiny_xml(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("openvino") / "tiny.xml"
+    openvino.save_model(openvino.Core().read_model(tiny_model), path, compress_to_fp16=False)
+    return path
+
+
+def test_candidates_of_a_known_graph(tiny_model: Path, tiny_xml: Path) -> None:
+    for path in (tiny_model, tiny_xml):
+        runtime = OpenVinoRuntime(path, RuntimeOptions(threads=1))
+        candidates = runtime(np.full((2, 3, 64, 64), 255, np.uint8))
+        assert np.allclose(candidates.scores, 1)
+        assert np.allclose(candidates.keypoints, TINY_KEYPOINTS, atol=1e-6)
+        assert runtime.spec.name == "tiny"
+        assert runtime.description.endswith(" on cpu in f32, 1 thread")
+
+
+def test_another_precision_than_asked_for_is_an_error(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked, used in {"f32": "bf16", "bf16": "f32"}.items():
+        answer = SimpleNamespace(to_string=lambda used=used: used)
+        monkeypatch.setattr(openvino.CompiledModel, "get_property", lambda model, name, answer=answer: answer)
+        with pytest.raises(RuntimeChoiceError, match=f"cannot compute in {asked} on this CPU: it would in {used}"):
+            OpenVinoRuntime(tiny_model, RuntimeOptions(precision=asked))
+
+
+@pytest.mark.skipif(
+    "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"), reason="the CPU has no bf16"
+)
+def test_bf16_if_asked_for_or_if_the_file_is_made_for_it(tiny_model: Path, tmp_path: Path) -> None:
+    assert " in bf16" in OpenVinoRuntime(tiny_model, RuntimeOptions(precision="bf16")).description
+    model = openvino.Core().read_model(tiny_model)
+    model.set_rt_info("bf16", metadata_place(PRECISION_KEY))
+    openvino.save_model(model, tmp_path / "fast.xml", compress_to_fp16=False)
+    assert " in bf16" in OpenVinoRuntime(tmp_path / "fast.xml").description
+    assert " in f32" in OpenVinoRuntime(tmp_path / "fast.xml", RuntimeOptions(precision="f32")).description
+
+
+def test_only_the_cpu(tiny_model: Path) -> None:
+    with pytest.raises(RuntimeChoiceError, match="cannot run on 'cuda' here; it can on: cpu"):
+        OpenVinoRuntime(tiny_model, RuntimeOptions(device="cuda"))
+
+
+def test_files_that_are_missing(tiny_xml: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.xml"
+    alone.write_bytes(tiny_xml.read_bytes())
+    with pytest.raises(ModelError, match=r"no model file '.*alone\.bin'"):
+        OpenVinoRuntime(alone)
+    with pytest.raises(ModelError, match=r"no model file '.*none\.onnx'"):
+        OpenVinoRuntime(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("content", [b"", b"not a model at all " * 50], ids=["empty", "foreign"])
+def test_file_that_is_no_model(tmp_path: Path, content: bytes, suffix: str, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(content)
+    path.with_suffix(".bin").touch()
+    with pytest.raises(ModelError, match=rf"model\{suffix}' is not a model that openvino can run"):
+        OpenVinoRuntime(path)
+    assert capfd.readouterr().out == ""
+
+
+def test_model_without_a_spec(tiny_model: Path, tmp_path: Path) -> None:
+    model = openvino.Core().read_model(tiny_model)
+    model.set_rt_info({}, ["framework"])
+    openvino.save_model(model, tmp_path / "bare.xml")
+    with pytest.raises(ModelError, match=r"no entry 'e2pose\.spec'"):
+        OpenVinoRuntime(tmp_path / "bare.xml")
