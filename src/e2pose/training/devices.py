@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -50,7 +50,7 @@ def launch(recipe: Recipe, work: Callable[..., R], *arguments: object) -> R:
     errors = multiprocessing.get_context("spawn").SimpleQueue()
     with _PassedOn() as asked:
         try:
-            result = fabric.launch(partial(_work_and_report, errors=errors, work=work), *arguments)
+            result = fabric.launch(partial(_work_and_report, errors=errors, work=work, arguments=arguments))
         except (ProcessRaisedException, ProcessExitedException) as failure:
             if asked.signal:
                 leave(asked.signal)
@@ -120,8 +120,13 @@ def _is_started() -> bool:
     return bool(TorchElasticEnvironment.detect() or SLURMEnvironment.detect())
 
 
-def _work_and_report(fabric: Fabric, *arguments: object, errors: SimpleQueue[E2PoseError], work: Callable[..., R]) -> R:
-    """Works, and leaves an error for the process that waits, which would only see it as text."""
+def _work_and_report(
+    fabric: Fabric, *, errors: SimpleQueue[E2PoseError], work: Callable[..., R], arguments: Sequence[object]
+) -> R:
+    """Works, and leaves an error for the process that waits, which would only see it as text.
+
+    The arguments come as one, since Fabric cannot look into frozen records among its own.
+    """
     try:
         return work(fabric, *arguments)
     except E2PoseError as error:

@@ -100,7 +100,7 @@ def test_two_processes_equal_one(tmp_path: Path):
     start = new_network(load_recipe(recipe), SCHEMA, pretrained=False, tell=print).state_dict()
     moved = sum(float((theirs[name] - value).abs().sum()) for name, value in start.items())
     apart = sum(float((theirs[name] - value).abs().sum()) for name, value in ours.items())
-    assert apart < 0.1 * moved
+    assert apart < 0.2 * moved  # the first steps of Adam go by the sign of gradients, also of those near zero
 
 
 @pytest.mark.slow
