@@ -57,6 +57,7 @@ EXAMPLES = {
     "one_picture.py": (["samples/astronaut.jpg", MODEL], "nose at ("),
     "only_the_sure.py": (["samples/*.jpg", "drawn/", MODEL], "in 4 frames"),
     "grid.py": (["grid.jpg", "samples/park.jpg", "samples/balance.jpg", "--model", MODEL], ""),
+    "stick_people.py": (["made", "5"], "5 pictures in made"),
     "model_sizes.py": ([], "| resnet152 | 448 x 448 |"),
 }
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from e2pose.core.errors import OptionError
-from e2pose.models.build import build_network
+from e2pose.models.build import BACKBONES, build_network
 from e2pose.models.config import NetworkConfig
 from e2pose.training.config import OptimConfig, load_recipe
 from e2pose.training.ema import WeightAverage
@@ -101,7 +101,13 @@ def test_a_missing_recipe_is_refused(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[3].glob("recipes/*.toml")), ids=lambda path: path.stem)
 def test_the_recipes_that_come_with_the_project_are_valid(path):
-    assert load_recipe(path).name == path.stem
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.network.backbone in BACKBONES
+    NetworkConfig(strides=recipe.network.strides, width=recipe.network.width, head_depth=recipe.network.head_depth)
+    canvas = path.stem.rsplit("-", 1)[-1]
+    if "x" in canvas:
+        assert canvas == "{}x{}".format(*recipe.canvas_hw)
 
 
 def test_the_rate_warms_up_and_falls_to_its_end():

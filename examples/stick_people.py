@@ -1,0 +1,90 @@
+"""Writes a made data set of stick people into a folder: python examples/stick_people.py FOLDER [IMAGES].
+
+Always the same pictures for the same number of images. Left limbs are orange and right ones blue.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from e2pose import load_schema
+from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
+
+SIZE = 160  # pixels, height and width of a picture
+SCHEMA = load_schema("coco")
+LEFT_RGB, RIGHT_RGB, MIDDLE_RGB = (255, 150, 30), (50, 150, 255), (235, 235, 225)
+
+
+def draw_pose(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """A pose about the origin, which is the middle of the hips, one unit high; y points down."""
+
+    def way(angle: float, length: float) -> np.ndarray:
+        return length * np.array([np.sin(angle), np.cos(angle)])
+
+    pose = {}
+    for side, sign in (("left", 1), ("right", -1)):  # people face us, so that their left is to our right
+        pose[f"{side}_hip"] = np.array([0.07 * sign, 0.0])
+        pose[f"{side}_shoulder"] = np.array([0.12 * sign, -0.30])
+        for upper, middle, lower, length in (("shoulder", "elbow", "wrist", 0.17), ("hip", "knee", "ankle", 0.24)):
+            angle = sign * rng.uniform(-0.2, 1.6 if upper == "shoulder" else 0.6)
+            pose[f"{side}_{middle}"] = pose[f"{side}_{upper}"] + way(angle, length)
+            bent = angle + sign * rng.uniform(-0.4, 0.4 if upper == "hip" else 1.2)
+            pose[f"{side}_{lower}"] = pose[f"{side}_{middle}"] + way(bent, 0.9 * length)
+        pose[f"{side}_eye"] = np.array([0.025 * sign, -0.47])
+        pose[f"{side}_ear"] = np.array([0.05 * sign, -0.455])
+    pose["nose"] = np.array([0.0, -0.44])
+    return pose
+
+
+def draw_person(picture: np.ndarray, rng: np.random.Generator, column: int, columns: int) -> CocoPerson:
+    """Draws a person at a random place into one of the picture's columns, which limbs may leave."""
+    pose = draw_pose(rng)
+    height, turn = rng.uniform(60, 120) / columns**0.3, rng.uniform(-0.25, 0.25)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    points = height * np.stack([pose[name] for name in SCHEMA.keypoints]) @ rotation.T
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle = SIZE * (column + rng.uniform(0.3, 0.7)) / columns
+    points += (middle, rng.uniform(4 - low[1], SIZE - 4 - high[1]))
+    for first, second in SCHEMA.edges:
+        sides = {SCHEMA.side(first), SCHEMA.side(second)}
+        colour = LEFT_RGB if sides == {"left"} else RIGHT_RGB if sides == {"right"} else MIDDLE_RGB
+        ends = [tuple(round(value) for value in points[index]) for index in (first, second)]
+        cv2.line(picture, *ends, colour, max(1, round(height / 30)), cv2.LINE_AA)
+    cv2.circle(picture, tuple(round(value) for value in points[0]), max(2, round(height / 25)), (250, 80, 90), -1)
+    visible = ((points >= 0) & (points < SIZE)).all(axis=1)
+    x, y = points.min(axis=0).tolist()
+    width, length = np.ptp(points, axis=0).tolist()
+    return CocoPerson(
+        points.astype(np.float32), np.where(visible, 2, 0).astype(np.uint8), 0.4 * width * length, (x, y, width, length)
+    )
+
+
+def make_picture(number: int) -> tuple[np.ndarray, CocoImage]:
+    """One to three people before blurred noise."""
+    rng = np.random.default_rng(number)
+    noise = cv2.GaussianBlur(rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8), (0, 0), 6)
+    picture = cv2.convertScaleAbs(noise, alpha=2.5, beta=rng.uniform(-280, -200))
+    count = int(rng.integers(1, 4))
+    persons = tuple(draw_person(picture, rng, column, count) for column in range(count))
+    return picture, CocoImage(number, f"{number:05}.png", (SIZE, SIZE), persons, tuple(range(len(SCHEMA))))
+
+
+def main(folder: str, count: str = "1000") -> None:
+    """Writes the pictures and their annotations."""
+    images = Path(folder) / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number in range(1, int(count) + 1):
+        picture, entry = make_picture(number)
+        (images / entry.file_name).write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+        entries.append(entry)
+    record = to_coco_annotations(CocoDataset(SCHEMA, tuple(entries)))
+    (Path(folder) / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
+    print(f"{count} pictures in {folder}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
