@@ -24,7 +24,7 @@ class Camera:
 
     def __init__(self, serve):
         self.serve, self.size_hw, self.colour = serve, (48, 64), RED
-        self.port = self.clients = 0
+        self.port = self.clients = self.sent = 0
         self.is_stalled = False
         self.start()
 
@@ -50,7 +50,12 @@ class Camera:
         while self.alive:
             if not self.is_stalled:
                 yield flat(self.colour, self.size_hw)
-            time.sleep(1 / RATE)
+                self.sent += 1
+            self.wait()
+
+    @staticmethod
+    def wait():
+        time.sleep(1 / RATE)
 
     def _accept(self, listener):
         with suppress(OSError):

@@ -1,0 +1,93 @@
+"""Streams and anonymous pictures, from the command line to the file."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from made import TINY_KEYPOINTS
+from media import BLUE, GREEN, WHITE, decode_video, write_clip
+from servers import Camera, rtsp
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals of this kind")
+def test_a_stream_that_is_killed_three_times_becomes_one_file(
+    tmp_path: Path, tiny_model: Path, request: pytest.FixtureRequest
+) -> None:
+    camera = Camera(rtsp)
+    words = [
+        f"rtsp://me:secret@127.0.0.1:{camera.port}/one",
+        "--model",
+        str(tiny_model),
+        "-o",
+        "a.mp4",
+        "-o",
+        "a.jsonl",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "e2pose", "predict", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    request.addfinalizer(process.kill)
+
+    def wait_for(word: str) -> None:
+        assert process.stderr is not None
+        while not (line := process.stderr.readline()).startswith(f"{word} 'rtsp://127.0.0.1"):
+            assert line, "it ended"
+
+    def watch_a_while() -> None:
+        seen = camera.sent
+        while camera.sent < seen + 40 or not any(tmp_path.glob(".a-*.mp4")):
+            assert process.poll() is None
+            camera.wait()
+
+    for size_hw, colour in (((64, 96), GREEN), ((48, 64), BLUE), ((32, 48), WHITE)):
+        watch_a_while()
+        camera.kill()
+        wait_for("lost")
+        camera.size_hw, camera.colour = size_hw, colour
+        camera.start()
+        wait_for("connected to")
+    watch_a_while()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    camera.kill()
+    assert process.returncode == 130, err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "a.mp4"], err
+    images, times_s, _, _ = decode_video(tmp_path / "a.mp4")
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert len(images) == len(lines) >= 4
+    assert {image.shape for image in images} == {(48, 64, 3)}
+    assert times_s == sorted(set(times_s))
+    assert "secret" not in (tmp_path / "a.jsonl").read_text() + err
+
+
+def detail(image: np.ndarray) -> float:
+    """How much the picture differs from its own blur."""
+    return float(np.abs(image.astype(float) - cv2.blur(image, (9, 9)).astype(float)).mean())
+
+
+@pytest.mark.parametrize("blur", ["frame", "people", "heads"])
+def test_no_frame_is_written_that_is_not_blurred(predict, tmp_path: Path, blur: str) -> None:
+    """Checkers where the one person of the tiny model is: in every frame of every output they are gone."""
+    corner, far = TINY_KEYPOINTS.min(axis=0), TINY_KEYPOINTS.max(axis=0)
+    if blur == "heads":
+        corner, far = TINY_KEYPOINTS[:5].min(axis=0), TINY_KEYPOINTS[:5].max(axis=0)
+    checkers = np.kron(np.indices((80, 80)).sum(axis=0) % 2, np.ones((4, 4)))[..., None] * [255, 255, 255]
+    (x0, y0), (x1, y1) = (np.round(np.array([corner, far]) * 320)).astype(int)
+    write_clip(tmp_path / "in.mp4", [checkers.astype(np.uint8)] * 8)
+    options = ["--blur", blur, "--threshold", "0.1", "--keypoint-threshold", "1"]
+    done = predict("in.mp4", *options, "-o", "a.mp4", "-o", "a.mkv", "-o", "frames/%d.png", "-o", "drawn/")
+    assert done.code == 0, done.err
+    videos = [decode_video(tmp_path / name)[0] for name in ("a.mp4", "a.mkv", "drawn/in.mp4")]
+    pictures = [cv2.imread(str(path)) for path in sorted((tmp_path / "frames").iterdir())]
+    shown = [*videos, pictures]
+    assert [len(images) for images in shown] == [8] * 4
+    secret = detail(checkers.astype(np.uint8)[y0:y1, x0:x1])
+    for image in (image for images in shown for image in images):
+        assert detail(image[y0:y1, x0:x1]) < 0.25 * secret
