@@ -12,6 +12,9 @@ from jaxtyping import Bool, Float32, Int, Int64
 from e2pose.core.errors import OptionError
 from e2pose.core.schema import KeypointSchema
 
+NO_TRACK = -1
+"""The identity of somebody in a tracked frame who has only just appeared and may yet turn out to be nobody."""
+
 
 @dataclass(frozen=True, eq=False)
 class Poses:
@@ -25,7 +28,7 @@ class Poses:
         keypoint_scores: Score of each keypoint in [0, 1].
         scores: Score of each person in [0, 1].
         schema: What the K keypoints are.
-        track_ids: Identity of each person across frames, or None if nobody was tracked.
+        track_ids: Identity of each person across frames, from 1, or `NO_TRACK`; None if nobody was tracked.
 
     Raises:
         OptionError: The shapes do not belong together.

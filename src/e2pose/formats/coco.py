@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from e2pose.core.errors import AnnotationError, SchemaError
-from e2pose.core.poses import Poses
+from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema, load_schema, mirrored_names, schema_names
 from e2pose.formats.crowdpose import rename_keypoints
 
@@ -155,12 +155,13 @@ def to_coco_results(poses: Poses, image_id: int, file_name: str) -> list[dict[st
     """The poses of one image as entries of a COCO results file.
 
     An entry has `image_id`, `category_id`, `keypoints` (x, y, score for each), `score`, `bbox` around all keypoints and
-    `file_name`. A keypoint that is not finite becomes (0, 0, 0).
+    `file_name`; somebody who was tracked also has `track_id`. A keypoint that is not finite becomes (0, 0, 0).
     """
     finite = np.isfinite(poses.keypoints).all(axis=-1)[..., None]
     located = np.where(finite, poses.keypoints - _HALF_PIXEL, 0).astype(np.float64).round(2)
     scores = np.where(finite, poses.keypoint_scores[..., None], 0).astype(np.float64).round(5)
     boxes = np.nan_to_num(poses.boxes()).astype(np.float64).round(2)
+    track_ids = [NO_TRACK] * len(poses) if poses.track_ids is None else poses.track_ids.tolist()
     return [
         {
             "image_id": image_id,
@@ -169,6 +170,7 @@ def to_coco_results(poses: Poses, image_id: int, file_name: str) -> list[dict[st
             "score": round(float(poses.scores[index]), 5),
             "bbox": boxes[index].tolist(),
             "file_name": file_name,
+            **({} if track_ids[index] == NO_TRACK else {"track_id": track_ids[index]}),
         }
         for index in range(len(poses))
     ]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from e2pose.core.poses import Poses
+from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
 
 TIME_DIGITS = 6
@@ -44,7 +44,7 @@ class PersonRecord:
 
     Args:
         score: Score of the person.
-        track_id: Identity across frames, or None if nobody was tracked.
+        track_id: Identity across frames; None if nobody was tracked, or this person has only just appeared.
         box: x, y, width, height around all keypoints.
         keypoints: (x, y, score) of each keypoint.
     """
@@ -62,9 +62,9 @@ def to_person_records(poses: Poses) -> list[PersonRecord]:
     )
     scores = _rounded(poses.scores, _SCORE_DIGITS)
     boxes = _rounded(poses.boxes(), _LENGTH_DIGITS)
-    track_ids = [None] * len(poses) if poses.track_ids is None else poses.track_ids.tolist()
+    track_ids = [NO_TRACK] * len(poses) if poses.track_ids is None else poses.track_ids.tolist()
     return [
-        PersonRecord(score, track_id, box, points)
+        PersonRecord(score, None if track_id == NO_TRACK else track_id, box, points)
         for score, track_id, box, points in zip(
             scores.tolist(), track_ids, boxes.tolist(), keypoints.tolist(), strict=True
         )
@@ -82,14 +82,14 @@ def from_person_records(
     Raises:
         ValueError: The numbers do not belong together.
     """
-    tracked = [track_id for track_id in track_ids if track_id is not None]
+    tracked = [NO_TRACK if track_id is None else track_id for track_id in track_ids]
     triples = np.array(keypoints, dtype=np.float32).reshape(len(scores), len(schema), 3)
     return Poses(
         keypoints=triples[..., :2],
         keypoint_scores=triples[..., 2],
         scores=np.array(scores, dtype=np.float32),
         schema=schema,
-        track_ids=np.array(tracked, dtype=np.int64) if tracked else None,
+        track_ids=np.array(tracked, dtype=np.int64) if set(tracked) - {NO_TRACK} else None,
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from e2pose.core.errors import AnnotationError
-from e2pose.core.poses import Poses
+from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.formats.coco import read_coco, to_coco_annotations, to_coco_results
 
@@ -169,6 +169,15 @@ def test_results_count_from_the_centre_of_the_first_pixel():
     assert second["keypoints"][:3] == [0, 0, 0], "JSON has no NaN"
     json.dumps(second, allow_nan=False)
     assert to_coco_results(Poses.nobody(COCO), 1, "a.jpg") == []
+
+
+def test_results_of_tracked_people_have_their_number():
+    ones = np.ones((2, 17, 2), np.float32)
+    tracked = Poses(ones, ones[..., 0], ones[:, 0, 0], COCO, np.array([4, NO_TRACK]))
+    first, second = to_coco_results(tracked, 1, "a.jpg")
+    assert first["track_id"] == 4
+    assert "track_id" not in second
+    json.dumps(first)
 
 
 @pytest.mark.usefixtures("unchecked")

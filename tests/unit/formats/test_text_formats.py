@@ -1,6 +1,7 @@
 """Lines of JSON and tables: what is written can be read back."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from e2pose.core.errors import AnnotationError
 from e2pose.core.frame import Frame, Origin
-from e2pose.core.poses import Poses
+from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.formats.jsonl import read_poses_jsonl, to_json_line
 from e2pose.formats.table import read_poses_csv, to_header, to_rows
@@ -60,6 +61,18 @@ def test_round_trip(tmp_path, sink, read, tracked, schema):
         assert record.file == 'ünï, "a".mp4'
         assert record.time_s == pytest.approx(record.frame / 30, abs=1e-6)
         assert_close(record.poses, written[record.frame])
+
+
+@pytest.mark.parametrize(("sink", "read"), [(JsonlSink, read_poses_jsonl), (CsvSink, read_poses_csv)])
+def test_somebody_who_has_only_just_appeared_has_no_number(tmp_path, sink, read):
+    tracked = replace(people(3), track_ids=np.array([5, NO_TRACK, 7]))
+    with sink(tmp_path / "poses.txt") as opened:
+        opened.write(frame(), tracked)
+        opened.write(frame(1), replace(people(1), track_ids=np.array([NO_TRACK])))
+    assert f"{NO_TRACK}" not in [cell.strip() for cell in (tmp_path / "poses.txt").read_text("utf-8").split(",")]
+    first, second = read(tmp_path / "poses.txt", COCO)
+    assert first.poses.track_ids.tolist() == [5, NO_TRACK, 7]
+    assert second.poses.track_ids is None
 
 
 def test_a_line_of_json():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from e2pose.core.poses import Poses
+from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.render.overlay import SIDE_RGB, draw_poses
+from e2pose.render.overlay import SIDE_RGB, draw_poses, track_rgb
 
 COCO = load_schema("coco")
 LINE = KeypointSchema.from_names("line", ["left_end", "left_tip"], edges=[["left_end", "left_tip"]])
@@ -143,12 +143,26 @@ def test_every_size_and_schema(size_hw, schema):
 
 
 def test_track_ids_are_labels_beside_the_head():
-    poses = posed(np.add(SIDES_XY, [0, 20]), SIDES)
-    tracked = posed(np.add(SIDES_XY, [0, 20]), SIDES, track_ids=np.array([8]))
-    changed = draw_poses(black(), poses, threshold=0.5) != draw_poses(black(), tracked, threshold=0.5)
-    rows, _ = np.nonzero(changed.any(axis=2))
+    below = np.add(SIDES_XY, [0, 20])
+    eight, five = (draw_poses(black(), posed(below, SIDES, track_ids=np.array([n])), threshold=0.5) for n in (8, 5))
+    eight[60:], five[60:] = 0, 0
+    recoloured = np.where(five == track_rgb(5), np.array(track_rgb(8), np.uint8), five)
+    rows, _ = np.nonzero((eight != recoloured).any(axis=2))
     assert len(rows) > 10
     assert rows.max() < 60
+
+
+def test_somebody_tracked_has_a_colour_of_their_own():
+    drawn = draw_poses(black(), posed(SIDES_XY, SIDES, track_ids=np.array([3])), threshold=0.5)
+    assert {tuple(drawn[100, x]) for x in (20, 80, 140)} == {track_rgb(3)}
+    new = draw_poses(black(), posed(SIDES_XY, SIDES, track_ids=np.array([NO_TRACK])), threshold=0.5)
+    np.testing.assert_array_equal(new, draw_poses(black(), posed(SIDES_XY, SIDES), threshold=0.5))
+
+
+def test_colours_of_numbers_that_follow_each_other_differ():
+    colours = np.array([track_rgb(number) for number in range(1, 7)])
+    apart = np.abs(colours[:, None] - colours).sum(axis=2)
+    assert apart[~np.eye(6, dtype=bool)].min() > 60
 
 
 def test_a_turned_view_of_a_picture_is_drawn_on_like_any_other():
