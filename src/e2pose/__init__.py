@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from e2pose.render.overlay import draw_poses
     from e2pose.sinks.open import open_sink
     from e2pose.sources.open import open_source
+    from e2pose.tracking.smoothing import Smoother
+    from e2pose.tracking.tracker import Tracker
 
     __version__: str
 
@@ -36,6 +38,8 @@ __all__ = [
     "KeypointSchema",
     "ModelSpec",
     "Poses",
+    "Smoother",
+    "Tracker",
     "__version__",
     "blur_image",
     "draw_poses",
@@ -55,6 +59,8 @@ _ROOMS = {
     "KeypointSchema": "core.schema",
     "ModelSpec": "core.spec",
     "Poses": "core.poses",
+    "Smoother": "tracking.smoothing",
+    "Tracker": "tracking.tracker",
     "blur_image": "render.blur",
     "draw_poses": "render.overlay",
     "evaluate": "evaluation.evaluate",

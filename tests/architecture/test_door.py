@@ -13,6 +13,8 @@ DOOR = {
     "KeypointSchema",
     "ModelSpec",
     "Poses",
+    "Smoother",
+    "Tracker",
     "__version__",
     "blur_image",
     "draw_poses",

@@ -1,0 +1,1 @@
+"""Poses with memory: who is who from frame to frame, and steady keypoints."""
