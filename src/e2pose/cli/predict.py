@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from cyclopts import Parameter
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from e2pose.core.errors import E2PoseError
     from e2pose.core.frame import Frame
     from e2pose.core.poses import Poses
-    from e2pose.inference.run import RunSummary
+    from e2pose.inference.run import RunSummary, Stage
     from e2pose.inference.stopwatch import Stopwatch
     from e2pose.sinks.base import Draw, Sink
     from e2pose.sources.base import Source, SourceInfo
 
     Image = UInt8[np.ndarray, "h w 3"]
+
+STILL_THE_SAME = 0.5
+"""Somebody who is tracked is still seen at this part of the threshold."""
 
 OVERLAYS = "out/"
 """Where overlays go if nobody says where."""
@@ -46,6 +49,8 @@ class PredictOptions:
         model: A name that `e2pose models` lists, or a model file.
         threshold: Leave out persons with a lower score, from 0 to 1; if not given, the model's own value.
         keypoint_threshold: Do not draw keypoints with a lower score, from 0 to 1; if not given, the model's own value.
+        track: Give everybody a number that stays the same from frame to frame.
+        smooth: Make keypoints tremble less from frame to frame.
         blur: What to make unrecognisable before drawing.
         show: Show the poses in a window; overlays do not go to out/ then.
         fps: Draw how many pictures per second the model manages; reading and writing do not count.
@@ -57,6 +62,8 @@ class PredictOptions:
     model: str = "default"
     threshold: float | None = None
     keypoint_threshold: float | None = None
+    track: bool = False
+    smooth: bool = False
     blur: Literal["heads", "people", "frame"] | None = None
     show: bool = False
     fps: bool = False
@@ -92,6 +99,9 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
     if inputs.info == SourceInfo(frame_count=0):
         return 1
     estimator = open_estimator(options.model, options.runtime, threshold=options.threshold, quiet=options.quiet)
+    stages = memory(options, estimator.threshold)
+    if options.track:
+        estimator = estimator.with_threshold(STILL_THE_SAME * estimator.threshold)
     stopwatch = Stopwatch(estimator)
     draw = drawing(options, estimator.spec.keypoint_threshold, stopwatch)
     targets = options.output or (() if options.show else (OVERLAYS,))
@@ -106,12 +116,28 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
             Interrupts(ahead.stop) as interrupts,
             Progress(inputs.info.frame_count, shown=not options.quiet) as progress,
         ):
-            summary = run(stopwatch, frames, sinks=sinks, on_frame=lambda *_: progress.advance())
+            summary = run(stopwatch, frames, stages, sinks, on_frame=lambda *_: progress.advance())
     except NothingRead:
         return interrupts.exit_code or 1
     if not options.quiet:
         say(sentence(summary, ahead.dropped, targets))
     return interrupts.exit_code or (1 if problems else 0)
+
+
+def memory(options: PredictOptions, threshold: float) -> list[Stage]:
+    """The stages that remember earlier frames.
+
+    Args:
+        options: What was asked for.
+        threshold: Least score of a person.
+    """
+    from e2pose.tracking.smoothing import Smoother
+    from e2pose.tracking.tracker import Tracker
+
+    if not options.smooth:
+        return [Tracker(threshold)] if options.track else []
+    tracked: list[Stage] = [Tracker(threshold), Smoother()]
+    return tracked if options.track else [*tracked, lambda _, poses: replace(poses, track_ids=None)]
 
 
 class NothingRead(Exception):  # noqa: N818 - every input has been reported as an error already
