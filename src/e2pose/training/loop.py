@@ -83,7 +83,7 @@ class Trainer:
             state.optimizer,
         )
         self._overflows = 0
-        self.names = (*(field.name for field in fields(Losses)), "total")
+        self.names = (*(field.name for field in fields(Losses) if getattr(recipe.loss, field.name) > 0), "total")
 
     @property
     def scale(self) -> dict[str, Any]:
