@@ -23,7 +23,7 @@ STALL_S = 4.0
 _OPENING_S = 10.0
 _OPTIONS = {
     "rtsp": {"rtsp_flags": "prefer_tcp"},  # which loses nothing and passes through firewalls
-    "": {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "2000000"},
+    "": {"fflags": "nobuffer", "analyzeduration": "2000000"},
 }
 
 
@@ -47,6 +47,7 @@ class StreamConnection:
         except InputError:
             self._container.close()
             raise
+        self._video.thread_type = "SLICE"  # threads for whole frames would each hold one back
 
     @property
     def is_file(self) -> bool:
