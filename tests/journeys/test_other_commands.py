@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from e2pose.zoo.authors import read_authors_models
 from e2pose.zoo.catalog import read_catalog
 
 
@@ -12,7 +13,8 @@ def test_models_are_listed_on_stdout(e2pose) -> None:
     assert done.code == 0
     assert done.err == ""
     assert f"{default} (default)" in done.out
-    assert len(done.out.splitlines()) == 1 + len(entries)
+    assert len(done.out.splitlines()) == 1 + len(entries) + len(read_authors_models())
+    assert "e2pose convert aisin-resnet101-512x512 FILE" in done.out
 
 
 def test_version(e2pose) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from e2pose.cli.machine import machine
 from e2pose.cli.terminal import Progress, say
 from e2pose.core.errors import MissingExtraError, OptionError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from e2pose.training.inspection.statistics import Statistics
 
 doctor = App(name="doctor", help_format="markdown")
+doctor.default(machine)
 
 
 @doctor.command

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from e2pose.core.errors import ModelError
+from e2pose.zoo.authors import read_authors_models
 from e2pose.zoo.download import fetch
 
 _ROOM = Path(__file__).parent
@@ -84,6 +85,11 @@ def find_model(name_or_path: str | Path) -> Path:
         raise ModelError(f"cannot read the model '{name_or_path}': {reason}", "check the path") from error
     models, default = read_catalog()
     name = default if name_or_path == "default" else str(name_or_path)
+    if name in read_authors_models():
+        raise ModelError(
+            f"'{name}' is a TensorFlow graph, which no runtime reads",
+            f"convert it first: e2pose convert {name} {name}.onnx",
+        )
     if name not in models:
         close = difflib.get_close_matches(name, models, n=1)
         raise ModelError(
@@ -109,5 +115,5 @@ def _looks_like_path(name_or_path: str | Path) -> bool:
         isinstance(name_or_path, Path)
         or "/" in text
         or "\\" in text
-        or Path(text).suffix.lower() in (".onnx", ".safetensors")
+        or Path(text).suffix.lower() in (".onnx", ".safetensors", ".xml", ".engine", ".pb")
     )

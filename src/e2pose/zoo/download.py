@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 from platformdirs import user_cache_dir
 
 from e2pose.core.errors import ModelError
-from e2pose.core.files import cannot_write
+from e2pose.core.files import atomic_path, cannot_write, check_folder
 
 HOME = "E2POSE_HOME"
 """Environment variable: the folder for fetched models, instead of the user's cache folder."""
@@ -31,24 +31,26 @@ def cache_folder() -> Path:
     return Path(os.environ.get(HOME) or user_cache_dir("e2pose")) / "models"
 
 
-def fetch(file: str, urls: Sequence[str], *, size_bytes: int, sha256: str) -> Path:
+def fetch(file: str, urls: Sequence[str], *, size_bytes: int | None, sha256: str | None) -> Path:
     """The local copy of a file, fetched if it is not there yet.
 
     It lies in a folder named by its hash, so that a new edition never meets an old one. What has arrived stays beside
-    it as `.part` if the connection breaks, and the next call goes on from there.
+    it as `.part` if the connection breaks, and the next call goes on from there. A file whose hash nobody knows is
+    fetched in one go, and its hash is recorded beside it. Every call checks the hash.
 
     Args:
         file: Its name.
         urls: Where to fetch it from, in order of preference.
-        size_bytes: Its length.
-        sha256: Its hash, in hexadecimal digits.
+        size_bytes: Its length; None if unknown.
+        sha256: Its hash, in hexadecimal digits; None if unknown.
 
     Raises:
         ModelError: It cannot be fetched, or what arrives is not that file; then none is left.
         OutputError: The cache folder cannot be written.
     """
-    target = cache_folder() / sha256[:12] / file
-    if _is_complete(target, size_bytes):
+    target = cache_folder() / (sha256[:12] if sha256 else "recorded") / file
+    expected = sha256 or _recorded(target)
+    if target.is_file() and _hash(target) == expected:
         return target
     if os.environ.get(OFFLINE, "0") not in ("", "0"):
         raise ModelError(
@@ -57,26 +59,41 @@ def fetch(file: str, urls: Sequence[str], *, size_bytes: int, sha256: str) -> Pa
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        check_folder(target.parent)
     except OSError as error:
         raise cannot_write(target, error) from error
     mirror = os.environ.get(MIRROR)
     failures = []
     for url in [f"{mirror.rstrip('/')}/{file}"] if mirror else urls:
         try:
-            return _fetch_one(url, target, size_bytes, sha256)
+            return _fetch_one(url, target, size_bytes, expected)
         except (OSError, ValueError, http.client.HTTPException) as error:  # a bad address is a ValueError
             failures.append(f"{url}: {error}")
     raise ModelError(
         f"cannot fetch the model file '{file}': {'; '.join(failures)}",
-        f"run it again to go on where it stopped; or fetch the file by other means into '{target.parent}'",
+        f"run it again to go on where it stopped; set {MIRROR} to an address that has the file; or fetch it by other "
+        f"means into '{target.parent}'",
     )
 
 
-def _is_complete(path: Path, size_bytes: int) -> bool:
-    return path.is_file() and path.stat().st_size == size_bytes
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fetch_one(url: str, target: Path, size_bytes: int, sha256: str) -> Path:
+def _record(target: Path) -> Path:
+    return target.with_name(f"{target.name}.sha256")
+
+
+def _recorded(target: Path) -> str | None:
+    """The hash that was recorded when a file was fetched, or that of a file that somebody has put there."""
+    record = _record(target)
+    if record.is_file():
+        return record.read_text(encoding="ascii").strip()
+    return _hash(target) if target.is_file() else None
+
+
+def _fetch_one(url: str, target: Path, size_bytes: int | None, sha256: str | None) -> Path:
     """Fetches a file from one address.
 
     What an earlier call left is taken over by renaming it, so that of several processes only one goes on with it and
@@ -89,12 +106,16 @@ def _fetch_one(url: str, target: Path, size_bytes: int, sha256: str) -> Path:
     except FileNotFoundError:
         own.touch()
     try:
+        if sha256 is None:
+            own.write_bytes(b"")  # nothing would tell two halves of different files
         _receive(url, own, size_bytes)
-        with own.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
-        if actual != sha256:
+        actual = _hash(own)
+        if actual != (sha256 or actual):
             own.unlink()
             raise ValueError(f"what arrives has the SHA-256 {actual}, not {sha256}")
+        if sha256 is None:
+            with atomic_path(_record(target)) as record:
+                record.write_text(f"{actual}\n", encoding="ascii")
         own.replace(target)
     finally:
         if own.is_file() and own.stat().st_size:
@@ -103,18 +124,21 @@ def _fetch_one(url: str, target: Path, size_bytes: int, sha256: str) -> Path:
     return target
 
 
-def _receive(url: str, path: Path, size_bytes: int) -> None:
+def _receive(url: str, path: Path, size_bytes: int | None) -> None:
     """Completes a file, or writes it anew if the server cannot go on where it ends."""
     start = path.stat().st_size
-    if start >= size_bytes:
+    if size_bytes is not None and start >= size_bytes:
         return
     if not url.startswith(("https://", "http://")):
         raise ValueError("only http and https addresses are accepted")
     headers = {"User-Agent": "e2pose"} | ({"Range": f"bytes={start}-"} if start else {})
     with urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S) as response:
+        if response.headers.get_content_type() == "text/html":
+            raise ValueError("what arrives is a web page")
         resumed = response.status == http.client.PARTIAL_CONTENT
+        length = size_bytes or int(response.headers.get("Content-Length") or 0)
         with path.open("ab" if resumed else "wb") as file:
-            while file.tell() < size_bytes and (chunk := response.read(min(_CHUNK, size_bytes - file.tell()))):
+            while chunk := response.read(min(_CHUNK, length - file.tell()) if length else _CHUNK):
                 file.write(chunk)
-            if file.tell() < size_bytes:
-                raise ConnectionError(f"it broke off after {file.tell()} of {size_bytes} bytes")
+            if file.tell() < length:
+                raise ConnectionError(f"it broke off after {file.tell()} of {length} bytes")

@@ -6,6 +6,7 @@ import pytest
 from e2pose.core.errors import ModelError
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 from e2pose.zoo import catalog
+from e2pose.zoo.authors import read_authors_models
 from e2pose.zoo.catalog import ModelEntry, find_model, read_catalog
 
 MODELS, DEFAULT = read_catalog()
@@ -100,3 +101,21 @@ def test_other_models_are_fetched(shelf: Path) -> None:
 def test_path_that_makes_no_sense(shelf: Path, path: str) -> None:
     with pytest.raises(ModelError, match="cannot read the model"):
         find_model(path)
+
+
+def test_models_of_the_authors() -> None:
+    models = read_authors_models()
+    assert len(models) == len({model.url for model in models.values()}) == 10
+    for name, model in models.items():
+        assert name.endswith(f"-{model.size_hw[0]}x{model.size_hw[1]}")
+        assert model.url.startswith("https://")
+    known = models["aisin-resnet101-512x512"]
+    assert known.size_bytes == 190_311_190
+    assert str(known.sha256).startswith("4d2b0491")
+    assert len(str(known.sha256)) == 64
+
+
+def test_model_of_the_authors_must_be_converted_first(shelf: Path) -> None:
+    with pytest.raises(ModelError, match="is a TensorFlow graph") as caught:
+        find_model("aisin-resnet50-320x320")
+    assert "e2pose convert aisin-resnet50-320x320" in caught.value.hint

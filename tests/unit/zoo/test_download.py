@@ -1,4 +1,8 @@
 import hashlib
+import os
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +25,7 @@ class Server(ThreadingHTTPServer):
     content = CONTENT
     ranges = True
     break_after: int | None = None
+    kind = "application/octet-stream"
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -44,6 +49,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.server.content[start:]
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", self.server.kind)
         self.end_headers()
         self.wfile.write(body[: self.server.break_after])
 
@@ -170,3 +176,86 @@ def test_folder_that_cannot_be_written(home: Path) -> None:
     home.write_text("a file where the folder should be")
     with pytest.raises(OutputError, match="cannot write"):
         fetch("m.onnx", ["https://unused.invalid/m.onnx"], **FILE)
+
+
+def test_damaged_copy_is_fetched_again(server: Server) -> None:
+    path = fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE)
+    path.write_bytes(CONTENT[:-1] + b"?")
+    assert fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE).read_bytes() == CONTENT
+    assert len(server.asked) == 2
+
+
+UNKNOWN = {"size_bytes": None, "sha256": None}
+
+
+def test_unknown_hash_is_recorded_and_checked_from_then_on(server: Server, home: Path) -> None:
+    path = fetch("m.pb", [f"{server.url}/m.pb"], **UNKNOWN)
+    assert path.with_name("m.pb.sha256").read_text() == f"{FILE['sha256']}\n"
+    assert fetch("m.pb", [f"{server.url}/m.pb"], **UNKNOWN).read_bytes() == CONTENT
+    assert len(server.asked) == 1
+    path.unlink()
+    server.content = b"another edition" + CONTENT
+    with pytest.raises(ModelError, match=f"not {FILE['sha256']}"):
+        fetch("m.pb", [f"{server.url}/m.pb"], **UNKNOWN)
+    assert files(home) == ["m.pb.sha256"]
+
+
+def test_unknown_file_that_breaks_off_is_begun_again(server: Server, home: Path) -> None:
+    server.break_after = 100_000
+    with pytest.raises(ModelError, match=r"broke off after 100000 of 300000 bytes|IncompleteRead"):
+        fetch("m.pb", [f"{server.url}/m.pb"], **UNKNOWN)
+    assert "m.pb" not in files(home)
+    server.break_after = None
+    assert fetch("m.pb", [f"{server.url}/m.pb"], **UNKNOWN).read_bytes() == CONTENT
+    assert [wanted for _, wanted in server.asked] == [None, None]
+
+
+def test_file_put_there_by_hand_is_taken(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("E2POSE_OFFLINE", "1")
+    path = home / "models" / "recorded" / "m.pb"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    assert fetch("m.pb", ["https://unused.invalid/m.pb"], **UNKNOWN) == path
+
+
+def test_web_page_is_no_model(server: Server, home: Path) -> None:
+    server.kind = "text/html; charset=utf-8"
+    with pytest.raises(ModelError, match="what arrives is a web page"):
+        fetch("m.pb", [f"{server.url}/m.pb"], **UNKNOWN)
+    assert files(home) == []
+
+
+def test_dead_host_says_what_else_can_be_done(home: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/m.onnx"
+    with pytest.raises(ModelError, match="refused") as caught:
+        fetch("m.onnx", [url], **FILE)
+    assert "E2POSE_MIRROR" in caught.value.hint
+    assert files(home) == []
+
+
+def test_cache_that_is_read_only_is_still_read(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE)
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    assert fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE) == path
+    path.unlink()
+    with pytest.raises(OutputError, match="no permission to write"):
+        fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE)
+    assert len(server.asked) == 1
+
+
+FETCH = """
+import sys
+from e2pose.zoo.download import fetch
+
+fetch("m.onnx", [sys.argv[1]], size_bytes=int(sys.argv[2]), sha256=sys.argv[3])
+"""
+
+
+def test_two_processes_at_once_do_no_harm(server: Server, home: Path) -> None:
+    words = [sys.executable, "-c", FETCH, f"{server.url}/m.onnx", str(FILE["size_bytes"]), FILE["sha256"]]
+    processes = [subprocess.Popen(words) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert files(home) == ["m.onnx"]
+    assert next(home.rglob("m.onnx")).read_bytes() == CONTENT
