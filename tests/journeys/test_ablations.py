@@ -1,0 +1,40 @@
+"""The script that compares variants of a training, on a made set."""
+
+import json
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from made_training import write_recipe, write_set
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "ablations.py"
+
+
+@pytest.mark.slow
+def test_every_variant_is_trained_once_and_has_its_row(tmp_path, monkeypatch, capfd) -> None:
+    root = write_set(tmp_path / "data")
+    annotations = root / "made" / "annotations.json"
+    record = json.loads(annotations.read_text(encoding="utf-8"))
+    record["images"].append({**record["images"][0], "id": 2, "file_name": "2.png"})
+    record["annotations"] += [{**entry, "id": entry["id"] + 100, "image_id": 2} for entry in record["annotations"]]
+    annotations.write_text(json.dumps(record), encoding="utf-8")
+    shutil.copy(root / "made" / "images" / "1.png", root / "made" / "images" / "2.png")
+    recipe = write_recipe(tmp_path, root, steps=1)
+    changes = ["--set", "data.sets.0.holdout=2", "--set", "network.refinements=1"]
+    monkeypatch.setattr(sys, "argv", ["ablations.py", str(recipe), str(tmp_path / "runs"), *changes])
+
+    def table() -> list[list[str]]:
+        script = runpy.run_path(str(SCRIPT), run_name="__main__")
+        lines = [line.strip("| ").split(" | ") for line in capfd.readouterr().out.splitlines()]
+        assert [cells[0] for cells in lines[2:]] == list(script["VARIANTS"])
+        return lines
+
+    first = table()
+    assert all(0 <= float(cells[1]) <= 100 for cells in first[2:])
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("checkpoint.pt")}
+    assert len(stamps) == len(first) - 2
+    assert table() == first
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
