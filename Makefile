@@ -5,10 +5,10 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-cpu.txt --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format images clean
+.PHONY: help demo test test-long lint format images clean
 
 help:  ## Show this list.
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
 
 demo: .venv/.installed  ## Draw the poses in the pictures and the video of samples/.
 	$(BIN)/e2pose predict samples/ --output out/demo
@@ -16,6 +16,9 @@ demo: .venv/.installed  ## Draw the poses in the pictures and the video of sampl
 
 test: lint  ## Check everything, as continuous integration does.
 	$(BIN)/pytest
+
+test-long: .venv/.installed-dev  ## Check what takes many minutes: 20,000 frames, 20 random signals.
+	$(BIN)/pytest -m long
 
 lint: .venv/.installed-dev  ## Check format, style, types and who imports whom.
 	$(BIN)/ruff check

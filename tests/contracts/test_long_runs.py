@@ -73,7 +73,7 @@ def resident_bytes():
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells the memory of a process like this")
-@pytest.mark.parametrize("frames", [800, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("frames", [800, pytest.param(20_000, marks=pytest.mark.long)])
 def test_memory_does_not_grow(tmp_path, tiny_model, frames):
     """The last three quarters of the frames would take 250 MB in the long video, and 40 MB in the short one."""
     video = write_video(tmp_path / "in.mp4", frames, 25, (64, 88) if frames > 10_000 else (128, 176))

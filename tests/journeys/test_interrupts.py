@@ -95,7 +95,7 @@ def test_a_second_signal_leaves_no_temporary_file(tmp_path: Path, long_video: Pa
     check_outputs(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 def test_a_signal_at_a_random_moment(tmp_path: Path, long_video: Path, tiny_model: Path, seed: int) -> None:
     chance = random.Random(seed)
