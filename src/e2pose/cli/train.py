@@ -48,8 +48,7 @@ def train(
         print(profile_recipe(recipe, overrides=overrides, root=data))
         return
     listener = Bar() if sys.stderr.isatty() else Lines()
-    weights = train_recipe(recipe, overrides=overrides, resume=resume, root=data, output=output, listener=listener)
-    say(f"written to {weights}")
+    train_recipe(recipe, overrides=overrides, resume=resume, root=data, output=output, listener=listener)
 
 
 class Bar:

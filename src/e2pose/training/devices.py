@@ -6,14 +6,14 @@ import logging
 import multiprocessing
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import torch
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from e2pose.core.errors import E2PoseError, MissingExtraError, OptionError, RuntimeChoiceError, TrainingError
 from e2pose.training.config import Recipe
-from e2pose.training.stopping import StopRequest, leave
+from e2pose.training.stopping import StoppedError, StopRequest, leave
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -42,15 +42,20 @@ def launch(recipe: Recipe, work: Callable[..., R], *arguments: object) -> R:
         OptionError: The device cannot compute with the precision.
         TrainingError: A process died.
         E2PoseError: What `work` raises, from whatever process.
+        KeyboardInterrupt: SIGINT has ended it.
+        SystemExit: SIGTERM has ended it.
     """
     fabric = open_fabric(recipe)
     if recipe.processes == 1 or _is_started():
-        result: R = fabric.launch(work, *arguments)
-        return result
+        try:
+            here: R = fabric.launch(work, *arguments)
+        except StoppedError as stopped:
+            leave(stopped.signal)
+        return here
     errors = multiprocessing.get_context("spawn").SimpleQueue()
     with _PassedOn() as asked:
         try:
-            result = fabric.launch(partial(_work_and_report, errors=errors, work=work, arguments=arguments))
+            stopped_by, result = fabric.launch(partial(_work_and_report, errors=errors, work=work, arguments=arguments))
         except (ProcessRaisedException, ProcessExitedException) as failure:
             if asked.signal:
                 leave(asked.signal)
@@ -60,7 +65,9 @@ def launch(recipe: Recipe, work: Callable[..., R], *arguments: object) -> R:
                 f"a process of the training died: {str(failure).strip().splitlines()[-1]}",
                 "go on with --resume, with fewer devices or a smaller optim.batch_size if the memory was full",
             ) from failure
-    return result
+    if asked.signal or stopped_by:
+        leave(asked.signal or stopped_by)
+    return cast(R, result)
 
 
 class _PassedOn(StopRequest):
@@ -87,7 +94,7 @@ def open_fabric(recipe: Recipe) -> Fabric:
         raise MissingExtraError(error.name or "lightning_fabric", "train") from error
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     method: Literal["popen", "spawn"] = "popen" if _is_started() else "spawn"
-    together = DDPStrategy(start_method=method, broadcast_buffers=False)
+    together = DDPStrategy(start_method=method)
     return Fabric(
         accelerator=_find_device(recipe),
         devices=recipe.devices,
@@ -122,13 +129,18 @@ def _is_started() -> bool:
 
 def _work_and_report(
     fabric: Fabric, *, errors: SimpleQueue[E2PoseError], work: Callable[..., R], arguments: Sequence[object]
-) -> R:
+) -> tuple[int, R | None]:
     """Works, and leaves an error for the process that waits, which would only see it as text.
 
     The arguments come as one, since Fabric cannot look into frozen records among its own.
+
+    Returns:
+        The signal that ended the work, or 0, and its result.
     """
     try:
-        return work(fabric, *arguments)
+        return 0, work(fabric, *arguments)
+    except StoppedError as stopped:
+        return stopped.signal, None
     except E2PoseError as error:
         errors.put(error)
         raise

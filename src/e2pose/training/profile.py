@@ -11,7 +11,7 @@ from e2pose.training.devices import launch
 from e2pose.training.loop import Progress, train_steps
 from e2pose.training.phases import PHASES, phase_table
 from e2pose.training.set_up import set_up
-from e2pose.training.stopping import StopRequest, explained, leave
+from e2pose.training.stopping import StoppedError, StopRequest, explained
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -57,7 +57,7 @@ def _profile(fabric: Fabric, recipe: Recipe, root: Path) -> str:
             after=_nothing,
         )
     if not is_done:
-        leave(stop.signal)
+        raise StoppedError(stop.signal)
     measured = reports[_WARM_UP:]
     seconds = {phase: sum(report.seconds[phase] for report in measured) for phase in PHASES}
     return phase_table(seconds, len(measured), recipe.optim.batch_size)

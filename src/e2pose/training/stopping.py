@@ -44,6 +44,18 @@ class StopRequest:
         signal.signal(number, self._usual[number])
 
 
+class StoppedError(Exception):
+    """A training has ended before its time because it was asked to.
+
+    Args:
+        number: The signal that asked.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number or signal.SIGTERM  # another process was asked
+
+
 def leave(number: int) -> NoReturn:
     """Ends this program as the signal would have done.
 

@@ -21,7 +21,7 @@ from e2pose.training.measure import by_name, measure
 from e2pose.training.preview import choose_pictures, draw_sheet, to_jpeg
 from e2pose.training.provenance import describe_environment
 from e2pose.training.set_up import Training, set_up
-from e2pose.training.stopping import StopRequest, explained, leave
+from e2pose.training.stopping import StoppedError, StopRequest, explained
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -133,10 +133,11 @@ def _train(fabric: Fabric, order: _Order) -> Path:
             )
             if not is_done:
                 run.interrupted()
+                fabric.barrier()  # whoever waits for the processes takes the end of one for the end of all
+                raise StoppedError(stop.signal)
         finally:
             run.close()
-    if not is_done:
-        leave(stop.signal)
+    tell(f"written to {order.folder / WEIGHTS}")
     return order.folder / WEIGHTS
 
 

@@ -1,6 +1,8 @@
 """Several processes that train together."""
 
 import json
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -110,3 +112,20 @@ def test_an_error_in_one_of_two_processes_arrives_as_it_is(tmp_path: Path):
     with pytest.raises(AnnotationError, match="nowhere") as failure:
         train(recipe, overrides=["devices=2"], output=tmp_path / "run")
     assert failure.value.hint
+
+
+@pytest.mark.slow
+def test_two_processes_end_together_with_a_checkpoint(tmp_path: Path):
+    recipe, run = write_recipe(tmp_path, write_set(tmp_path), steps=10_000), tmp_path / "run"
+    words = ["train", str(recipe), "--set", "devices=2", "--set", "log_every=1", "-o", str(run)]
+    process = subprocess.Popen([sys.executable, "-m", "e2pose", *words], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("step 2/"):
+            process.terminate()
+            break
+    _, rest = process.communicate(timeout=300)
+    assert process.returncode == 143
+    assert rest.splitlines()[-1].endswith("go on with --resume")
+    assert torch.load(run / "checkpoint.pt", weights_only=True)["step"] >= 2
+    assert list(run.rglob(".*")) == []
