@@ -91,7 +91,7 @@ def test_memory_does_not_grow(tmp_path, tiny_model, frames):
     summary = run(estimator, Prefetch(open_source(video)), sinks=[WriteBehind(sinks)], on_frame=note)
     assert summary.frames == frames
     warm = sizes[len(sizes) // 4]  # when every buffer has been used
-    assert max(sizes) - warm < (20e6 if frames > 10_000 else 15e6)
+    assert max(sizes) - warm < 20e6
     with (tmp_path / "a.jsonl").open() as lines:
         assert [json.loads(line)["frame"] for line in lines] == list(range(frames))
     if frames < 10_000:

@@ -79,6 +79,6 @@ def test_what_cannot_be_done_is_one_error(e2pose, folder: Path, words: list[str]
 
 
 def test_the_command_has_help(e2pose) -> None:
-    assert "data" in e2pose("doctor").out
+    assert "data" in e2pose("doctor", "--help").out
     assert "--sheet" in e2pose("doctor", "data", "--help").out
     assert "doctor" in e2pose("--help").out

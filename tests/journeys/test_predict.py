@@ -26,8 +26,10 @@ def test_one_picture_goes_to_out(predict, tmp_path: Path) -> None:
     assert drawn.shape == (40, 60, 3)
     assert (drawn != 255).any()
     assert done.out == ""
-    assert done.err.startswith("1 picture, 1 person, ")
-    assert done.err.endswith("written to out/\n")
+    model, summary = done.err.splitlines()
+    assert model.startswith("model: tiny, onnxruntime ")
+    assert summary.startswith("1 picture, 1 person, ")
+    assert summary.endswith("written to out/")
 
 
 def test_nobody_is_a_result(predict, tmp_path: Path) -> None:
