@@ -16,6 +16,7 @@ import torch
 from e2pose.core.errors import AnnotationError, OutputError, TrainingError
 from e2pose.models.artifact import load_weights
 from e2pose.training.config import load_recipe
+from e2pose.training.measure import measure_weights
 from e2pose.training.train import train
 from made_training import Quiet, write_recipe, write_set
 
@@ -194,9 +195,9 @@ def test_held_out_images_are_measured_and_drawn_while_training(tmp_path):
         for i, person in enumerate(record["annotations"])
     ]
     path.write_text(json.dumps(record), encoding="utf-8")
-    listener = Quiet()
+    listener, recipe = Quiet(), write_recipe(tmp_path, root, steps=3)
     train(
-        write_recipe(tmp_path, root, steps=3),
+        recipe,
         overrides=["data.sets.0.holdout=2", "measure_every=2", "preview_every=2"],
         output=tmp_path / "run",
         listener=listener,
@@ -205,6 +206,8 @@ def test_held_out_images_are_measured_and_drawn_while_training(tmp_path):
     measured = [line for line in lines if "ap" in line]
     assert [line["step"] for line in measured] == [2, 3]
     assert all(0 <= line["ap"] <= 1 for line in measured)
+    found = measure_weights(tmp_path / "run" / "weights.safetensors", recipe, overrides=["data.sets.0.holdout=2"])
+    assert found == pytest.approx({name: measured[-1][name] for name in found})
     assert sum("held out" in line for line in listener.lines) == 3  # how many there are, and both measurements
     sheets = sorted((tmp_path / "run" / "previews").iterdir())
     assert [sheet.name for sheet in sheets] == ["0000002.jpg", "0000003.jpg"]
