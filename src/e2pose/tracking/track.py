@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +10,6 @@ from jaxtyping import Float
 
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.tracking.association import pose_similarity, pose_sizes, pose_weights
-
-_LEAST_DOUBLE = 0.7  # poses that are more alike than this are of the same person
 
 _VELOCITY_S = 0.2  # how long a velocity is averaged
 _COASTING_S = 1.5  # somebody out of sight slows down like this: nobody walks straight on for ever
@@ -51,19 +49,20 @@ class Sightings:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def without_doubles(self, indices: Sequence[int], taken: Collection[int]) -> list[int]:
+    def without_doubles(self, indices: Iterable[int], taken: Collection[int], least: float) -> list[int]:
         """Those of some poses that are of nobody whose pose is taken, nor of anybody named before them.
 
         Args:
             indices: The poses to look through.
             taken: Poses that are somebody for sure.
+            least: Poses that are at least so similar, from 0 to 1, count as the same person.
         """
         weights = np.minimum(self.weights[:, None], self.weights)
         tolerances = (2 * self.sigmas * self.sizes[:, None])[:, None]
         alike = pose_similarity(self.keypoints[:, None], self.keypoints[None], weights, tolerances)
         kept: list[int] = []
         for index in indices:
-            if (alike[[*taken, *kept], index] < _LEAST_DOUBLE).all():
+            if (alike[[*taken, *kept], index] < least).all():
                 kept.append(index)
         return kept
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from e2pose.core.errors import OptionError
 from e2pose.core.frame import Frame
-from e2pose.core.poses import NO_TRACK, Poses
+from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.tracking.association import best_pairs, pose_similarity, pose_sizes
 from e2pose.tracking.clock import Clock
@@ -19,10 +19,13 @@ from e2pose.tracking.track import Sightings, Track
 
 _BLINK_S = 0.25  # somebody out of sight for longer must be seen twice to be found again
 _LEAST_SIMILARITY = 0.1  # between what is expected and found, from 0 to 1
-_TRUST_IF_UNSURE = 0.3  # so much less does it count for a pose below the threshold
+_TRUST_IF_UNSURE = 0.3  # so much less does it count for a pose below the threshold or a double of a better one
+_DOUBLE = 0.7  # poses of one frame that are more alike are likely to show one person
+_DOUBLE_IF_NEW = 0.4  # of annotated people hardly any two reach 0.3
 _CHANCE = 0.01  # the same for a pose and somebody that have nothing to do with each other, below all that is accepted
 _FADING = 0.5  # a second out of sight makes people this much less likely to be who they seem
-_SIZE_SPREAD = 0.25  # standard deviation of the logarithm of a person's size between two sights
+_GROWTH = 0.18  # how much sizes differ from sight to sight: standard deviation of their logarithm
+_MOST_GROWTH = 0.25  # the same, to tell what is possible: a person is not lost for a single bad pose
 
 
 class Tracker:
@@ -32,8 +35,9 @@ class Tracker:
     somebody new gets one when seen for the second time in a row and `NO_TRACK` until then, so that a single false pose
     uses up no number.
 
-    Nobody is left out who scores at least the threshold. Poses below it are kept only where they continue somebody who
-    was seen a moment ago; to make use of that, let the estimator give poses down to about half the threshold.
+    Nobody is left out who scores at least the threshold; only poses that show somebody a second time are. Poses below
+    the threshold are kept only where they continue somebody who was seen a moment ago; to make use of that, let the
+    estimator give poses down to about half the threshold.
 
     Args:
         threshold: Least score of somebody new, in [0, 1].
@@ -104,7 +108,9 @@ class Tracker:
         self._tracks = [track for track in self._tracks if time_s - track.seen_s <= self._memory_s]
         owners = self._recognise(sightings, sure, time_s)
         self._tracks = [track for track in self._tracks if track.is_confirmed or track in owners.values()]
-        for index in sightings.without_doubles([index for index in sure if index not in owners], owners):
+        for index in sightings.without_doubles(
+            (index for index in sure if index not in owners), owners, _DOUBLE_IF_NEW
+        ):
             owners[index] = Track.begin(sightings, index, time_s)
             self._tracks.append(owners[index])
         seen_twice = [
@@ -114,8 +120,8 @@ class Tracker:
         ]
         self._number(seen_twice, owners, sightings, time_s)
         self._time_s, self._schema = time_s, poses.schema
-        numbers = [owners[index].number if index in owners else NO_TRACK for index in range(len(poses))]
-        return replace(poses, track_ids=np.array(numbers, np.int64))[sorted({*sure, *owners})]
+        kept = sorted(owners)
+        return replace(poses[kept], track_ids=np.array([owners[index].number for index in kept], np.int64))
 
     def _check(self, poses: Poses, time_s: float) -> None:
         if not np.isfinite(time_s) or time_s < self._time_s:
@@ -132,13 +138,13 @@ class Tracker:
     def _recognise(self, sightings: Sightings, sure: Sequence[int], time_s: float) -> dict[int, Track]:
         """The tracks that poses continue, by the index of the pose.
 
-        First come people with numbers who are not lost; an unsure pose must suit them better than a sure one. Sure
-        poses that are left go to those who have only just appeared.
+        First come people with numbers who are not lost. A pose that is unsure, or looks like a better one, must suit
+        them better. Sure poses that are left go to those who have only just appeared.
         """
         known = [track for track in self._tracks if track.is_confirmed and not self._is_lost(track, time_s)]
-        unsure = sightings.without_doubles([index for index in range(len(sightings)) if index not in sure], sure)
-        candidates = [*sure, *unsure]
-        trust = np.where(np.arange(len(candidates)) < len(sure), 1.0, _TRUST_IF_UNSURE)
+        singles = sightings.without_doubles(range(len(sightings)), (), _DOUBLE)
+        candidates = sorted({*sure, *singles})
+        trust = np.where(np.isin(candidates, sure) & np.isin(candidates, singles), 1.0, _TRUST_IF_UNSURE)
         pairs = best_pairs(_worth(known, sightings, candidates, time_s, trust))
         owners = {candidates[column]: known[row] for row, column in pairs}
 
@@ -184,6 +190,12 @@ def _worth(
     weights = np.minimum(np.stack([track.weights for track in tracks])[:, None], sightings.weights[None, indices])
     similarity = pose_similarity(expected, found, weights, np.hypot(2 * sightings.sigmas * sizes, drifts)[:, None])
     growth = np.log(pose_sizes(found, weights) / pose_sizes(expected, weights))
-    similarity *= trust * np.exp(-np.square(growth / _SIZE_SPREAD) / 2)
-    likelihood = np.maximum(similarity, _LEAST_SIMILARITY) * _FADING**unseen_s
-    return np.where(similarity >= _LEAST_SIMILARITY, np.log(likelihood / _CHANCE), 0.0)
+    similarity *= trust
+    possible = similarity * _normal(growth, _MOST_GROWTH) >= _LEAST_SIMILARITY
+    likelihood = similarity * _normal(growth, _GROWTH) * _FADING**unseen_s
+    return np.where(possible, np.log(np.maximum(likelihood, _CHANCE) / _CHANCE) + 1, 0.0)
+
+
+def _normal(values: Float[np.ndarray, "t n"], spread: float) -> Float[np.ndarray, "t n"]:
+    """The density of a normal distribution around 0, relative to that at 0."""
+    return np.asarray(np.exp(-np.square(values / spread) / 2))
