@@ -15,7 +15,8 @@ COMMANDS = {
     "predict": "Find everybody's pose in pictures and videos.",
     "evaluate": "Measure a model on annotated pictures.",
     "train": "Train a model from a recipe.",
-    "export": "Write trained weights as an ONNX model.",
+    "export": "Write a model in another format.",
+    "convert": "Turn a model of the original authors into one of ours.",
     "models": "List the models that can be used by name.",
 }
 """Each command is the function of its name in the module of its name, imported when the command is used."""

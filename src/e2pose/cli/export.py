@@ -1,57 +1,228 @@
-"""`e2pose export`: trained weights to a file that runs without torch."""
+"""`e2pose export`: a model to another format, checked against what it was."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from e2pose.cli.terminal import say
-from e2pose.core.errors import MissingExtraError
+from cyclopts import Parameter
+
+from e2pose.cli.terminal import Progress, say
+from e2pose.core.errors import MissingExtraError, ModelError, OptionError
+from e2pose.runtimes.options import Precision, RuntimeOptions
+
+if TYPE_CHECKING:
+    from e2pose.evaluation.evaluate import EvaluationResult
+    from e2pose.export.source import SpecChanges
+    from e2pose.export.verify import Deviation, Images
+
+Format = Literal["onnx", "openvino", "tensorrt", "int8"]
+
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".engine", "int8": ".onnx"}
+EXTRAS: dict[Format, str] = {"onnx": "train", "openvino": "openvino", "tensorrt": "tensorrt", "int8": "train"}
+
+MOST_PICTURES = 200
+"""More teach nothing new, and all are kept in memory."""
+
+MOST_AP_LOST = 1.0
+"""A quantised model that loses more of its AP, on a scale to 100, is not written."""
 
 
-def export(
-    weights: Path,
-    output: Path,
-    /,
-    *,
-    precision: Literal["f32", "f16"] = "f32",
-    name: str | None = None,
-    canvas: tuple[int, int] | None = None,
-    threshold: float | None = None,
-    pictures: tuple[str, ...] = (),
-) -> None:
-    """Write trained weights as an ONNX model, checked against the network it comes from.
-
-    Name, canvas and threshold are those that come with the weights, unless others are given.
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to write, and what to check it on.
 
     Args:
-        weights: A `.safetensors` file from a training.
-        output: The `.onnx` file to write.
-        precision: f16 halves the file; it computes in f32 all the same.
-        name: What the model is called.
+        to: The format; if not given, that of the output's suffix.
+        precision: f16 halves the file; what computes with it depends on the format. bf16 is for openvino and tensorrt.
+        batch: How many pictures the result takes at once, or dynamic for any number.
+        device: The GPU to build a TensorRT engine for.
+        name: What the model is called; if not given, as before.
         canvas: Height and width of the canvas, multiples of 32; more finds smaller people and takes longer.
         threshold: Below this person score the model sees nobody, unless asked otherwise.
-        pictures: Compare the file and the network on these pictures, folders or patterns; on noise if not given.
+        pictures: Compare before and after on these pictures, folders or patterns, on noise if not given; int8 needs
+            them, a hundred or two like those that the model will see.
+        annotations: Measure the AP lost by int8 with these COCO annotations, and refuse if it is more than 1.
+        images: The folder that the file names in the annotations start from.
     """
-    try:
-        from e2pose.export.onnx import export_onnx
-        from e2pose.models.artifact import load_weights
-        from e2pose.sources.open import open_source
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "torch", "train") from error
 
-    network, spec = load_weights(weights)
-    spec = replace(
-        spec,
-        name=name or spec.name,
-        size_hw=canvas or spec.size_hw,
-        threshold=spec.threshold if threshold is None else threshold,
-    )
-    with open_source(pictures) as source:
-        images = [frame.image for frame in source]
-    deviation = export_onnx(network, spec, output, precision=precision, images=images)
+    to: Format | None = None
+    precision: Precision | None = None
+    batch: Literal["dynamic"] | int = "dynamic"
+    device: str = "cuda"
+    name: str | None = None
+    canvas: tuple[int, int] | None = None
+    threshold: float | None = None
+    pictures: tuple[str, ...] = ()
+    annotations: Path | None = None
+    images: Path | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model, and what is to become of it."""
+
+    path: Path
+    output: Path
+    options: ExportOptions
+    changes: SpecChanges
+    pictures: Images
+
+    @property
+    def batch(self) -> int | None:
+        """How many pictures the result takes at once; None for any number."""
+        return None if self.options.batch == "dynamic" else self.options.batch
+
+
+def export(model: str, output: Path | None = None, /, *, options: ExportOptions = ExportOptions()) -> None:
+    """Write a model in another format, checked against what it was.
+
+    Args:
+        model: A `.safetensors` file from a training; or an `.onnx` file or a name that `e2pose models` lists, for
+            openvino, tensorrt and int8. The result is compared with the network, or with the `.onnx` file.
+        output: The file to write; if not given, it is named after the model and lies here.
+        options: What to write, and what to check it on.
+    """
+    from e2pose.export.source import SpecChanges
+    from e2pose.zoo.catalog import find_model
+
+    to = wanted_format(options.to, output)
+    path = find_model(model)
+    output = output or Path(f"{path.stem}{'-int8' if to == 'int8' else ''}{SUFFIXES[to]}")
+    if output.resolve() == path.resolve():
+        raise OptionError(f"'{output}' is the model itself and will not be overwritten", "choose another name")
+    if (options.annotations is None) != (options.images is None) or (options.images and to != "int8"):
+        raise OptionError("--annotations and --images belong together, and to int8", "give both or none")
+    changes = SpecChanges(options.name, options.canvas, options.threshold)
+    job = Job(path, output, options, changes, read_pictures(options.pictures))
+    try:
+        WRITERS[to](job)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or to, EXTRAS[to]) from error
+
+
+def wanted_format(to: Format | None, output: Path | None) -> Format:
+    """The format that was asked for, or else the one of the output's suffix."""
+    suffix = output.suffix.lower() if output is not None else ".onnx"
+    fitting = next((name for name, its in SUFFIXES.items() if its == suffix), None)
+    if to is None and fitting is None:
+        accepted = ", ".join(sorted(set(SUFFIXES.values())))
+        raise OptionError(f"an exported model must end in one of {accepted}, not '{suffix}'", "or say --to")
+    return to or fitting or "onnx"
+
+
+def read_pictures(names: tuple[str, ...]) -> Images:
+    """The first pictures and frames behind some names, as many as make sense."""
+    from e2pose.sources.open import open_source
+
+    with open_source(names) as source:
+        return [frame.image for frame in islice(source, MOST_PICTURES)]
+
+
+def write_onnx(job: Job) -> None:
+    """Writes an ONNX file."""
+    from e2pose.export.onnx import export_onnx
+    from e2pose.export.source import read_weights
+
+    if job.path.suffix.lower() == ".onnx":
+        raise OptionError(
+            f"'{job.path.name}' is an ONNX file already",
+            "export it to openvino, tensorrt or int8; or start from its .safetensors file",
+        )
+    if job.options.precision == "bf16":
+        raise OptionError("an ONNX file is written in f32 or f16, not in bf16", "say --to openvino or tensorrt")
+    network, spec = read_weights(job.path, job.changes)
+    precision = job.options.precision or "f32"
+    report(job, export_onnx(network, spec, job.output, precision=precision, batch=job.batch, images=job.pictures))
+
+
+def write_openvino(job: Job) -> None:
+    """Writes an OpenVINO file."""
+    from e2pose.export.openvino import export_openvino
+    from e2pose.export.source import export_source
+
+    with export_source(job.path, changes=job.changes, batch=job.batch) as source:
+        precision = job.options.precision or "f32"
+        report(job, export_openvino(source, job.output, precision=precision, images=job.pictures))
+
+
+def write_tensorrt(job: Job) -> None:
+    """Writes a TensorRT engine."""
+    from e2pose.export.source import export_source
+    from e2pose.export.tensorrt import export_tensorrt
+
+    precision, device = job.options.precision, job.options.device
+    with export_source(job.path, changes=job.changes, batch=job.batch) as source:
+        report(job, export_tensorrt(source, job.output, precision=precision, device=device, images=job.pictures))
+
+
+def write_int8(job: Job) -> None:
+    """Writes a quantised ONNX file."""
+    from e2pose.export.quantize import export_int8
+    from e2pose.export.source import export_source
+
+    if job.options.precision is not None:
+        raise OptionError("the precision of int8 cannot be chosen", "leave out --precision or --to int8")
+    tables: list[str] = []
+    with export_source(job.path, changes=job.changes, batch=job.batch) as source, Progress() as progress:
+        done = export_int8(
+            source,
+            job.output,
+            job.pictures,
+            accept=lambda quantised: tables.extend(compare(source.onnx, quantised, job.options)),
+            progress=progress.advance,
+        )
+    report(job, done.deviation)
+    in_float = len(done.layers.in_float)
+    say(f"{len(done.layers.quantised)} convolutions are in int8; {in_float} more are sensitive and stay in float")
+    for table in tables:
+        print(table)
+
+
+WRITERS = {"onnx": write_onnx, "openvino": write_openvino, "tensorrt": write_tensorrt, "int8": write_int8}
+
+
+def report(job: Job, deviation: Deviation) -> None:
+    """Says what was written and how far it is from what it was made from."""
     say(
-        f"written to {output}; the file deviates from the network by at most "
-        f"{deviation.keypoint_px:.2g} px and {deviation.score:.1g} in a score"
+        f"written to {job.output}; it deviates from {job.path.name} by at most "
+        f"{deviation.keypoint_px:.2g} px and {deviation.score:.1g} in a score; agreement {deviation.agreement:.4f}"
     )
+
+
+def compare(before: Path, after: Path, options: ExportOptions) -> list[str]:
+    """Measures both models on annotated pictures, one after the other; gives the table of what that says.
+
+    Raises:
+        ModelError: Too much AP is lost.
+    """
+    from e2pose.evaluation.evaluate import evaluate
+    from e2pose.inference.estimator import Estimator
+    from e2pose.runtimes.select import open_runtime
+
+    if options.annotations is None or options.images is None:
+        return []
+    results = []
+    for path in (before, after):
+        estimator = Estimator(open_runtime(path, RuntimeOptions("onnxruntime")))
+        results.append(evaluate(estimator, options.annotations, options.images))
+    lost = 100 * (results[0].metrics.ap - results[1].metrics.ap)
+    if not lost <= MOST_AP_LOST:
+        raise ModelError(
+            f"quantised, the model loses {lost:.1f} AP; at most {MOST_AP_LOST} is accepted",
+            "give more pictures, and such as the model will see",
+        )
+    return [table(results, [path.stat().st_size for path in (before, after)])]
+
+
+def table(results: list[EvaluationResult], sizes: list[int]) -> str:
+    """What quantisation has cost and gained."""
+    rows = [f"{'':<8}  {'AP':>5}  {'network ms':>10}  {'MB':>6}"]
+    for name, result, size in zip(("float", "int8"), results, sizes, strict=True):
+        network_ms = result.latency["network"].p50_ms
+        rows.append(f"{name:<8}  {100 * result.metrics.ap:>5.1f}  {network_ms:>10.1f}  {size / 1e6:>6.1f}")
+    quicker = results[0].latency["network"].p50_ms / results[1].latency["network"].p50_ms
+    return "\n".join([*rows, f"int8 is {quicker:.2f} times as fast"])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
-from jaxtyping import UInt8
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -19,8 +18,10 @@ from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.files import atomic_path
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.export.fold import Precision, deployment_copy
-from e2pose.export.verify import Deviation, verify_artifact
+from e2pose.export.verify import Deviation, Images, verify_artifact
 from e2pose.models.e2pose import E2Pose
+from e2pose.runtimes.base import INPUT, OUTPUTS
+from e2pose.runtimes.torch import TorchRuntime
 
 
 def export_onnx(
@@ -29,12 +30,13 @@ def export_onnx(
     path: str | Path,
     *,
     precision: Precision = "f32",
+    batch: int | None = None,
     opset: int = 18,
-    images: Sequence[UInt8[np.ndarray, "_ _ 3"]] = (),
+    images: Images = (),
 ) -> Deviation:
     """Writes a network as an ONNX file, after it has been checked against torch.
 
-    The graph takes "pixels", uint8 (batch, 3, H, W) with any batch, and gives "scores", "keypoint_scores" and
+    The graph takes "pixels", uint8 (batch, 3, H, W), and gives "scores", "keypoint_scores" and
     "keypoints" as `Candidates` has them. The spec is in its metadata.
 
     Args:
@@ -43,6 +45,7 @@ def export_onnx(
         path: An `.onnx` file.
         precision: "f16" stores the kernels of convolutions in half precision, which halves the file; they are
             expanded when the file is opened, and everything is computed in float32.
+        batch: How many canvases the graph takes at once; None for any number.
         opset: Version of the operators.
         images: RGB pictures to check on; noise if there are none.
 
@@ -50,12 +53,14 @@ def export_onnx(
         How much the file deviates from the network, or with "f16" from the network with its kernels rounded.
 
     Raises:
-        OptionError: The path does not end in `.onnx`.
+        OptionError: The path does not end in `.onnx`, or the batch is below 1.
         ModelError: The spec does not fit the network, or the file deviates too much; then there is no file.
         OutputError: The file cannot be written.
     """
     if Path(path).suffix.lower() != ".onnx":
         raise OptionError(f"an exported model must end in .onnx, but '{path}' does not", "give another name")
+    if batch is not None and batch < 1:
+        raise OptionError(f"a batch must hold at least one picture, not {batch}", "leave it out to allow any number")
     if network.head.keypoints != len(spec.schema):
         raise ModelError(
             f"the network has {network.head.keypoints} keypoints, but the schema '{spec.schema.name}' has "
@@ -64,12 +69,12 @@ def export_onnx(
     if any(size % 32 for size in spec.size_hw):
         raise ModelError(f"the sides of the canvas must be multiples of 32, not {spec.size_hw}", "take the nearest one")
     stored = deployment_copy(network, precision)
-    model = _to_graph(stored, spec, opset)
+    model = _to_graph(stored, spec, opset, batch)
     if precision == "f16":
         _halve_kernels(model.graph)
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
-        return verify_artifact(temporary, network if precision == "f32" else stored, images or _noise(spec.size_hw))
+        return verify_artifact(temporary, TorchRuntime(network if precision == "f32" else stored, spec), images)
 
 
 class _Graph(nn.Module):
@@ -84,17 +89,17 @@ class _Graph(nn.Module):
         return prediction.person_logits.sigmoid(), prediction.keypoint_logits.sigmoid(), prediction.keypoints
 
 
-def _to_graph(network: E2Pose, spec: ModelSpec, opset: int) -> onnx.ModelProto:
+def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -> onnx.ModelProto:
     """Traces the network; the result holds no trace of the machine that made it."""
-    example = torch.zeros((2, 3, *spec.size_hw), dtype=torch.uint8)
+    example = torch.zeros((batch or 2, 3, *spec.size_hw), dtype=torch.uint8)
     with _quiet():
         program = torch.onnx.export(
             _Graph(network).eval(),
             (example,),
             dynamo=True,
-            input_names=["pixels"],
-            output_names=["scores", "keypoint_scores", "keypoints"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes=({0: torch.export.Dim("batch")},) if batch is None else None,
             opset_version=opset,
             verbose=False,
         )
@@ -124,10 +129,6 @@ def _halve_kernels(graph: onnx.GraphProto) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def _noise(size_hw: tuple[int, int]) -> list[UInt8[np.ndarray, "_ _ 3"]]:
-    return list(np.random.default_rng(0).integers(0, 256, (3, *size_hw, 3), dtype=np.uint8))
 
 
 @contextmanager

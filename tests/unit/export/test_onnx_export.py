@@ -13,7 +13,9 @@ from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.export import onnx as exporter
 from e2pose.export.fold import deployment_copy
 from e2pose.export.onnx import export_onnx
-from e2pose.export.verify import compare_candidates, verify_artifact
+from e2pose.export.verify import EXACT, compare_candidates, verify_artifact
+from e2pose.runtimes.onnxruntime import OnnxRuntime
+from e2pose.runtimes.torch import TorchRuntime
 from networks import SPEC, noise, small_network, two_layer_network, two_layer_onnx
 
 
@@ -83,7 +85,7 @@ def test_file_that_deviates_does_not_appear(exported, tmp_path: Path, monkeypatc
         if len(tensor.dims) == 4 and tensor.dims[0] > 1:
             kernel = numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(1.01 * kernel, tensor.name))
-    monkeypatch.setattr(exporter, "_to_graph", lambda network, spec, opset: model)
+    monkeypatch.setattr(exporter, "_to_graph", lambda network, spec, opset, batch: model)
     with pytest.raises(ModelError, match="the exported 'small' deviates from its network by"):
         export_onnx(two_layer_network(), SPEC, tmp_path / "bad.onnx", precision="f32")
     assert list(tmp_path.iterdir()) == []
@@ -93,10 +95,10 @@ def test_artifact_of_another_network_is_found_out(exported) -> None:
     precision, path = exported
     images = list(noise(10, (80, 80)))
     network = deployment_copy(two_layer_network(), precision)
-    assert verify_artifact(path, network, images, batches=(4,)).is_acceptable
+    assert verify_artifact(path, TorchRuntime(network, SPEC), images, batches=(4,)).is_within(EXACT)
     network.head.output.bias.add_(0.05)
-    with pytest.raises(ModelError, match=r"at most 0\.05 and 0\.001 are accepted"):
-        verify_artifact(path, network, images, batches=(4,))
+    with pytest.raises(ModelError, match=r"at most 0\.05 px and 0\.001, is accepted"):
+        verify_artifact(path, TorchRuntime(network, SPEC), images, batches=(4,))
 
 
 def test_canvas_must_fit_the_strides(tmp_path: Path) -> None:
@@ -115,17 +117,26 @@ def test_an_export_never_has_the_name_of_weights(tmp_path: Path) -> None:
         export_onnx(two_layer_network(), SPEC, tmp_path / "trained.safetensors")
 
 
+def test_fixed_batch(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="at least one picture, not 0"):
+        export_onnx(two_layer_network(), SPEC, tmp_path / "none.onnx", batch=0)
+    export_onnx(two_layer_network(), SPEC, tmp_path / "three.onnx", batch=3)
+    shape = onnx.load(tmp_path / "three.onnx").graph.input[0].type.tensor_type.shape
+    assert [axis.dim_value for axis in shape.dim] == [3, 3, 64, 96]
+    assert OnnxRuntime(tmp_path / "three.onnx")(np.zeros((5, 3, 64, 96), np.uint8)).scores.shape == (5, 8)
+
+
 @pytest.mark.parametrize("part", ["scores", "keypoint_scores", "keypoints"])
 def test_not_a_number_is_a_deviation(part: str) -> None:
     good = Candidates(np.ones((1, 2), "f4"), np.ones((1, 2, 3), "f4"), np.ones((1, 2, 3, 2), "f4"))
     bad = replace(good, **{part: np.full_like(getattr(good, part), np.nan)})
-    assert compare_candidates(good, good, (64, 64)).is_acceptable
-    assert not compare_candidates(bad, good, (64, 64)).is_acceptable
+    assert compare_candidates(good, good, (64, 64)).is_within(EXACT)
+    assert not compare_candidates(bad, good, (64, 64)).is_within(EXACT)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["f32", "f16"])
 def test_mobilenet(tmp_path: Path, precision: str) -> None:
     deviation = export_onnx(small_network(), SPEC, tmp_path / "small.onnx", precision=precision)
-    assert deviation.is_acceptable
+    assert deviation.is_within(EXACT)
     assert deviation.candidates > 10
