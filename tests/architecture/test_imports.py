@@ -36,7 +36,17 @@ def test_nouns_and_formats_need_numpy_only() -> None:
 
 
 def test_inference_never_loads_torch() -> None:
-    rooms = "transforms", "render", "zoo", "sources", "sinks", "inference", "evaluation", "runtimes.onnxruntime"
+    rooms = (
+        "transforms",
+        "render",
+        "zoo",
+        "sources",
+        "sinks",
+        "tracking",
+        "inference",
+        "evaluation",
+        "runtimes.onnxruntime",
+    )
     assert not loaded_after(f"import {', '.join(modules_of(*rooms))}") & {"torch", "torchvision", "PIL"}
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from e2pose.core.errors import OptionError
 from e2pose.core.frame import Frame
-from e2pose.core.poses import Poses
+from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.tracking.association import best_pairs, pose_similarity, pose_sizes
 from e2pose.tracking.clock import Clock
@@ -20,8 +20,8 @@ from e2pose.tracking.track import Sightings, Track
 _BLINK_S = 0.25  # somebody out of sight for longer must be seen twice to be found again
 _LEAST_SIMILARITY = 0.1  # between what is expected and found, from 0 to 1
 _TRUST_IF_UNSURE = 0.3  # so much less does it count for a pose below the threshold or a double of a better one
-_DOUBLE = 0.7  # poses of one frame that are more alike are likely to show one person
-_DOUBLE_IF_NEW = 0.4  # of annotated people hardly any two reach 0.3
+_DOUBLE = 0.7  # poses of one frame that are more alike show one person
+_DOUBLE_IF_NEW = 0.25  # of people in photographs one pair in 200 is more alike
 _CHANCE = 0.01  # the same for a pose and somebody that have nothing to do with each other, below all that is accepted
 _FADING = 0.5  # a second out of sight makes people this much less likely to be who they seem
 _GROWTH = 0.18  # how much sizes differ from sight to sight: standard deviation of their logarithm
@@ -108,9 +108,8 @@ class Tracker:
         self._tracks = [track for track in self._tracks if time_s - track.seen_s <= self._memory_s]
         owners = self._recognise(sightings, sure, time_s)
         self._tracks = [track for track in self._tracks if track.is_confirmed or track in owners.values()]
-        for index in sightings.without_doubles(
-            (index for index in sure if index not in owners), owners, _DOUBLE_IF_NEW
-        ):
+        others = sightings.without_doubles((index for index in sure if index not in owners), owners, _DOUBLE)
+        for index in sightings.without_doubles(others, owners, _DOUBLE_IF_NEW):
             owners[index] = Track.begin(sightings, index, time_s)
             self._tracks.append(owners[index])
         seen_twice = [
@@ -120,8 +119,9 @@ class Tracker:
         ]
         self._number(seen_twice, owners, sightings, time_s)
         self._time_s, self._schema = time_s, poses.schema
-        kept = sorted(owners)
-        return replace(poses[kept], track_ids=np.array([owners[index].number for index in kept], np.int64))
+        kept = sorted({*owners, *others})
+        numbers = [owners[index].number if index in owners else NO_TRACK for index in kept]
+        return replace(poses[kept], track_ids=np.array(numbers, np.int64))
 
     def _check(self, poses: Poses, time_s: float) -> None:
         if not np.isfinite(time_s) or time_s < self._time_s:

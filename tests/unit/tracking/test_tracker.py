@@ -103,6 +103,11 @@ def test_a_double_of_somebody_is_left_out():
     assert numbers_over_time(frames) == [[1]] * 6
 
 
+def test_somebody_much_like_somebody_else_is_kept_without_a_number():
+    frames = [[person(100)]] + [[person(100), person(118, 0.8)]] * 5 + [[person(100), person(200, 0.8)]] * 2
+    assert numbers_over_time(frames) == [[1]] + [[1, -1]] * 6 + [[1, 2]]
+
+
 def test_an_unsure_double_does_not_continue_the_one_who_is_hidden():
     hidden = [[person(300), person(306, 0.3)]] * 10
     frames = [[person(300), person(330, 0.8)]] * 5 + hidden
