@@ -13,7 +13,7 @@ from e2pose.core.files import atomic_path
 from e2pose.core.spec import PRECISION_KEY
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import LIMITS, Deviation, Images, verify_artifact
-from e2pose.runtimes.openvino import metadata_place
+from e2pose.runtimes.openvino import metadata_place, the_core
 from e2pose.runtimes.options import Precision
 
 
@@ -40,7 +40,7 @@ def export_openvino(
     path = Path(path)
     if path.suffix.lower() != ".xml":
         raise OptionError(f"an OpenVINO model must end in .xml, but '{path}' does not", "give another name")
-    model = openvino.Core().read_model(source.onnx)
+    model = the_core().read_model(source.onnx)
     if precision == "bf16":
         model.set_rt_info(precision, metadata_place(PRECISION_KEY))
     with TemporaryDirectory() as folder:

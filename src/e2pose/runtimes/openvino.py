@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ class OpenVinoRuntime:
         quantised = made_for == "int8"
         asked = options.precision or ("f32" if quantised else made_for)
         threads = options.threads or usable_cores()
-        self._compiled = openvino.Core().compile_model(
+        self._compiled = the_core().compile_model(
             model,
             "CPU",
             {"INFERENCE_PRECISION_HINT": asked, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"},
@@ -63,6 +64,16 @@ class OpenVinoRuntime:
         return joined(portions, len(pixels))
 
 
+@cache
+def the_core() -> openvino.Core:
+    """OpenVINO's plugins, loaded once for the process.
+
+    Its CPU plugin (2026.4) gives the thread that loads it a stack for signal handlers, and may leave the thread with a
+    freed one when the plugin goes; the next Ctrl-C then ends the process with a segmentation fault.
+    """
+    return openvino.Core()
+
+
 def _metadata(model: openvino.Model) -> dict[str, str]:
     """The text entries of a model, which OpenVINO keeps where those of an ONNX file are."""
     places = {key: metadata_place(key) for key in (METADATA_KEY, PRECISION_KEY)}
@@ -79,7 +90,7 @@ def _read(path: Path) -> openvino.Model:
         if not needed.is_file():
             raise ModelError(f"there is no model file '{needed}'", "check the path; an .xml file needs its .bin file")
     try:
-        return openvino.Core().read_model(path)
+        return the_core().read_model(path)
     except RuntimeError as error:
         raise ModelError(
             f"'{path}' is not a model that openvino can run: {_last_line(error)}",
