@@ -77,7 +77,7 @@ def stored_size(data: bytes, kind: str) -> tuple[int, int] | None:
     if kind == "JPEG":
         frames = (block for marker, block in _jpeg_segments(data) if marker in _JPEG_FRAMES and len(block) >= 5)
         frame = next(frames, None)
-        return frame and (int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big"))
+        return None if frame is None else (int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big"))
     if kind == "PNG" and len(data) >= 24:
         return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
     return None
