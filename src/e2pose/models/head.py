@@ -95,7 +95,7 @@ class PoseHead(nn.Module):
         raw = _rows(self.output(seed))
         auxiliary = {name: _rows(conv(seed)) for name, conv in self.auxiliary.items()} if self.training else {}
         person, visible, center, offset = torch.split(raw, [1, self.keypoints, 2, 2 * self.keypoints], dim=2)
-        canvas_wh = torch.tensor([canvas_hw[1], canvas_hw[0]], dtype=torch.float32, device=level.device)
+        canvas_wh = point(canvas_hw[1], canvas_hw[0], level.device)
         centers = cell_centers(level.shape[2], level.shape[3], stride, level.device) + stride * center
         offsets = UNIT * stride * offset.reshape(*offset.shape[:2], self.keypoints, 2)
         return Prediction(
@@ -118,3 +118,8 @@ def cell_centers(rows: int, columns: int, stride: int, device: torch.device) -> 
     y = (torch.arange(rows, device=device, dtype=torch.float32) + 0.5) * stride
     x = (torch.arange(columns, device=device, dtype=torch.float32) + 0.5) * stride
     return torch.stack([x.repeat(rows), y.repeat_interleave(columns)], dim=1)
+
+
+def point(x: float, y: float, device: torch.device) -> Tensor:
+    """(2,): x and y, made on the device; a copy from the processor could not be part of a CUDA graph."""
+    return torch.cat([torch.full((1,), float(value), device=device) for value in (x, y)])

@@ -8,9 +8,10 @@ from where it is).
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from e2pose.models.head import point
 
 _CHANNELS = 64
 _UNIT = 2.0  # corrections are predicted in units of so many strides
@@ -64,7 +65,7 @@ class KeypointRefiner(nn.Module):
         lateral = self.lateral(fine)
         corrections = self.output(self.seed(lateral + self.up(level)[:, :, : lateral.shape[2], : lateral.shape[3]]))
         height, width = canvas_hw
-        unit = torch.tensor([_UNIT * self.stride / width, _UNIT * self.stride / height], device=fine.device)
+        unit = _UNIT * self.stride / point(width, height, fine.device)
         count, kinds = keypoints.shape[1:3]
         maps = corrections.float().reshape(-1, 2, *corrections.shape[2:])  # (B * K, 2, h, w)
         refined = []
