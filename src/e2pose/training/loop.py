@@ -72,10 +72,10 @@ class Trainer:
     def __init__(
         self, fabric: Fabric, recipe: Recipe, schema: KeypointSchema, state: TrainingState, clock: PhaseClock
     ) -> None:
-        self._fabric = fabric
-        self._recipe = recipe
-        self._state = state
-        self._clock = clock
+        self.fabric = fabric
+        self.recipe = recipe
+        self.state = state
+        self.clock = clock
         self._layout = Layout.of(recipe.canvas_hw, recipe.network.strides, schema, fabric.device)
         flat: nn.Module = _Flat(state.network)
         self._module, self._optimizer = fabric.setup(
@@ -88,11 +88,11 @@ class Trainer:
     @property
     def scale(self) -> dict[str, Any]:
         """State of the scaler of f16 gradients; empty for other precisions."""
-        return self._fabric.strategy.precision.state_dict()
+        return self.fabric.strategy.precision.state_dict()
 
     @scale.setter
     def scale(self, state: dict[str, Any]) -> None:
-        self._fabric.strategy.precision.load_state_dict(state)
+        self.fabric.strategy.precision.load_state_dict(state)
 
     def step(self, parts: Sequence[tuple[Tensor, Target]], people: Tensor) -> Tensor:
         """Learns from this process's share of a batch.
@@ -107,75 +107,67 @@ class Trainer:
         Raises:
             TrainingError: An answer or the gradient is no longer finite; weights and optimiser are as before the step.
         """
-        set_rate(self._state.optimizer, rate_factor(self._state.step, self._recipe.optim))
+        set_rate(self.state.optimizer, rate_factor(self.state.step, self.recipe.optim))
         self._optimizer.zero_grad(set_to_none=True)
-        losses = torch.zeros(len(self.names), device=self._fabric.device)
+        losses = torch.zeros(len(self.names), device=self.fabric.device)
         for number, (pixels, target) in enumerate(parts, start=1):
             is_last = number == len(parts)
-            with self._fabric.no_backward_sync(self._module, enabled=not is_last and self._fabric.world_size > 1):
+            with self.fabric.no_backward_sync(self._module, enabled=not is_last and self.fabric.world_size > 1):
                 losses += self._learn(pixels, target, people)
-        with self._clock("optimiser"):
+        with self.clock("optimiser"):
             self._update()
         return losses
 
     def _learn(self, pixels: Tensor, target: Target, people: Tensor) -> Tensor:
-        with self._clock("forward"):
+        with self.clock("forward"):
             prediction = Prediction(**self._module(pixels))
             if not (prediction.keypoints.isfinite().all() and prediction.person_logits.isfinite().all()):
                 raise self._diverged("the network's answer is not finite")
-        with self._clock("matching"):
-            pairs = match(prediction, target, self._layout, self._recipe.match)
-        with self._clock("losses"):
-            losses = compute_losses(prediction, target, pairs, self._layout, self._recipe.loss, people=people)
-            total = losses.total * self._fabric.world_size  # gradients are averaged over processes
-        with self._clock("backward"):
-            self._fabric.backward(total)
+        with self.clock("matching"):
+            pairs = match(prediction, target, self._layout, self.recipe.match)
+        with self.clock("losses"):
+            losses = compute_losses(prediction, target, pairs, self._layout, self.recipe.loss, people=people)
+            total = losses.total * self.fabric.world_size  # gradients are averaged over processes
+        with self.clock("backward"):
+            self.fabric.backward(total)
         return torch.stack([getattr(losses, name).detach() for name in self.names])
 
     def _update(self) -> None:
-        norm = self._fabric.clip_gradients(
-            self._module, self._optimizer, max_norm=self._recipe.optim.clip_norm, error_if_nonfinite=False
+        norm = self.fabric.clip_gradients(
+            self._module, self._optimizer, max_norm=self.recipe.optim.clip_norm, error_if_nonfinite=False
         )
         assert norm is not None
         self._check(float(norm))  # the same number in all processes, so they stop together
         self._optimizer.step()
-        self._state.average.update(self._state.network, self._state.step)
-        self._state.step += 1
+        self.state.average.update(self.state.network, self.state.step)
+        self.state.step += 1
 
     def _check(self, norm: float) -> None:
         is_finite = norm < float("inf")
         self._overflows = 0 if is_finite else self._overflows + 1
-        if not is_finite and (self._recipe.optim.precision != "f16" or self._overflows > _OVERFLOWS):
+        if not is_finite and (self.recipe.optim.precision != "f16" or self._overflows > _OVERFLOWS):
             raise self._diverged(f"the gradient is {norm}")
 
     def _diverged(self, why: str) -> TrainingError:
         return TrainingError(
-            f"the training has diverged: at step {self._state.step} {why}",
+            f"the training has diverged: at step {self.state.step} {why}",
             "lower optim.learning_rate, then go on from the last checkpoint with --resume, or start again",
         )
 
 
 def train_steps(
-    fabric: Fabric,
-    recipe: Recipe,
     trainer: Trainer,
     batches: Batches,
-    state: TrainingState,
     *,
-    clock: PhaseClock,
     stop: StopRequest,
     report: Callable[[Progress], None],
     after: Callable[[int], None],
 ) -> bool:
-    """Trains from where the state is to the end of the recipe, changing the state.
+    """Trains from where the trainer's state is to the end of its recipe.
 
     Args:
-        fabric: Device and processes.
-        recipe: What to do.
         trainer: Takes the steps.
         batches: What to learn from.
-        state: What the trainer changes.
-        clock: The trainer's.
         stop: Looked at between two steps.
         report: Told of the progress every `recipe.log_every` steps.
         after: Told after each step how many are done.
@@ -186,9 +178,10 @@ def train_steps(
     Raises:
         TrainingError: The training diverged.
     """
-    meter = _Meter(fabric, recipe, state.step, trainer.names, clock)
+    fabric, recipe, state = trainer.fabric, trainer.recipe, trainer.state
+    meter = _Meter(trainer)
     with closing(batches.since(state.step)) as stream:
-        for parts in _timed(stream, clock):
+        for parts in _timed(stream, trainer.clock):
             ready = [to_device(part, fabric.device) for part in parts]
             people = torch.stack([target.present.sum() for _, target in ready]).sum()
             stops, people = _sum(fabric, torch.stack([people.new_tensor(int(stop.signal > 0)), people])).unbind()
@@ -196,8 +189,8 @@ def train_steps(
                 return False
             meter.add(trainer.step(ready, people.clamp(min=1)))
             if state.step % recipe.log_every == 0 or state.step == recipe.optim.steps:
-                report(meter.read(state.step))
-            with clock.paused():
+                report(meter.read())
+            with trainer.clock.paused():
                 after(state.step)
     return True
 
@@ -205,35 +198,33 @@ def train_steps(
 class _Meter:
     """Collects losses between two reports."""
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, step: int, names: Sequence[str], clock: PhaseClock) -> None:
-        self._fabric = fabric
-        self._recipe = recipe
-        self._names = names
-        self._clock = clock
-        self._restart(step)
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._restart()
 
-    def _restart(self, step: int) -> None:
-        self._since = step
-        self._losses = torch.zeros(len(self._names), device=self._fabric.device)
-        self._clock.restart()
+    def _restart(self) -> None:
+        self._since = self._trainer.state.step
+        self._losses = torch.zeros(len(self._trainer.names), device=self._trainer.fabric.device)
+        self._trainer.clock.restart()
 
     def add(self, losses: Tensor) -> None:
         """Takes this process's part of the losses of one step."""
         self._losses += losses
 
-    def read(self, step: int) -> Progress:
+    def read(self) -> Progress:
         """Sums up what happened since the last reading."""
-        steps, seconds = step - self._since, self._clock.elapsed
-        means = (_sum(self._fabric, self._losses) / steps).tolist()
+        step, optim, clock = self._trainer.state.step, self._trainer.recipe.optim, self._trainer.clock
+        steps, elapsed = step - self._since, clock.elapsed
+        means = (_sum(self._trainer.fabric, self._losses) / steps).tolist()
         progress = Progress(
             step=step,
-            losses=dict(zip(self._names, means, strict=True)),
-            rate=rate_factor(step - 1, self._recipe.optim),
-            images_per_s=steps * self._recipe.optim.batch_size / seconds,
-            seconds=dict(self._clock.seconds),
-            waiting=self._clock.seconds["waiting"] / seconds,
+            losses=dict(zip(self._trainer.names, means, strict=True)),
+            rate=rate_factor(step - 1, optim),
+            images_per_s=steps * optim.batch_size / elapsed,
+            seconds=dict(clock.seconds),
+            waiting=clock.seconds["waiting"] / elapsed,
         )
-        self._restart(step)
+        self._restart()
         return progress
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from e2pose.evaluation.evaluate import evaluate
 from e2pose.inference.estimator import Estimator
-from e2pose.runtimes.options import RuntimeOptions
+from e2pose.models.artifact import load_weights
 from e2pose.runtimes.torch import TorchRuntime
 from e2pose.training.config import Recipe, load_recipe
 from e2pose.training.sets import ImageSet, open_set
@@ -53,12 +53,12 @@ def measure_weights(
     root: str | Path | None = None,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """What `measure` finds for trained weights on all images that a recipe holds out.
+    """What `measure` finds for trained weights on all images that a recipe holds out, on canvases of its size.
 
     Args:
         weights: A `.safetensors` model.
         recipe_path: A TOML file; see `e2pose.training.config.Recipe`.
-        overrides: Entries of the recipe to change.
+        overrides: Entries of the recipe to change, such as `canvas_hw=[320,320]`.
         root: Folder of the image sets, instead of the one in the recipe.
         device: Where to run the network.
 
@@ -69,9 +69,10 @@ def measure_weights(
         RuntimeChoiceError: The device is not available.
     """
     recipe = load_recipe(Path(recipe_path), overrides)
-    runtime = TorchRuntime.open(weights, RuntimeOptions(device=device, precision="f32"))
+    network, spec = load_weights(weights)
+    runtime = TorchRuntime(network, replace(spec, size_hw=recipe.canvas_hw), device)
     place = Path(root or recipe.data.root)
-    sets = [open_set(part, place, runtime.spec.schema) for part in recipe.data.sets]
+    sets = [open_set(part, place, spec.schema) for part in recipe.data.sets]
     return measure(Estimator(runtime), by_name(recipe, sets))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -43,12 +42,6 @@ def draw_sheet(estimator: Estimator, pictures: Sequence[Picture]) -> Picture:
         for picture, poses in zip(pictures, estimator.batch(list(pictures)), strict=True)
     ]
     return contact_sheet(tiles, _COLUMNS)
-
-
-def to_jpeg(picture: Picture) -> bytes:
-    """The picture as the bytes of a JPEG file."""
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    return data.tobytes()
 
 
 def _tile(picture: Picture) -> Picture:

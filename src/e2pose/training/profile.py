@@ -10,7 +10,7 @@ from e2pose.training.config import Recipe, load_recipe
 from e2pose.training.devices import launch
 from e2pose.training.loop import Progress, train_steps
 from e2pose.training.phases import PHASES, phase_table
-from e2pose.training.set_up import set_up
+from e2pose.training.set_up import say_nothing, set_up
 from e2pose.training.stopping import StoppedError, StopRequest, explained
 
 if TYPE_CHECKING:
@@ -44,24 +44,12 @@ def profile(recipe_path: str | Path, *, overrides: Sequence[str] = (), root: str
 def _profile(fabric: Fabric, recipe: Recipe, root: Path) -> str:
     reports: list[Progress] = []
     with explained(recipe), StopRequest() as stop:
-        training = set_up(fabric, recipe, root, checkpoint=None, tell=_nothing, exact_clock=True)
+        training = set_up(fabric, recipe, root, checkpoint=None, tell=say_nothing, exact_clock=True)
         is_done = train_steps(
-            fabric,
-            recipe,
-            training.trainer,
-            training.batches,
-            training.state,
-            clock=training.clock,
-            stop=stop,
-            report=reports.append,
-            after=_nothing,
+            training.trainer, training.batches, stop=stop, report=reports.append, after=lambda _: None
         )
     if not is_done:
         raise StoppedError(stop.signal)
     measured = reports[_WARM_UP:]
     seconds = {phase: sum(report.seconds[phase] for report in measured) for phase in PHASES}
     return phase_table(seconds, len(measured), recipe.optim.batch_size)
-
-
-def _nothing(_: object) -> None:
-    """Says and writes nothing."""

@@ -33,15 +33,17 @@ Tell = Callable[[str], None]
 """Takes a line for people."""
 
 
+def say_nothing(_: str) -> None:
+    """Tells nobody."""
+
+
 @dataclass(frozen=True, eq=False)
 class Training:
     """A training that is ready for its next step, in one of its processes."""
 
     sets: Sequence[ImageSet]
-    state: TrainingState
     trainer: Trainer
     batches: Batches
-    clock: PhaseClock
 
 
 def set_up(
@@ -75,15 +77,14 @@ def set_up(
         share_batch_norms(network, fabric.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = TrainingState(network, average, build_optimizer(network, recipe.optim), new_spec(recipe, schema))
-    clock = PhaseClock(fabric.device, exact=exact_clock)
-    trainer = Trainer(fabric, recipe, schema, state, clock)
+    trainer = Trainer(fabric, recipe, schema, state, PhaseClock(fabric.device, exact=exact_clock))
     average.network.to(fabric.device)
     if checkpoint is not None:
         state.load(checkpoint)
         trainer.scale = state.scale
     images = TrainingImages(sets, recipe, schema)
     batches = Batches(images, recipe, fabric.global_rank, pin=fabric.device.type == "cuda")
-    return Training(sets, state, trainer, batches, clock)
+    return Training(sets, trainer, batches)
 
 
 def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tell: Tell) -> E2Pose:

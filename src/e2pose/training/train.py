@@ -13,14 +13,15 @@ from e2pose.core.errors import TrainingError
 from e2pose.core.files import atomic_path
 from e2pose.inference.estimator import Estimator
 from e2pose.runtimes.torch import TorchRuntime
+from e2pose.sinks.images import encode_image
 from e2pose.training.config import Recipe, load_recipe
 from e2pose.training.devices import launch
 from e2pose.training.log import RunLog
 from e2pose.training.loop import Progress, train_steps
 from e2pose.training.measure import by_name, measure
-from e2pose.training.preview import choose_pictures, draw_sheet, to_jpeg
+from e2pose.training.preview import choose_pictures, draw_sheet
 from e2pose.training.provenance import describe_environment
-from e2pose.training.set_up import Training, set_up
+from e2pose.training.set_up import Training, say_nothing, set_up
 from e2pose.training.stopping import StoppedError, StopRequest, explained
 
 if TYPE_CHECKING:
@@ -115,22 +116,12 @@ def train(
 def _train(fabric: Fabric, order: _Order) -> Path:
     """What each process does."""
     recipe, checkpoint = order.recipe, order.folder / CHECKPOINT if order.resume else None
-    tell = order.listener.tell if fabric.is_global_zero else _nothing
+    tell = order.listener.tell if fabric.is_global_zero else say_nothing
     with explained(recipe), StopRequest() as stop:
         training = set_up(fabric, recipe, order.root, checkpoint=checkpoint, tell=tell)
         run = _Run(fabric, order, training) if fabric.is_global_zero else _Bystander()
         try:
-            is_done = train_steps(
-                fabric,
-                recipe,
-                training.trainer,
-                training.batches,
-                training.state,
-                clock=training.clock,
-                stop=stop,
-                report=run.report,
-                after=run.after,
-            )
+            is_done = train_steps(training.trainer, training.batches, stop=stop, report=run.report, after=run.after)
             if not is_done:
                 run.interrupted()
                 fabric.barrier()  # whoever waits for the processes takes the end of one for the end of all
@@ -164,12 +155,13 @@ class _Run(_Bystander):
         self._recipe = order.recipe
         self._folder = order.folder
         self._listener = order.listener
-        self._training = training
+        self._sets = training.sets
+        self._trainer = training.trainer
         self._device = str(fabric.device)
         _write_json(self._folder / RECIPE, order.recipe.model_dump(mode="json", by_alias=True))
         _write_json(self._folder / ENVIRONMENT, describe_environment(fabric.device))
-        self._log = RunLog(self._folder, training.state.step)
-        self._pictures = choose_pictures(training.sets) if order.recipe.preview_every else []
+        self._log = RunLog(self._folder, self._trainer.state.step)
+        self._pictures = choose_pictures(self._sets) if order.recipe.preview_every else []
 
     def report(self, progress: Progress) -> None:
         self._log.write(progress.to_record())
@@ -190,7 +182,7 @@ class _Run(_Bystander):
     def interrupted(self) -> None:
         self._save()
         self._log.summarise()
-        self._listener.tell(f"stopped after step {self._training.state.step}; go on with --resume")
+        self._listener.tell(f"stopped after step {self._trainer.state.step}; go on with --resume")
 
     def close(self) -> None:
         self._log.close()
@@ -200,13 +192,13 @@ class _Run(_Bystander):
         return every > 0 and (step % every == 0 or step == self._recipe.optim.steps)
 
     def _save(self) -> None:
-        state = self._training.state
-        state.scale = self._training.trainer.scale
+        state = self._trainer.state
+        state.scale = self._trainer.scale
         state.save_weights(self._folder / WEIGHTS)
         state.save(self._folder / CHECKPOINT)
 
     def _measure(self, step: int) -> None:
-        sets = by_name(self._recipe, self._training.sets)
+        sets = by_name(self._recipe, self._sets)
         numbers = measure(self._estimator(), sets, limit=self._recipe.measure_images)
         if numbers:
             self._log.write({"step": step, **numbers})
@@ -215,15 +207,11 @@ class _Run(_Bystander):
     def _preview(self, step: int) -> None:
         sheet = draw_sheet(self._estimator(), self._pictures)
         with atomic_path(self._folder / PREVIEWS / f"{step:07}.jpg") as temporary:
-            temporary.write_bytes(to_jpeg(sheet))
+            temporary.write_bytes(encode_image(sheet, temporary))
 
     def _estimator(self) -> Estimator:
-        state = self._training.state
+        state = self._trainer.state
         return Estimator(TorchRuntime(state.average.network, state.spec, self._device))
-
-
-def _nothing(_: str) -> None:
-    """Says nothing."""
 
 
 def _write_json(path: Path, record: object) -> None:
