@@ -9,7 +9,8 @@
     ├── ModelError           a model is unknown, damaged or does not fit
     │   └── RuntimeChoiceError   the runtime or device asked for is not available
     ├── MissingExtraError    an optional dependency is not installed
-    └── TrainingError        a training cannot start or go on
+    ├── TrainingError        a training cannot start or go on
+    └── PeerError            a peer in the benchmark cannot be installed or run
 
 Each error says what is wrong with the value received and what is accepted (`message`), and what to do about it
 (`hint`).
@@ -75,6 +76,10 @@ class MissingExtraError(E2PoseError, ImportError):
 
 class TrainingError(E2PoseError):
     """A training cannot start or go on."""
+
+
+class PeerError(E2PoseError):
+    """A peer in the benchmark cannot be installed or run; the message is one line about it alone."""
 
 
 class FallbackWarning(UserWarning):
