@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "Train a model from a recipe.",
     "export": "Write a model in another format.",
     "convert": "Turn a model of the original authors into one of ours.",
+    "bench": "Compare models and other pose estimators on the same frames.",
     "models": "List the models that can be used by name.",
 }
 """Each command is the function of its name in the module of its name, imported when the command is used."""

@@ -1,0 +1,1 @@
+"""Us against the peers: the same frames, each peer in its own process and environment."""

@@ -1,0 +1,71 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = []
+#
+# [tool.e2pose-bench]
+# name = "e2pose"
+# licence = "Apache-2.0"
+# environment = "this"
+# ///
+"""A model of e2pose, in the environment that the bench itself runs in.
+
+Its threshold is the one that `e2pose evaluate` uses: average precision needs the doubtful poses too.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import numpy as np
+from serve import Peer, Pose, Stopwatch, serve
+
+
+def load(options: Namespace) -> Peer:
+    """Opens the model."""
+    from importlib.metadata import version
+
+    import cv2
+
+    from e2pose.evaluation.evaluate import EVALUATION_THRESHOLD
+    from e2pose.inference.decode import decode
+    from e2pose.inference.preprocess import prepare
+    from e2pose.runtimes.options import RuntimeOptions
+    from e2pose.runtimes.select import open_runtime
+    from e2pose.zoo.catalog import find_model
+
+    cv2.setNumThreads(options.threads)
+    path = find_model(options.model)
+    runtime = open_runtime(
+        path, RuntimeOptions(options.runtime or None, precision=options.precision or None, threads=options.threads)
+    )
+
+    def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
+        with watch("preprocess"):
+            batch = prepare([image], runtime.spec)
+        with watch("network"):
+            candidates = runtime(batch.pixels)
+        with watch("postprocess"):
+            poses = decode(candidates, batch.to_source, runtime.spec, threshold=EVALUATION_THRESHOLD)[0]
+            triples = np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], axis=-1)
+            return [Pose(float(score), one) for score, one in zip(poses.scores, triples, strict=True)]
+
+    library, _, rest = runtime.description.partition(" on ")
+    return Peer(
+        estimate,
+        name=f"e2pose {runtime.spec.name}",
+        version=version("e2pose"),
+        licence=runtime.spec.licence,
+        runtime=library,
+        precision=rest.partition(" in ")[2].partition(",")[0],
+        weights=[path, *(one for one in [path.with_suffix(".bin")] if path.suffix == ".xml")],
+        keypoints=runtime.spec.schema.keypoints,
+    )
+
+
+if __name__ == "__main__":
+    serve(
+        load,
+        model=("default",),
+        runtime=("", "onnxruntime", "openvino", "torch"),
+        precision=("", "f32", "f16", "bf16"),
+    )
