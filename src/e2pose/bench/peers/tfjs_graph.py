@@ -1,0 +1,310 @@
+"""Turns a graph of TensorFlow.js into one of ONNX, as far as the graph of MoveNet MultiPose needs it.
+
+TensorFlow keeps channels last, ONNX first: a tensor that comes from a convolution is kept as ONNX has it and is only
+turned when somebody needs it otherwise. All whole numbers become int64, which ONNX wants for shapes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 18
+
+_SAME_NAME = {
+    **{
+        name: name for name in ("Abs", "Cast", "Equal", "Exp", "Greater", "Identity", "Less", "MaxPool", "Mul", "Range")
+    },
+    **{name: name for name in ("Reciprocal", "Reshape", "Sigmoid", "Size", "Sub", "Tile")},
+    "AddN": "Sum",
+    "AddV2": "Add",
+    "FloorDiv": "Div",  # only whole numbers of at least 0 are divided so
+    "GatherNd": "GatherND",
+    "GreaterEqual": "GreaterOrEqual",
+    "LogicalAnd": "And",
+    "Maximum": "Max",
+    "Minimum": "Min",
+    "RealDiv": "Div",
+    "Select": "Where",
+}
+_ELEMENTWISE = {"AddV2", "Mul", "Sub", "Sigmoid"}
+_TYPES = {"DT_FLOAT": TensorProto.FLOAT, "DT_INT32": TensorProto.INT64, "DT_BOOL": TensorProto.BOOL}
+_TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+def convert(model_json: Path, weights: Path) -> onnx.ModelProto:
+    """The graph as ONNX: input `input`, uint8 (1, H, W, 3) in RGB; output `output`.
+
+    Raises:
+        ValueError: The graph has an operation that is not translated.
+    """
+    description = json.loads(model_json.read_text(encoding="utf-8"))
+    graph = _Graph(_read_weights(description["weightsManifest"], weights.read_bytes()))
+    nodes = [node for node in description["modelTopology"]["node"] if node["op"] not in ("Const", "Placeholder")]
+    for node in nodes:
+        graph.translate(node)
+    graph.emit("Identity", [graph.last(nodes[-1]["name"])], outputs=["output"])
+    return helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "tfjs",
+            [helper.make_tensor_value_info("input", TensorProto.UINT8, [1, "height", "width", 3])],
+            [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, "people", "numbers"])],
+            list(graph.initializers.values()),
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=10,
+    )
+
+
+def _read_weights(manifest: Sequence[Mapping[str, Any]], data: bytes) -> dict[str, np.ndarray]:
+    """The constants by name; those stored as float16 become float32."""
+    values, offset = {}, 0
+    for entry in (entry for group in manifest for entry in group["weights"]):
+        stored = np.dtype(entry.get("quantization", entry)["dtype"])
+        count = int(np.prod(entry["shape"], dtype=np.int64))
+        array = np.frombuffer(data, stored, count, offset).reshape(entry["shape"])
+        values[entry["name"]] = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+        offset += array.nbytes
+    return values
+
+
+class _Graph:
+    """An ONNX graph that grows node by node."""
+
+    def __init__(self, constants: Mapping[str, np.ndarray]) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+        self._constants = constants
+        self._first: dict[str, str] = {}  # tensors by their TensorFlow name, with channels first
+        self._last: dict[str, str] = {"input": "input"}  # and as TensorFlow has them
+
+    def translate(self, node: Mapping[str, Any]) -> None:
+        """Adds what one node of TensorFlow.js does."""
+        operation, name, inputs = node["op"], node["name"], node.get("input", [])
+        attributes = {key: _plain(value) for key, value in node.get("attr", {}).items()}
+        if operation in _ELEMENTWISE and all(one in self._first for one in inputs):
+            self._first[name] = self.emit(_SAME_NAME[operation], [self._first[one] for one in inputs])
+        elif operation in _FIRST:
+            self._first[name] = _FIRST[operation](self, inputs, attributes)
+        elif operation in _LAST:
+            results = _LAST[operation](self, inputs, attributes)
+            for index, result in enumerate([results] if isinstance(results, str) else results):
+                self._last[f"{name}:{index}" if index else name] = result
+        elif operation in _SAME_NAME:
+            given = {"to": _TYPES[attributes["DstT"]]} if operation == "Cast" else {}
+            self._last[name] = self.emit(_SAME_NAME[operation], [self.last(one) for one in inputs], **given)
+        else:
+            raise ValueError(f"the operation {operation} of TensorFlow.js is not translated")
+
+    def emit(self, operation: str, inputs: Sequence[str], outputs: Sequence[str] = (), **attributes: Any) -> str:  # noqa: ANN401
+        """Adds a node of ONNX and names its first output."""
+        outputs = outputs or [f"t{len(self.nodes)}"]
+        self.nodes.append(helper.make_node(operation, inputs, outputs, **attributes))
+        return outputs[0]
+
+    def constant(self, value: np.ndarray | Sequence[int]) -> str:
+        """Adds a constant."""
+        name = f"c{len(self.initializers)}"
+        self.initializers[name] = numpy_helper.from_array(np.asarray(value), name)
+        return name
+
+    def value(self, name: str) -> np.ndarray:
+        """The value of a constant of TensorFlow."""
+        return self._constants[name]
+
+    def first(self, name: str) -> str:
+        """A tensor with channels first."""
+        if name not in self._first:
+            self._first[name] = self.emit("Transpose", [self.last(name)], perm=_TO_FIRST)
+        return self._first[name]
+
+    def last(self, name: str) -> str:
+        """A tensor as TensorFlow has it."""
+        if name not in self._last:
+            if name in self._constants:
+                self._last[name] = self.constant(self._constants[name])
+            else:
+                self._last[name] = self.emit("Transpose", [self._first[name]], perm=_TO_LAST)
+        return self._last[name]
+
+    def has_first(self, name: str) -> bool:
+        """Whether a tensor is there with channels first."""
+        return name in self._first
+
+
+def _plain(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """The value of an attribute: text is stored in base 64, whole numbers as text."""
+    if "list" in attribute:
+        entries = attribute["list"]
+        return [_plain({kind: entry}) for kind, several in entries.items() for entry in several]
+    kind, value = next(iter(attribute.items()))
+    return {"s": lambda: base64.b64decode(value).decode(), "i": lambda: int(value)}.get(kind, lambda: value)()
+
+
+def _convolution(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any], *, depthwise: bool) -> str:
+    kernel = graph.value(inputs[1])  # height, width, in, out; of a depthwise one: height, width, channels, 1
+    order, groups = ((2, 3, 0, 1), kernel.shape[2]) if depthwise else ((3, 2, 0, 1), 1)
+    operands = [graph.first(inputs[0]), graph.constant(kernel.transpose(order))]
+    fused = attributes.get("fused_ops", [])
+    if "BiasAdd" in fused:
+        operands.append(graph.constant(graph.value(inputs[2])))
+    result = graph.emit(
+        "Conv",
+        operands,
+        auto_pad="SAME_UPPER" if attributes["padding"] == "SAME" else "VALID",
+        group=groups,
+        strides=attributes["strides"][1:3],
+    )
+    if "Relu6" in fused:
+        return graph.emit("Clip", [result, graph.constant(np.float32(0)), graph.constant(np.float32(6))])
+    return graph.emit("Relu", [result]) if "Relu" in fused else result
+
+
+def _full(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    return _convolution(graph, inputs, attributes, depthwise=False)
+
+
+def _depthwise(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    return _convolution(graph, inputs, attributes, depthwise=True)
+
+
+def _max_pool(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    window, strides = attributes["ksize"][1:3], attributes["strides"][1:3]
+    return graph.emit("MaxPool", [graph.first(inputs[0])], kernel_shape=window, strides=strides, auto_pad="SAME_UPPER")
+
+
+def _resize(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    if attributes["align_corners"] or not attributes["half_pixel_centers"]:
+        raise ValueError("only a ResizeBilinear with half_pixel_centers is translated")
+    image = graph.first(inputs[0])
+    size = graph.emit("Concat", [graph.emit("Shape", [image], end=2), graph.last(inputs[1])], axis=0)
+    mode = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    return graph.emit("Resize", [image, "", "", size], **mode)
+
+
+def _shape(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
+    if graph.has_first(inputs[0]):  # spare a transposition
+        shape = graph.emit("Shape", [graph.first(inputs[0])])
+        return graph.emit("Gather", [shape, graph.constant(list(_TO_LAST))])
+    return graph.emit("Shape", [graph.last(inputs[0])])
+
+
+def _strided_slice(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    begin, end = graph.value(inputs[1]), graph.value(inputs[2])
+    cut: list[tuple[int, int, int]] = []
+    dropped: list[int] = []
+    added: list[int] = []
+    axis = 0  # of the input
+    for index, (low, high) in enumerate(zip(begin.tolist(), end.tolist(), strict=True)):
+        masked = {kind: attributes[f"{kind}_mask"] >> index & 1 for kind in ("begin", "end", "new_axis", "shrink_axis")}
+        if masked["new_axis"]:
+            added.append(index - len(dropped))
+            continue
+        if not (masked["begin"] and masked["end"]):
+            whole = np.iinfo(np.int64).max
+            cut.append((axis, 0 if masked["begin"] else low, whole if masked["end"] else high))
+        if masked["shrink_axis"]:
+            dropped.append(axis)
+        axis += 1
+    result = graph.last(inputs[0])
+    if cut:
+        axes, lows, highs = (graph.constant(list(column)) for column in zip(*cut, strict=True))
+        result = graph.emit("Slice", [result, lows, highs, axes])
+    for operation, axes in (("Squeeze", dropped), ("Unsqueeze", added)):
+        result = graph.emit(operation, [result, graph.constant(axes)]) if axes else result
+    return result
+
+
+def _squeeze(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    return graph.emit("Squeeze", [graph.last(inputs[0]), graph.constant(attributes["squeeze_dims"])])
+
+
+def _expand_dims(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
+    axis = graph.constant(graph.value(inputs[1]).reshape(1))
+    return graph.emit("Unsqueeze", [graph.last(inputs[0]), axis])
+
+
+def _pack(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    axis = attributes["axis"]
+    several = [graph.emit("Unsqueeze", [graph.last(one), graph.constant([axis])]) for one in inputs]
+    return graph.emit("Concat", several, axis=axis)
+
+
+def _unpack(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> list[str]:
+    axis = attributes["axis"]
+    parts = _parts(graph, graph.last(inputs[0]), axis, attributes["num"])
+    return [graph.emit("Squeeze", [part, graph.constant([axis])]) for part in parts]
+
+
+def _split(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> list[str]:
+    return _parts(graph, graph.last(inputs[1]), int(graph.value(inputs[0])), attributes["num_split"])
+
+
+def _parts(graph: _Graph, tensor: str, axis: int, count: int) -> list[str]:
+    parts = [f"t{len(graph.nodes)}_{index}" for index in range(count)]
+    graph.emit("Split", [tensor], parts, axis=axis, num_outputs=count)
+    return parts
+
+
+def _concat(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
+    return graph.emit("Concat", [graph.last(one) for one in inputs[:-1]], axis=int(graph.value(inputs[-1])))
+
+
+def _fill(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
+    return graph.emit("Expand", [graph.last(inputs[1]), graph.last(inputs[0])])
+
+
+def _top_k(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> list[str]:
+    outputs = [f"t{len(graph.nodes)}_{index}" for index in range(2)]
+    graph.emit("TopK", [graph.last(inputs[0]), graph.constant(graph.value(inputs[1]).reshape(1))], outputs)
+    return outputs
+
+
+def _squared_difference(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
+    difference = graph.emit("Sub", [graph.last(one) for one in inputs])
+    return graph.emit("Mul", [difference, difference])
+
+
+def _reduce(operation: str) -> Callable[..., str]:
+    def reduce(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+        axes = graph.constant(graph.value(inputs[1]).reshape(-1))
+        return graph.emit(operation, [graph.last(inputs[0]), axes], keepdims=int(attributes["keep_dims"]))
+
+    return reduce
+
+
+def _arg_max(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
+    return graph.emit("ArgMax", [graph.last(inputs[0])], axis=int(graph.value(inputs[1])), keepdims=0)
+
+
+_FIRST: dict[str, Callable[..., str]] = {
+    "_FusedConv2D": _full,
+    "DepthwiseConv2dNative": _depthwise,
+    "FusedDepthwiseConv2dNative": _depthwise,
+    "MaxPool": _max_pool,
+    "ResizeBilinear": _resize,
+}
+_LAST: dict[str, Callable[..., str | list[str]]] = {
+    "ArgMax": _arg_max,
+    "ConcatV2": _concat,
+    "ExpandDims": _expand_dims,
+    "Fill": _fill,
+    "Max": _reduce("ReduceMax"),
+    "Pack": _pack,
+    "Shape": _shape,
+    "Split": _split,
+    "SquaredDifference": _squared_difference,
+    "Squeeze": _squeeze,
+    "StridedSlice": _strided_slice,
+    "Sum": _reduce("ReduceSum"),
+    "TopKV2": _top_k,
+    "Unpack": _unpack,
+}
