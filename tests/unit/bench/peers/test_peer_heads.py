@@ -1,0 +1,58 @@
+import ast
+import re
+import sys
+
+import pytest
+from packaging.requirements import Requirement
+
+from e2pose.bench.peer_script import OURS, PEERS, peer_names, read_peer_script
+
+PINNED = re.compile(r"[A-Za-z0-9_.-]+==\d[\w.]*")
+
+
+def test_the_peers_that_must_be_there() -> None:
+    assert set(peer_names()) >= {"mediapipe", "mmpose", "movenet", "openpifpaf", "yolo11"}
+
+
+@pytest.mark.parametrize("name", peer_names())
+def test_everything_that_is_installed_has_one_version(name: str) -> None:
+    script = read_peer_script(PEERS / f"{name}.py")
+    packages = [word for step in script.needs.steps for word in step[2:] if not word.startswith("-")]
+    assert script.dependencies
+    assert [one for one in [*script.dependencies, *packages] if not PINNED.fullmatch(one)] == []
+    names = [Requirement(one).name for one in script.dependencies]
+    assert names == sorted(set(names))
+    assert all(step[:2] == ("pip", "install") for step in script.needs.steps)
+    assert script.requires_python.contains("3.11")
+    assert script.needs.homepage.startswith("https://")
+    assert len({file.name for file in script.needs.files}) == len(script.needs.files)
+
+
+@pytest.mark.parametrize("name", peer_names())
+def test_torch_is_the_one_that_the_project_names(name: str) -> None:
+    lines = (PEERS.parents[3] / "constraints-cpu.txt").read_text().splitlines()
+    constraint = next(line for line in lines if line.startswith("torch=="))
+    torch = [one for one in read_peer_script(PEERS / f"{name}.py").dependencies if one.startswith("torch==")]
+    assert torch in ([], [constraint])
+
+
+@pytest.mark.parametrize("path", sorted(PEERS.glob("*.py")), ids=lambda path: path.stem)
+def test_a_peer_imports_nothing_at_first_that_could_print_or_fail(path) -> None:
+    """And nothing of e2pose ever; ours alone may, for it runs in our environment."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    first = {name for node in tree.body for name in imported(node)}
+    siblings = {one.stem for one in PEERS.glob("*.py")}
+    translator = {"onnx"} if path.stem == "tfjs_graph" else set()  # imported by peers when they have begun
+    assert first <= {*sys.stdlib_module_names, "numpy"} | siblings | translator
+    anywhere = {name for node in ast.walk(tree) for name in imported(node)}
+    assert ("e2pose" in anywhere) == (path.stem == OURS)
+
+
+def test_the_scripts_are_no_package() -> None:
+    assert not (PEERS / "__init__.py").exists()
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name.partition(".")[0] for alias in node.names]
+    return [(node.module or "").partition(".")[0]] if isinstance(node, ast.ImportFrom) else []

@@ -1,0 +1,167 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from e2pose.bench.peer_script import PEERS
+from e2pose.bench.protocol import end_request, frame_request, read_answer, read_farewell, read_hello
+
+NOISY = """
+import ctypes, os
+import numpy as np
+from serve import Peer, Pose, serve
+
+def shout():
+    print("python")
+    ctypes.CDLL(None).puts(b"c")  # in C's own buffer, which is emptied when the process ends
+    os.system("echo shell")
+
+def load(options):
+    shout()
+    def estimate(image, watch):
+        shout()
+        with watch("network"):
+            found = [Pose(np.float32(0.5), np.array([[image.shape[1], image.shape[0], image[0, 0, 0]]], np.float32))]
+        return found
+    return Peer(
+        estimate, f"Noisy {options.size} {options.word}", "1", "MIT", "none", [options.files / "w"], keypoints=["nose"]
+    )
+
+serve(load, size=(5, 7), word=("anything",))
+"""
+
+
+def write_script(folder: Path, text: str, name: str = "made") -> Path:
+    shutil.copy(PEERS / "serve.py", folder)
+    script = folder / f"{name}.py"
+    script.write_text(textwrap.dedent(text))
+    (folder / "w").write_bytes(b"weights")
+    return script
+
+
+def run(script: Path, requests: bytes = b"", options: tuple[str, ...] = (), **variables: str):
+    command = [sys.executable, str(script), "--threads", "2", "--files", str(script.parent), *options]
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("_THREADS")} | variables
+    done = subprocess.run(command, input=requests, capture_output=True, timeout=60, env=environment, check=False)
+    return done, done.stdout.splitlines(keepends=True)
+
+
+def error_of(script: Path, requests: bytes = b"", options: tuple[str, ...] = ()) -> str:
+    done, lines = run(script, requests, options)
+    assert done.returncode == 1
+    assert list(json.loads(lines[-1])) == ["error"]
+    return json.loads(lines[-1])["error"]
+
+
+def save_frame(folder: Path) -> Path:
+    np.save(folder / "7.npy", np.full((3, 4, 3), 9, np.uint8))
+    return folder / "7.npy"
+
+
+def test_the_protocol_survives_a_library_that_prints(tmp_path: Path) -> None:
+    script = write_script(tmp_path, NOISY)
+    done, lines = run(script, frame_request(7, save_frame(tmp_path)) + end_request(), ("--size", "7", "--word", "word"))
+    assert done.returncode == 0
+    assert len(lines) == 3
+    hello = read_hello(lines[0])
+    assert (hello.name, hello.threads, hello.keypoints) == ("Noisy 7 word", 2, ("nose",))
+    assert hello.weights[0].file == "w"
+    assert hello.weights[0].sha256 == "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"
+    answer = read_answer(lines[1], 7, 1)
+    assert answer.poses[0].keypoints == ((4, 3, 9),)
+    assert answer.ms.network > 0 == answer.ms.preprocess
+    assert 5 < read_farewell(lines[2]).peak_memory_mb < 1000
+    assert {b"python", b"c", b"shell"} <= set(done.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("load", "says"),
+    [
+        ("import there_is_none", "ModuleNotFoundError: No module named 'there_is_none'"),
+        ("raise ValueError('two\\n  lines')", "ValueError: two lines"),
+        ("raise SystemExit('away')", "SystemExit: away"),
+        ("raise ValueError(1000 * 'x')", "ValueError: " + 287 * "x" + "…"),
+    ],
+)
+def test_whatever_fails_is_told_in_one_line(tmp_path: Path, load: str, says: str) -> None:
+    script = write_script(tmp_path, f"from serve import serve\ndef load(options):\n    {load}\nserve(load)")
+    assert error_of(script) == says
+
+
+def test_options_that_are_not_accepted(tmp_path: Path) -> None:
+    script = write_script(tmp_path, NOISY)
+    assert "invalid choice: 6 (choose from 5, 7)" in error_of(script, options=("--size", "6"))
+    assert "unrecognized arguments: --colour red" in error_of(script, options=("--colour", "red"))
+
+
+def test_what_cannot_be_sent_is_an_error_and_no_broken_json(tmp_path: Path) -> None:
+    script = write_script(tmp_path, NOISY.replace("np.float32(0.5)", "np.nan"))
+    assert "not JSON compliant" in error_of(script, frame_request(7, save_frame(tmp_path)))
+
+
+def test_a_frame_that_is_not_there_ends_it(tmp_path: Path) -> None:
+    script = write_script(tmp_path, NOISY)
+    assert "No such file" in error_of(script, frame_request(7, tmp_path / "8.npy"))
+
+
+def test_a_script_may_be_called_like_its_library(tmp_path: Path) -> None:
+    text = (
+        "from serve import serve\ndef load(options):\n    import wave\n    raise ValueError(wave.__file__)\nserve(load)"
+    )
+    told = error_of(write_script(tmp_path, text, name="wave"))
+    assert told.endswith("wave.py")
+    assert str(tmp_path) not in told
+
+
+def test_threads_are_limited_unless_somebody_did(tmp_path: Path) -> None:
+    told = "' '.join(os.environ[f'{name}_NUM_THREADS'] for name in ('OMP', 'MKL'))"
+    text = f"import os\nfrom serve import serve\ndef load(options):\n    raise ValueError({told})\nserve(load)"
+    _, lines = run(write_script(tmp_path, text), MKL_NUM_THREADS="5")
+    assert json.loads(lines[0]) == {"error": "ValueError: 2 5"}
+
+
+def test_memory_counts_the_peer_alone(tmp_path: Path) -> None:
+    text = """
+    import numpy as np
+    from serve import Peer, apart, serve
+
+    def work(megabytes):
+        np.ones((megabytes, 1 << 20), np.uint8).sum()
+
+    def load(options):
+        apart(work, 400)
+        work(150)
+        return Peer(lambda image, watch: [], "Big", "1", "MIT", "none")
+
+    if __name__ == "__main__":
+        serve(load)
+    """
+    _, lines = run(write_script(tmp_path, text), end_request())
+    assert 150 < read_farewell(lines[1]).peak_memory_mb < 350
+
+
+def test_preparation_that_fails(tmp_path: Path) -> None:
+    text = """
+    from serve import apart, serve
+
+    def prepare(path):
+        from serve import made_whole
+        with made_whole(path) as temporary:
+            temporary.write_text("half")
+            raise ValueError
+
+    def load(options):
+        apart(prepare, options.files / "ready")
+
+    if __name__ == "__main__":
+        serve(load)
+    """
+    script = write_script(tmp_path, text)
+    assert error_of(script) == "RuntimeError: the step 'prepare' failed with exit code 1; the log says why"
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"made.py", "serve.py", "w"}
