@@ -45,6 +45,7 @@ def test_inference_never_loads_torch() -> None:
         "tracking",
         "inference",
         "evaluation",
+        "bench",
         "runtimes.onnxruntime",
     )
     assert not loaded_after(f"import {', '.join(modules_of(*rooms))}") & {"torch", "torchvision", "PIL"}

@@ -28,6 +28,7 @@ STEP_LIMIT_S = 3600
 """An installation that takes longer is given up."""
 
 _FACTS = "installed.json"
+_VENV = ("venv",)
 _PIP = ("pip", "--disable-pip-version-check", "--no-input", "install")
 
 
@@ -109,7 +110,7 @@ def _build(script: PeerScript, folder: Path, on_step: Callable[[str], None]) -> 
 def _install(script: PeerScript, folder: Path, shell: _Shell, on_step: Callable[[str], None]) -> None:
     name = script.needs.name
     on_step(f"{name}: making its environment")
-    shell.run("the environment cannot be made", [sys.executable, "-m", "venv", str(folder)])
+    shell.run("the environment cannot be made", [sys.executable, "-m", *_VENV, str(folder)])
     empty_mb = size_of_folder_mb(folder)
     python = str(_python(folder))
     if script.dependencies:

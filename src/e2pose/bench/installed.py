@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
+from os.path import normpath
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 _BYTES_PER_MB = 2**20
 
@@ -21,20 +23,20 @@ def size_of_distribution_mb(name: str) -> float:
     found: dict[str, Distribution] = {}
     pending = [name]
     while pending:
-        package = pending.pop()
-        if package.lower() in found:
+        needed = canonicalize_name(pending.pop())
+        if needed in found:
             continue
         try:
-            found[package.lower()] = distribution(package)
+            found[needed] = distribution(needed)
         except PackageNotFoundError:
             continue  # it is not needed on this machine after all
-        requirements = map(Requirement, found[package.lower()].requires or ())
+        requirements = map(Requirement, found[needed].requires or ())
         pending += [one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
-    files = {Path(str(entry.locate())).resolve() for one in found.values() for entry in one.files or ()}
-    package_folder = find_spec(name)
-    if package_folder is not None and package_folder.origin is not None:  # an editable installation lists no files
-        files |= {path.resolve() for path in Path(package_folder.origin).parent.rglob("*")}
-    return _sum([path for path in files if path.is_file()])
+    files = {normpath(str(entry.locate())) for one in found.values() for entry in one.files or ()}
+    package = find_spec(name)
+    if package is not None and package.origin is not None:  # an editable installation lists no files
+        files |= {normpath(path) for path in Path(package.origin).parent.rglob("*")}
+    return _sum([path for path in map(Path, files) if path.is_file()])
 
 
 def _sum(files: list[Path]) -> float:

@@ -37,7 +37,7 @@ class PeerFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Annotated[Literal["npm", "pypi"], Field(alias="from")]
-    package: Annotated[str, Field(pattern=r"^@?[\w.-]+(/[\w.-]+)?$")]
+    package: Annotated[str, Field(pattern=r"^@?\w[\w.-]*(/\w[\w.-]*)?$")]
     version: Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]
     member: _Word
     """Its path in the package's archive."""

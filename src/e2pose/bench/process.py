@@ -152,10 +152,10 @@ class PeerProcess:
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_MOMENT_S)
-        with suppress(Empty):
-            while self._lines.get(timeout=_MOMENT_S) != _CLOSED:
-                pass
-        self._reader.join(_MOMENT_S)
+        given_up_s = perf_counter() + _MOMENT_S
+        while self._reader.is_alive() and perf_counter() < given_up_s:
+            with suppress(Empty):  # the reader waits while there are too many lines
+                self._lines.get(timeout=0.01)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with suppress(OSError):

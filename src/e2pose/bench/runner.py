@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -25,6 +26,8 @@ TURN = 20
 
 SCENE_REPEATS = 5
 """Each scene is asked about so many times in a round."""
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,7 @@ class _Contest:
         return runs
 
 
-def rotated(contestants: Sequence[_Contestant], turn: int) -> list[_Contestant]:
+def rotated(contestants: Sequence[_Kind], turn: int) -> list[_Kind]:
     """The peers in the order of a turn: another one begins each time."""
     first = turn % max(len(contestants), 1)
     return [*contestants[first:], *contestants[:first]]
