@@ -1,6 +1,6 @@
 """Prints size, latency, AP and deviation of one model in every runtime that this machine has.
 
-python examples/runtimes.py own.safetensors 'train/*.jpg' val.json val/
+python examples/runtimes.py default 'train/*.jpg' val.json val/
 """
 
 import argparse
@@ -12,6 +12,7 @@ import e2pose
 from e2pose.cli.app import main
 from e2pose.export.verify import largest_deviation
 from e2pose.runtimes.base import Runtime
+from e2pose.zoo.catalog import find_model
 
 EXPORTS = {
     "model.onnx": [],
@@ -30,12 +31,13 @@ RUNS = [
 ]
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("weights", type=Path, help="a .safetensors file")
+parser.add_argument("model", help="a name from the catalogue, or a .safetensors file")
 parser.add_argument("pictures", help="pictures to quantise with and to compare on: a folder or pattern")
 parser.add_argument("annotations", type=Path, help="COCO annotations")
 parser.add_argument("images", type=Path, help="the folder of the annotated pictures")
 parser.add_argument("--limit", type=int, help="look at the first so many annotated pictures only")
 options = parser.parse_args()
+weights = find_model(options.model, (".safetensors",))
 
 with e2pose.open_source((options.pictures,)) as source:
     images = [frame.image for frame, _ in zip(source, range(20), strict=False)]
@@ -62,11 +64,11 @@ def row(path: Path, runtime: str, reference: Runtime) -> str:
 with TemporaryDirectory() as name:
     folder = Path(name)
     for file, how in EXPORTS.items():
-        if main(["export", str(options.weights), str(folder / file), "--pictures", options.pictures, *how]):
+        if main(["export", str(weights), str(folder / file), "--pictures", options.pictures, *how]):
             print(f"no {file} on this machine", file=sys.stderr)
-    reference = e2pose.load(options.weights, runtime="torch", precision="f32").runtime
+    reference = e2pose.load(weights, runtime="torch", precision="f32").runtime
     print("| runtime | MB | network ms | AP | px | score | agreement |\n|---|---|---|---|---|---|---|")
-    print(row(options.weights, "torch", reference))
+    print(row(weights, "torch", reference))
     for file, runtime in RUNS:
         if (folder / file).is_file():
             print(row(folder / file, runtime, reference))

@@ -43,7 +43,8 @@ def test_doctor_survives_a_broken_library(e2pose, monkeypatch) -> None:
 def test_default_model_that_cannot_be_run_is_exit_code_1(e2pose, tmp_path: Path, monkeypatch, content) -> None:
     monkeypatch.setattr(catalog, "_WEIGHTS", tmp_path)
     if content is not None:
-        (tmp_path / catalog.read_catalog()[0][catalog.read_catalog()[1]].file).write_bytes(content)
+        models, default = catalog.read_catalog()
+        (tmp_path / models[default].files[0].name).write_bytes(content)
     done = e2pose("doctor")
     assert done.code == 1
     assert "cannot be run: " in done.out

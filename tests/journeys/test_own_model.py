@@ -5,6 +5,8 @@ import json
 import pytest
 
 from e2pose.cli.app import main
+from e2pose.runtimes.onnxruntime import OnnxRuntime
+from e2pose.runtimes.select import open_runtime
 from made_training import write_recipe, write_set
 
 
@@ -28,3 +30,11 @@ def test_one_picture_is_learned_by_heart_and_found_again(tmp_path, monkeypatch, 
     assert [entry["image_id"] for entry in results] == [1, 1]
     assert main(["train", "made.toml", "-o", "run"]) == 1
     assert "--resume" in capfd.readouterr().err
+
+
+def test_the_default_model_is_exported_for_another_canvas(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "default", "small.onnx", "--canvas", "96", "128", "--precision", "f16"]) == 0
+    assert OnnxRuntime(tmp_path / "small.onnx").spec.size_hw == (96, 128)
+    assert main(["export", "default", "a.xml", "--threshold", "0.3"]) == 0
+    assert open_runtime(tmp_path / "a.xml").spec.threshold == 0.3

@@ -81,22 +81,23 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
     """Write a model in another format, checked against what it was.
 
     Args:
-        model: A `.safetensors` file from a training; or an `.onnx` file or a name that `e2pose models` lists, for
-            openvino, tensorrt and int8. The result is compared with the network, or with the `.onnx` file.
+        model: A name that `e2pose models` lists, a `.safetensors` file from a training, or an `.onnx` file for
+            openvino, tensorrt and int8. The result is compared with what it is made from.
         output: The file to write; if not given, it is named after the model and lies here.
         options: What to write, and what to check it on.
     """
-    from e2pose.export.source import SpecChanges
+    from e2pose.export.source import UNCHANGED, SpecChanges
     from e2pose.zoo.catalog import find_model
 
     to = wanted_format(options.to, output)
-    path = find_model(model)
+    changes = SpecChanges(options.name, options.canvas, options.threshold)
+    needs_weights = to == "onnx" or changes != UNCHANGED or options.batch != "dynamic"
+    path = find_model(model, (".safetensors",) if needs_weights else (".onnx",))
     output = output or Path(f"{path.stem}{'-int8' if to == 'int8' else ''}{SUFFIXES[to]}")
     if output.resolve() == path.resolve():
         raise OptionError(f"'{output}' is the model itself and will not be overwritten", "choose another name")
     if (options.annotations is None) != (options.images is None) or (options.images and to != "int8"):
         raise OptionError("--annotations and --images belong together, and to int8", "give both or none")
-    changes = SpecChanges(options.name, options.canvas, options.threshold)
     job = Job(path, output, options, changes, read_pictures(options.pictures))
     try:
         WRITERS[to](job)

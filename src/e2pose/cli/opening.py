@@ -27,11 +27,10 @@ def open_estimator(
     """
     from e2pose.inference.estimator import Estimator
     from e2pose.runtimes.select import open_runtime
-    from e2pose.zoo.catalog import find_model
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FallbackWarning)
-        estimator = Estimator(open_runtime(find_model(model), options), threshold)
+        estimator = Estimator(open_runtime(model, options), threshold)
     for warning in caught:
         say(f"warning: {warning.message}")
     if not quiet:

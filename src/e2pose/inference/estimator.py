@@ -17,7 +17,6 @@ from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.options import Precision, RuntimeName, RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
-from e2pose.zoo.catalog import find_model
 
 Image = np.ndarray | str | Path
 """RGB pixels, (H, W, 3) uint8, or the path of a picture. Arrays of other kinds are refused with advice."""
@@ -113,4 +112,4 @@ def load(
         OptionError: The threshold or the number of threads is out of range.
     """
     options = RuntimeOptions(runtime, device, precision, threads, allow_fallback)
-    return Estimator(open_runtime(find_model(model), options), threshold)
+    return Estimator(open_runtime(model, options), threshold)

@@ -27,13 +27,14 @@ def save_weights(path: str | Path, network: E2Pose, spec: ModelSpec, dtype: torc
         path: A `.safetensors` file.
         network: The weights to write.
         spec: How to use it.
-        dtype: Storage type of the weights: `torch.float16` halves the file.
+        dtype: Storage type of the convolutions, nearly all there is: `torch.float16` halves the file. The statistics
+            of batch norms need more digits than that.
 
     Raises:
         OutputError: The file cannot be written.
     """
     state = {
-        name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+        name: (value.to(dtype) if value.dim() > 1 else value).contiguous().cpu()
         for name, value in network.state_dict().items()
         if not name.startswith("head.auxiliary.")
     }

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from e2pose.core.errors import FallbackWarning, MissingExtraError, ModelError, RuntimeChoiceError
 from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.options import USUAL, RuntimeName, RuntimeOptions
+from e2pose.zoo.catalog import find_model
 
 
 class RuntimeKind(NamedTuple):
@@ -61,27 +62,26 @@ RUNTIMES: dict[RuntimeName, RuntimeKind] = {
 """Each runtime; the first one that reads a file opens it unless another one is asked for."""
 
 
-def open_runtime(path: str | Path, options: RuntimeOptions = USUAL) -> Runtime:
-    """Opens a model file with the runtime that its suffix or the options ask for.
+def open_runtime(model: str | Path, options: RuntimeOptions = USUAL) -> Runtime:
+    """Opens a model with the runtime that its suffix or the options ask for.
 
     Args:
-        path: A file written by e2pose.
+        model: A file written by e2pose, or a name from the catalogue, of whose files the runtime's is taken.
         options: Runtime, device, precision and threads. Never replaced silently; with `allow_fallback` what is not
             available is replaced with a `FallbackWarning`.
 
     Raises:
-        ModelError: The file is missing, damaged or not a model of e2pose.
+        ModelError: There is no such model, or its file is missing, damaged or not of e2pose.
         RuntimeChoiceError: The runtime, device or precision is not available or does not fit the file.
         MissingExtraError: The runtime is not installed.
     """
-    path = Path(path)
     try:
-        return _open(path, options)
+        return _open(model, options)
     except (RuntimeChoiceError, MissingExtraError) as error:
         modest = RuntimeOptions(threads=options.threads)
         if not options.allow_fallback or options == modest:
             raise
-        runtime = _open(path, modest)
+        runtime = _open(model, modest)
         warnings.warn(f"{error.message}; using {runtime.description} instead", FallbackWarning, stacklevel=2)
         return runtime
 
@@ -101,13 +101,14 @@ def fitting_runtime(path: Path) -> RuntimeName:
     for name, kind in RUNTIMES.items():
         if suffix in kind.suffixes:
             return name
-    suffixes = sorted({suffix for kind in RUNTIMES.values() for suffix in kind.suffixes})
+    known = sorted({suffix for kind in RUNTIMES.values() for suffix in kind.suffixes})
     raise ModelError(
-        f"a model file must end in {' or '.join(suffixes)}, but '{path.name}' does not", "see: e2pose export --help"
+        f"a model file must end in {' or '.join(known)}, but '{path.name}' does not", "see: e2pose export --help"
     )
 
 
-def _open(path: Path, options: RuntimeOptions) -> Runtime:
+def _open(model: str | Path, options: RuntimeOptions) -> Runtime:
+    path = find_model(model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
     fitting = fitting_runtime(path)
     name = options.runtime or fitting
     kind = RUNTIMES[name]

@@ -60,8 +60,9 @@ class NetworkRecipe(_Record):
     """What is trained; see `e2pose.models.build.NetworkConfig`."""
 
     weights: str | None = None
-    """A `.safetensors` model to start from, relative to where the command runs. It may have other keypoints: what it
-    knows about keypoints of the same names is taken over."""
+    """A model to start from: a `.safetensors` file, relative to where the command runs, or the name of a model. What
+    the recipe does not say about the network is as it is there. It may have other keypoints: what it knows about
+    keypoints of the same names is taken over."""
     backbone: str = "mobilenetv2"
     backbone_weights: str | None = None
     """A `.pth` file with ImageNet weights in torchvision's naming, relative to where the command runs."""

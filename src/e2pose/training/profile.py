@@ -12,6 +12,7 @@ from e2pose.training.loop import Progress, train_steps
 from e2pose.training.phases import PHASES, phase_table
 from e2pose.training.set_up import say_nothing, set_up
 from e2pose.training.stopping import StoppedError, StopRequest, explained
+from e2pose.training.warm_start import as_in_model
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -34,7 +35,7 @@ def profile(recipe_path: str | Path, *, overrides: Sequence[str] = (), root: str
     Raises:
         E2PoseError: As `e2pose.training.train.train` does.
     """
-    recipe = load_recipe(Path(recipe_path), overrides)
+    recipe = as_in_model(load_recipe(Path(recipe_path), overrides))
     short = recipe.optim.model_copy(update={"steps": _WARM_UP + _MEASURED})
     return launch(
         recipe, _profile, recipe.model_copy(update={"optim": short, "log_every": 1}), Path(root or recipe.data.root)

@@ -24,7 +24,7 @@ from e2pose.training.optim import build_optimizer
 from e2pose.training.phases import PhaseClock
 from e2pose.training.sets import ImageSet, open_set, recipe_schema
 from e2pose.training.sync_norm import share_batch_norms
-from e2pose.training.warm_start import warm_start
+from e2pose.training.warm_start import find_weights, warm_start
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -113,7 +113,7 @@ def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tel
         )
     )
     if pretrained and part.weights:
-        tell(f"from '{part.weights}': {warm_start(network, schema, Path(part.weights)).describe()}")
+        tell(f"from '{part.weights}': {warm_start(network, schema, find_weights(part.weights)).describe()}")
     elif pretrained and part.backbone_weights:
         load_backbone(network, Path(part.backbone_weights))
     return network

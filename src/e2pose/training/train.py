@@ -23,6 +23,7 @@ from e2pose.training.preview import choose_pictures, draw_sheet
 from e2pose.training.provenance import describe_environment
 from e2pose.training.set_up import Training, say_nothing, set_up
 from e2pose.training.stopping import StoppedError, StopRequest, explained
+from e2pose.training.warm_start import as_in_model
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -103,7 +104,7 @@ def train(
             full.
         OutputError: A file of the run cannot be written; the one before it is whole.
     """
-    recipe = load_recipe(Path(recipe_path), overrides)
+    recipe = as_in_model(load_recipe(Path(recipe_path), overrides))
     folder = Path(output) if output else Path("runs") / recipe.name
     if not resume and (folder / CHECKPOINT).exists():
         raise TrainingError(

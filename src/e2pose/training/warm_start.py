@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +13,8 @@ from e2pose.core.errors import ModelError
 from e2pose.core.schema import KeypointSchema
 from e2pose.models.artifact import load_weights
 from e2pose.models.e2pose import E2Pose
+from e2pose.training.config import Recipe
+from e2pose.zoo.catalog import find_model
 
 _OUTPUT = "head.output."
 _CORRECTIONS = "refiner.output."
@@ -43,6 +45,29 @@ class Inheritance:
         if self.new_keypoints:
             lines.append(f"new keypoints: {', '.join(self.new_keypoints)}")
         return "; ".join(lines)
+
+
+def find_weights(name_or_path: str) -> Path:
+    """The file of a model to start from: a name from the catalogue, or a path.
+
+    Raises:
+        ModelError: There is no such model, or it cannot be fetched.
+    """
+    return find_model(name_or_path, (".safetensors",))
+
+
+def as_in_model(recipe: Recipe) -> Recipe:
+    """A recipe with the network of the model that it starts from, but for what it says about the network itself.
+
+    Raises:
+        ModelError: The model cannot be read.
+    """
+    part = recipe.network
+    if part.weights is None:
+        return recipe
+    config = asdict(load_weights(find_weights(part.weights))[0].config)
+    unsaid = type(part).model_fields.keys() & config.keys() - part.model_fields_set
+    return recipe.model_copy(update={"network": part.model_copy(update={name: config[name] for name in unsaid})})
 
 
 def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> Inheritance:

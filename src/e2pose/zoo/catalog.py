@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,39 +19,55 @@ _WEIGHTS = _ROOM / "weights"
 
 
 @dataclass(frozen=True)
+class ModelFile:
+    """A file of a model.
+
+    Args:
+        name: Its name.
+        size_bytes: Its length.
+        sha256: Its hash, in hexadecimal digits.
+        urls: Where to fetch it from, in order of preference; none for a file that comes with the package.
+    """
+
+    name: str
+    size_bytes: int
+    sha256: str
+    urls: tuple[str, ...] = ()
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it comes with the package."""
+        return not self.urls
+
+
+@dataclass(frozen=True)
 class ModelEntry:
-    """One line of the catalogue.
+    """A model of the catalogue.
 
     Args:
         name: What to ask for.
-        file: Name of its file.
-        size_bytes: Length of the file.
-        sha256: Its hash, in hexadecimal digits.
         size_hw: Height and width of the canvas in pixels.
         parameters_m: Millions of parameters.
         gmacs: Billions of multiplications for one canvas.
         coco_val_ap: Keypoint AP on COCO's validation pictures, 0 to 100.
         licence: SPDX identifier of the weights' licence.
         trained_on: Names of the data sets.
-        urls: Where to fetch the file from, in order of preference; none for a model that comes with the package.
+        files: The same model in several formats.
     """
 
     name: str
-    file: str
-    size_bytes: int
-    sha256: str
     size_hw: tuple[int, int]
     parameters_m: float
     gmacs: float
     coco_val_ap: float
     licence: str
     trained_on: tuple[str, ...]
-    urls: tuple[str, ...] = ()
+    files: tuple[ModelFile, ...]
 
     @property
     def is_bundled(self) -> bool:
-        """Whether the file comes with the package."""
-        return not self.urls
+        """Whether it comes with the package."""
+        return all(file.is_bundled for file in self.files)
 
 
 @cache
@@ -63,18 +79,23 @@ def read_catalog() -> tuple[dict[str, ModelEntry], str]:
 
 
 def _entry(name: str, fields: Mapping[str, Any]) -> ModelEntry:
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    return ModelEntry(name=name, **values)
+    files = tuple(ModelFile(**_frozen(file)) for file in fields["files"])
+    return ModelEntry(name=name, **_frozen({**fields, "files": files}))
 
 
-def find_model(name_or_path: str | Path) -> Path:
+def _frozen(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+
+
+def find_model(name_or_path: str | Path, suffixes: Sequence[str] = (".onnx",)) -> Path:
     """The file of a model; it is fetched if it neither comes with the package nor has been fetched before.
 
     Args:
         name_or_path: A name from the catalogue, "default", or the path of a model file. A file that exists wins.
+        suffixes: Which of its files will do, if it is from the catalogue.
 
     Raises:
-        ModelError: There is no such model or it cannot be fetched.
+        ModelError: There is no such model, it has no such file, or it cannot be fetched.
     """
     try:
         path = Path(name_or_path).expanduser()
@@ -96,13 +117,19 @@ def find_model(name_or_path: str | Path) -> Path:
             f"there is no model '{name}'; there is: {', '.join(models)}",
             f"did you mean '{close[0]}'?" if close else "give one of these names, or the path of a model file",
         )
-    entry = models[name]
-    if not entry.is_bundled:
-        return fetch(entry.file, entry.urls, size_bytes=entry.size_bytes, sha256=entry.sha256)
-    bundled = _WEIGHTS / entry.file
+    file = next((file for file in models[name].files if Path(file.name).suffix in suffixes), None)
+    if file is None:
+        raise ModelError(
+            f"the model '{name}' has no {' or '.join(suffixes)} file; there is: "
+            + ", ".join(file.name for file in models[name].files),
+            "export one, or leave the runtime out",
+        )
+    if not file.is_bundled:
+        return fetch(file.name, file.urls, size_bytes=file.size_bytes, sha256=file.sha256)
+    bundled = _WEIGHTS / file.name
     if not bundled.is_file():
         raise ModelError(
-            f"the model '{name}' should be at '{bundled}', but is not",
+            f"'{file.name}' of the model '{name}' should be at '{bundled}', but is not",
             "install e2pose again, or give the path of a model file",
         )
     return bundled

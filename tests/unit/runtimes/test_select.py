@@ -29,7 +29,7 @@ def test_each_runtime_has_files_of_its_own(suffix: str, runtime: str) -> None:
 
 def test_unknown_suffix() -> None:
     with pytest.raises(ModelError, match=r"end in \.engine or \.onnx or \.safetensors or \.xml, but 'model\.pth'"):
-        open_runtime("model.pth")
+        open_runtime(Path("model.pth"))
 
 
 def test_graph_of_the_authors_must_be_converted_first() -> None:
@@ -41,6 +41,20 @@ def test_graph_of_the_authors_must_be_converted_first() -> None:
 def test_runtime_that_reads_other_files(tiny_model: Path) -> None:
     with pytest.raises(RuntimeChoiceError, match=r"'torch' reads \.safetensors files, not 'tiny\.onnx'"):
         open_runtime(tiny_model, RuntimeOptions("torch"))
+
+
+def test_of_a_named_model_the_file_of_the_runtime_is_opened() -> None:
+    usual, torch = open_runtime("default"), open_runtime("default", RuntimeOptions("torch"))
+    assert usual.description.startswith("onnxruntime ")
+    assert torch.description.startswith("torch ")
+    assert torch.spec == usual.spec
+
+
+def test_named_model_falls_back_to_the_file_of_the_usual_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "e2pose.runtimes.torch", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.warns(FallbackWarning, match="'torch', which is not installed; using onnxruntime "):
+        assert open_runtime("default", RuntimeOptions("torch", allow_fallback=True)).spec.name
 
 
 @pytest.mark.parametrize(

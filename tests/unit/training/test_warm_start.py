@@ -7,7 +7,8 @@ from e2pose.core.schema import KeypointSchema
 from e2pose.models.artifact import save_weights
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
-from e2pose.training.warm_start import warm_start
+from e2pose.training.config import Recipe
+from e2pose.training.warm_start import as_in_model, find_weights, warm_start
 from networks import SPEC, noise, small_network
 
 COCO = SPEC.schema
@@ -90,3 +91,30 @@ def test_another_backbone_is_refused(weights):
     with pytest.raises(ModelError, match=r"mobilenetv2.* resnet50") as failure:
         warm_start(build_network(NetworkConfig(backbone="resnet50", width=8)), COCO, weights)
     assert "network.backbone" in failure.value.hint
+
+
+def recipe_from(path, **network):
+    record = {"name": "a", "data": {"sets": [{"path": "a"}]}, "optim": {"steps": 1}}
+    return Recipe.model_validate({**record, "network": {"weights": str(path), **network}})
+
+
+def test_what_a_recipe_does_not_say_about_the_network_is_as_in_the_model(weights):
+    network = as_in_model(recipe_from(weights, head_depth=3)).network
+    assert (network.strides, network.width, network.refinements) == ((16, 32, 64), 8, 2)
+    assert network.head_depth == 3
+    assert as_in_model(recipe_from(weights)) == as_in_model(as_in_model(recipe_from(weights)))
+
+
+def test_the_default_model_is_taken_over_by_name_and_whole():
+    recipe = as_in_model(recipe_from("default"))
+    part = recipe.network
+    config = {name: getattr(part, name) for name in ("backbone", "strides", "width", "head_depth", "refinements")}
+    inheritance = warm_start(build_network(NetworkConfig(**config)), COCO, find_weights("default"))
+    assert inheritance.left == ()
+    assert inheritance.keypoints == COCO.keypoints
+
+
+def test_a_recipe_that_names_no_model_stays_as_it_is():
+    recipe = recipe_from("none")
+    plain = recipe.model_copy(update={"network": recipe.network.model_copy(update={"weights": None})})
+    assert as_in_model(plain) is plain

@@ -4,20 +4,23 @@ from pathlib import Path
 import pytest
 
 from e2pose.core.errors import ModelError
-from e2pose.runtimes.onnxruntime import OnnxRuntime
+from e2pose.export.verify import Limits, verify_artifact
+from e2pose.runtimes.select import open_runtime
+from e2pose.sources.images import read_image
 from e2pose.zoo import catalog
 from e2pose.zoo.authors import read_authors_models
-from e2pose.zoo.catalog import ModelEntry, find_model, read_catalog
+from e2pose.zoo.catalog import ModelEntry, ModelFile, find_model, read_catalog
 
 MODELS, DEFAULT = read_catalog()
 BUNDLED = [entry for entry in MODELS.values() if entry.is_bundled]
 MAX_BUNDLED_BYTES = 16_000_000
 
 
-def entry(name: str, **fields) -> ModelEntry:
-    known = {"file": f"{name}.onnx", "size_bytes": 5, "sha256": hashlib.sha256(b"model").hexdigest(), "urls": ()}
+def entry(name: str, urls=(), suffixes=(".onnx", ".safetensors")) -> ModelEntry:
     numbers = {"size_hw": (64, 64), "parameters_m": 1.0, "gmacs": 1.0, "coco_val_ap": 1.0}
-    return ModelEntry(name=name, **{**known, **numbers, "licence": "Apache-2.0", "trained_on": ()} | fields)
+    sha256 = hashlib.sha256(b"model").hexdigest()
+    files = tuple(ModelFile(f"{name}{suffix}", 5, sha256, tuple(urls)) for suffix in suffixes)
+    return ModelEntry(name=name, **numbers, licence="Apache-2.0", trained_on=(), files=files)
 
 
 @pytest.fixture
@@ -38,22 +41,34 @@ def test_default_model_is_bundled() -> None:
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
 def test_entries_are_complete(model: ModelEntry) -> None:
-    assert len(model.sha256) == 64
-    assert model.size_bytes > 0
+    assert [Path(file.name).suffix for file in model.files] == [".onnx", ".safetensors"]
+    for file in model.files:
+        assert len(file.sha256) == 64
+        assert file.size_bytes > 0
+        assert all(url.startswith("https://") and url.endswith(file.name) for url in file.urls)
     assert model.trained_on
     assert 0 < model.coco_val_ap < 100
     assert min(model.parameters_m, model.gmacs) > 0
-    assert all(url.startswith("https://") and url.endswith(model.file) for url in model.urls)
 
 
 @pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
-def test_bundled_file_is_the_one_of_the_catalogue(model: ModelEntry) -> None:
-    path = find_model(model.name)
-    assert path.stat().st_size == model.size_bytes <= MAX_BUNDLED_BYTES
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == model.sha256
-    spec = OnnxRuntime(path).spec
+@pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
+def test_bundled_file_is_the_one_of_the_catalogue(model: ModelEntry, suffix: str) -> None:
+    path = find_model(model.name, (suffix,))
+    (file,) = (file for file in model.files if file.name == path.name)
+    assert path.stat().st_size == file.size_bytes <= MAX_BUNDLED_BYTES
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+    spec = open_runtime(path).spec
     described = (model.name, model.size_hw, model.licence, model.trained_on)
     assert (spec.name, spec.size_hw, spec.licence, spec.trained_on) == described
+
+
+@pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
+def test_bundled_files_are_the_same_model(model: ModelEntry) -> None:  # each is rounded to 16 bits in its own way
+    reference = open_runtime(find_model(model.name, (".safetensors",)))
+    samples = sorted((Path(__file__).parents[3] / "samples").glob("*.jpg"))
+    pictures = [read_image(path) for path in samples]
+    assert verify_artifact(find_model(model.name), reference, pictures, limits=Limits(0.99)).candidates > 100
 
 
 @pytest.mark.parametrize("name", ["default", "small-64"])
@@ -61,9 +76,17 @@ def test_bundled_model_by_name(shelf: Path, name: str) -> None:
     assert find_model(name) == shelf / "small-64.onnx"
 
 
+def test_file_in_a_format_that_is_wanted(shelf: Path) -> None:
+    (shelf / "small-64.safetensors").write_bytes(b"model")
+    assert find_model("small-64", (".safetensors",)) == shelf / "small-64.safetensors"
+    assert find_model("small-64", (".engine", ".onnx")) == shelf / "small-64.onnx"
+    with pytest.raises(ModelError, match=r"'small-64' has no \.xml file; there is: small-64\.onnx, small-64\.saf"):
+        find_model("small-64", (".xml",))
+
+
 def test_bundled_model_that_is_not_there(shelf: Path) -> None:
     (shelf / "small-64.onnx").unlink()
-    with pytest.raises(ModelError, match="'small-64' should be at") as caught:
+    with pytest.raises(ModelError, match=r"'small-64\.onnx' of the model 'small-64' should be at") as caught:
         find_model("default")
     assert "install e2pose again" in caught.value.hint
 
@@ -91,7 +114,7 @@ def test_what_looks_like_a_path_is_not_searched_for(shelf: Path, path: str | Pat
 def test_other_models_are_fetched(shelf: Path) -> None:
     with pytest.raises(ModelError, match=r"'large-64\.onnx' has not been fetched yet, and E2POSE_OFFLINE forbids it"):
         find_model("large-64")
-    cached = shelf / "home" / "models" / entry("").sha256[:12] / "large-64.onnx"
+    cached = shelf / "home" / "models" / entry("").files[0].sha256[:12] / "large-64.onnx"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"model")
     assert find_model("large-64") == cached
