@@ -99,7 +99,10 @@ def run_comparison(
     labels = [request.label for request in requests]
     reference = labels[0] if reference is None else reference
     if reference not in labels:
-        raise OptionError(f"the reference '{reference}' is not compared; compared are: {', '.join(labels)}")
+        raise OptionError(
+            f"the reference '{reference}' is not compared; compared are: {', '.join(labels)}",
+            "leave it out for the first one",
+        )
     _check_outputs(subject)
     machine = this_machine()
     with tempfile.TemporaryDirectory(prefix="e2pose-bench-") as text:

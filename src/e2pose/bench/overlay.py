@@ -29,7 +29,7 @@ THRESHOLD = 0.3
 _PANE = 640  # pixels of the longer side
 _LABEL_SHARE = 0.06
 
-Image = UInt8[np.ndarray, "h w 3"]
+Image = UInt8[np.ndarray, "_ _ 3"]
 
 
 def write_overlays(

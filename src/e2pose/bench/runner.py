@@ -51,7 +51,9 @@ class Pace:
         for name, least in (("rounds", 1), ("warm_up", 0), ("threads", 1)):
             if getattr(self, name) < least:
                 what = name.replace("_", "-")
-                raise OptionError(f"--{what} must be at least {least}, not {getattr(self, name)}")
+                raise OptionError(
+                    f"--{what} must be at least {least}, not {getattr(self, name)}", "leave it out for the usual number"
+                )
 
 
 USUAL_PACE = Pace()
@@ -182,7 +184,7 @@ def compare(
                 contestant = _start(request, environment, pictures[0], log=log, threads=pace.threads, limits=limits)
                 running.callback(contestant.process.close)
                 contest.contestants.append(contestant)
-        on_step(f"asking {len(contest.contestants)} peers about {len(pictures)} pictures in {pace.rounds} rounds")
+        on_step(f"asking about {len(pictures)} pictures, rounds: {pace.rounds}")
         contest.hold(turns(pictures, TURN, SCENE_REPEATS) * pace.rounds, pace.warm_up)
         runs = contest.finish(pictures, pace)
     return runs, [

@@ -1,0 +1,121 @@
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from e2pose.core.schema import load_schema
+from made import TINY_KEYPOINTS, write_picture
+from made_peers import write_peer
+
+
+@pytest.fixture
+def annotated(tmp_path: Path) -> Path:
+    """Two bright pictures, in which the tiny model sees the person, well and badly, and a dark one."""
+    pictures = {"a": (255, 0.0), "b": (250, 3.0), "c": (0, 0.0)}
+    annotations = []
+    for number, (name, (brightness, off)) in enumerate(pictures.items(), start=1):
+        write_picture(tmp_path / "pictures" / f"{name}.png", (100, 200), brightness)
+        points = TINY_KEYPOINTS * [200, 100] + off
+        annotations.append(
+            {
+                "id": number,
+                "image_id": number,
+                "bbox": [50, 20, 100, 60],
+                "area": 3000,
+                "keypoints": np.concatenate([points, np.full((17, 1), 2)], axis=1).ravel().tolist(),
+            }
+        )
+    record = {
+        "images": [
+            {"id": number, "file_name": f"{name}.png", "width": 200, "height": 100}
+            for number, name in enumerate(pictures, start=1)
+        ],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person", "keypoints": list(load_schema("coco").keypoints), "skeleton": []}],
+    }
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def test_our_model_and_a_peer_that_crashes(e2pose, tiny_model: Path, annotated: Path, tmp_path: Path) -> None:
+    mine = write_peer(tmp_path / "mine.py")
+    compared = "--models", tiny_model, "--peer", f"{mine}:mode=crash,after=2", f"{mine}:name=Mine"
+    done = e2pose(
+        "bench", "pictures", *compared, "--annotations", annotated, "--rounds", "2", "--warm-up", "1", "--threads", "1",
+        "--people", "--overlay", "-o", "out", "--quiet",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.err == ""
+    record = json.loads((tmp_path / "out" / "bench.json").read_text())
+    ours, other = record["peers"]
+    assert (ours["name"], ours["threads"], ours["precision"]) == ("e2pose tiny", 1, "f32")
+    assert ours["runtime"].startswith("onnxruntime ")
+    assert [one["file"] for one in ours["weights"]] == ["tiny.onnx"]
+    assert ours["ratio"] == {"median": 1, "spread": 0, "rounds": [1, 1]}
+    assert len(ours["fps"]["rounds"]) == 2
+    assert list(ours["people_ms"]) == ["1", "2", "5", "10", "20"]
+    assert other["name"] == "Mine"
+    assert len(other["missing_keypoints"]) == 15
+    assert "ValueError: too many people" in record["failures"][0]["reason"]
+    assert re.search(
+        r"^- Not compared: .*ValueError: too many people", (tmp_path / "out" / "bench.md").read_text(), re.M
+    )
+    assert "e2pose tiny" in done.out and "Not compared" in done.out
+
+    evaluated = e2pose("evaluate", tiny_model, annotated, "pictures", "--json", "numbers.json", "--quiet")
+    assert evaluated.code == 0
+    expected = json.loads((tmp_path / "numbers.json").read_text())["ap"]
+    assert 0.3 < expected < 0.66
+    assert ours["ap"] == expected
+
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    charts = {"speed-against-ap.png", "latency-against-people.png"}
+    assert names == {"bench.md", "bench.json", *charts, *(f"overlay/{name}.png" for name in "abc")}
+    assert cv2.imread(str(tmp_path / "out" / "overlay" / "a.png")).shape == (100, 404, 3), (
+        "the one that crashed is not drawn"
+    )
+
+
+def test_the_command_below_the_table_repeats_it(e2pose, tmp_path: Path) -> None:
+    write_picture(tmp_path / "a b.png")
+    write_peer(tmp_path / "mine.py")
+    words = ["bench", "a b.png", "--rounds", "1", "--peer", "mine.py", "mine.py:sleep=0.002", "--warm-up", "0"]
+    done = e2pose(*words, "--models", "mobilenetv2-320:precision=f64", "--reference", "mine.py")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == (
+        "e2pose bench 'a b.png' --models mobilenetv2-320:precision=f64 --peer mine.py mine.py:sleep=0.002 --rounds 1 "
+        "--warm-up 0 --reference mine.py"
+    )
+    assert "Not compared: mobilenetv2-320:precision=f64: " in done.out
+    assert not list(tmp_path.glob("*.json")), "without --output nothing is written"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["z.png", "--peers", "movenets"], "there is no peer 'movenets'"),
+        (["z.png", "--peer", "none.py"], "cannot read the peer 'none.py'"),
+        (["z.png", "--overlay"], "overlays need a folder"),
+        (["z.png", "--reference", "movenet"], "the reference 'movenet' is not compared; compared are: default"),
+        (["z.png", "--rounds", "0"], "--rounds must be at least 1, not 0"),
+        (["z.png", "-o", "z.png"], "'z.png' is a file"),
+        (["none.png"], "there is no file 'none.png'"),
+        (["z.png", "--annotations", "annotations.json"], "none of the 3 annotated pictures"),
+        (["z.png", "--annotations", "z.png"], "cannot read the annotations 'z.png'"),
+        (
+            ["z.png", "--models", "none.onnx"],
+            "no peer could be compared: none.onnx: ModelError: there is no model file",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_one_error(e2pose, annotated: Path, tmp_path: Path, words: list[str], says: str) -> None:
+    write_picture(tmp_path / "z.png")
+    done = e2pose("bench", *words)
+    assert done.code == 1
+    assert says in done.errors[0]
+    assert (len(done.errors), len(done.hints)) == (1, 1)
+    assert done.out == ""
