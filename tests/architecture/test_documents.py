@@ -58,6 +58,7 @@ EXAMPLES = {
     "only_the_sure.py": (["samples/*.jpg", "drawn/", MODEL], "in 4 frames"),
     "grid.py": (["grid.jpg", "samples/park.jpg", "samples/balance.jpg", "--model", MODEL], ""),
     "stick_people.py": (["made", "5"], "5 pictures in made"),
+    "houses.py": (["made", "5"], "5 pictures in made"),
     "runtimes.py": (["--help"], "model pictures annotations images"),
     "model_sizes.py": ([], "| resnet152 | 448 x 448 |"),
 }

@@ -37,7 +37,7 @@ def flip_problems(dataset: CocoDataset) -> Iterator[Problem]:
         if partner != right:
             yield Problem(NOT_BY_NAME, f"{left} flips to {partner}, not to {right}")
     people = [person for image in dataset.images for person in image.persons if person.is_posed]
-    pairs = np.array([(i, j) for i, j in enumerate(schema.flip) if i < j], int).reshape(-1, 2)
+    pairs = _pairs(schema)
     if len(people) < _ENOUGH or not len(pairs):
         return
     keypoints = np.stack([person.keypoints for person in people])
@@ -51,6 +51,12 @@ def flip_problems(dataset: CocoDataset) -> Iterator[Problem]:
     yield from _exchanged(sides, labels)
     front = np.array([_shows_nose(person.visibility, schema) for person in people])
     yield from _all_exchanged(sides[front], pairs, schema)
+
+
+def _pairs(schema: KeypointSchema) -> np.ndarray:
+    """The flip pairs (P, 2), left before right where the names tell."""
+    pairs = [(i, j) for i, j in enumerate(schema.flip) if i < j]
+    return np.array([(j, i) if schema.side(j) == "left" else (i, j) for i, j in pairs], int).reshape(-1, 2)
 
 
 def _not_level(

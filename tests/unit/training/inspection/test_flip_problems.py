@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from e2pose.core.schema import KeypointSchema
+from e2pose.core.schema import KeypointSchema, mirrored_names
 from e2pose.training.inspection import flips
 from e2pose.training.inspection.flips import flip_problems
 from made_labels import COCO, good_images, made_dataset, made_image, made_person, swapped
@@ -26,6 +26,13 @@ def test_a_pair_that_was_exchanged_is_found():
     ((check, example),) = checks(made_dataset(*images))
     assert check == flips.EXCHANGED
     assert example.startswith("left_hip and right_hip: the same side as the other pairs in only 0% of 60 people")
+
+
+def test_it_does_not_matter_which_of_a_pair_comes_first():
+    names = [{"left_hip": "right_hip", "right_hip": "left_hip"}.get(name, name) for name in COCO.keypoints]
+    schema = KeypointSchema.from_names("reordered", names, flip_pairs=list(mirrored_names(names)))
+    images = changed(good_images(60), lambda person: swapped(person, "left_hip", "right_hip"))
+    assert checks(made_dataset(*images, schema=schema)) == []
 
 
 def test_a_pair_that_is_exchanged_now_and_then_is_not():

@@ -1,0 +1,76 @@
+"""Writes a made data set with five keypoints of its own into a folder: python examples/houses.py FOLDER [IMAGES].
+
+Always the same pictures for the same number of images.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from e2pose import KeypointSchema
+from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
+
+SIZE = 192  # pixels, height and width of a picture
+CORNERS = {
+    "left_floor": (-0.5, 0.5),
+    "right_floor": (0.5, 0.5),
+    "right_eaves": (0.5, -0.15),
+    "ridge": (0.0, -0.5),
+    "left_eaves": (-0.5, -0.15),
+}
+"""Where they are in a house of width and height 1; y points down."""
+NAMES = list(CORNERS)
+WALLS = list(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True))
+
+
+def draw_house(picture: np.ndarray, rng: np.random.Generator, column: int, columns: int) -> CocoPerson:
+    """Draws a house at a random place into one of the picture's columns, as a whole."""
+    shape = np.array(list(CORNERS.values())) * (rng.uniform(0.7, 1.1), rng.uniform(0.8, 1.4))
+    shape[3, 0] += rng.uniform(-0.2, 0.2)
+    turn = rng.uniform(-0.4, 0.4)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    points = shape @ rotation.T
+    points *= rng.uniform(0.5, 0.85) * SIZE / columns / np.ptp(points, axis=0).max()
+    low, high = points.min(axis=0), points.max(axis=0)
+    left = SIZE * column / columns
+    points += rng.uniform((left - low[0], -low[1]), (left + SIZE / columns - high[0], SIZE - high[1]))
+    colour = rng.integers(90, 256, 3).tolist()
+    outline = np.round(16 * (points - 0.5)).astype(np.int32)  # OpenCV counts from the middle of the first pixel
+    cv2.fillPoly(picture, [outline], [value // 2 for value in colour], cv2.LINE_AA, shift=4)
+    cv2.polylines(picture, [outline], True, colour, 2, cv2.LINE_AA, shift=4)
+    x, y = points.min(axis=0).tolist()
+    width, height = np.ptp(points, axis=0).tolist()
+    visible = np.full(len(points), 2, np.uint8)
+    return CocoPerson(points.astype(np.float32), visible, float(cv2.contourArea(outline)) / 256, (x, y, width, height))
+
+
+def make_picture(number: int, schema: KeypointSchema) -> tuple[np.ndarray, CocoImage]:
+    """One to three houses before blurred noise."""
+    rng = np.random.default_rng(number)
+    noise = cv2.GaussianBlur(rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8), (0, 0), 5)
+    picture = cv2.convertScaleAbs(noise, alpha=2.5, beta=rng.uniform(-280, -200))
+    count = int(rng.integers(1, 4))
+    houses = tuple(draw_house(picture, rng, column, count) for column in range(count))
+    return picture, CocoImage(number, f"{number:05}.png", (SIZE, SIZE), houses, tuple(range(len(schema))))
+
+
+def main(folder: str, count: str = "500") -> None:
+    """Writes the pictures and their annotations."""
+    images = Path(folder) / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    schema = KeypointSchema.from_names("house", NAMES, edges=WALLS)
+    entries = []
+    for number in range(1, int(count) + 1):
+        picture, entry = make_picture(number, schema)
+        (images / entry.file_name).write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+        entries.append(entry)
+    record = to_coco_annotations(CocoDataset(schema, tuple(entries)))
+    (Path(folder) / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
+    print(f"{count} pictures in {folder}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
