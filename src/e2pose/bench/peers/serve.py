@@ -176,7 +176,7 @@ def peak_memory_mb() -> float:
 
 def in_one_line(error: BaseException) -> str:
     """An error as the bench's table shows it."""
-    words = " ".join(f"{type(error).__name__}: {error}".split())
+    words = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
     return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 
 

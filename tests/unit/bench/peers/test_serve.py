@@ -86,6 +86,7 @@ def test_the_protocol_survives_a_library_that_prints(tmp_path: Path) -> None:
         ("import there_is_none", "ModuleNotFoundError: No module named 'there_is_none'"),
         ("raise ValueError('two\\n  lines')", "ValueError: two lines"),
         ("raise SystemExit('away')", "SystemExit: away"),
+        ("assert options.threads == 0", "AssertionError"),
         ("raise ValueError(1000 * 'x')", "ValueError: " + 287 * "x" + "…"),
     ],
 )
