@@ -94,6 +94,28 @@ def test_the_command_below_the_table_repeats_it(e2pose, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.json")), "without --output nothing is written"
 
 
+def test_the_peer_in_the_guide(e2pose, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    guide = (pytestconfig.rootpath / "docs" / "guides" / "bench.md").read_text(encoding="utf-8")
+    script = re.search(r"```python\n(.*?)```", guide, re.S)[1]
+    for given, here in (
+        ('["numpy==2.4.6"]', "[]"),
+        ('# licence = "MIT"\n', '# licence = "MIT"\n# environment = "this"\n'),
+    ):
+        assert given in script
+        script = script.replace(given, here)
+    (tmp_path / "mine.py").write_text(script)
+    write_picture(tmp_path / "a.png")
+    done = e2pose(
+        "bench", "a.png", "--models", "none.onnx", "--peer", "mine.py", "mine.py:scale=0.5", "mine.py:scale=3",
+        "--rounds", "1", "-o", "out", "-q",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    record = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert [peer["label"] for peer in record["peers"]] == ["mine.py", "mine.py:scale=0.5"]
+    assert [failure["label"] for failure in record["failures"]] == ["none.onnx", "mine.py:scale=3"]
+    assert "invalid choice" in record["failures"][1]["reason"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

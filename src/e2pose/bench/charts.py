@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -81,5 +82,6 @@ def _plain_log(axes: Any, which: str, values: list[float]) -> None:  # noqa: ANN
     getattr(axes, f"set_{which}scale")("log")
     getattr(axes, f"set_{which}lim")(min(values) / 1.6, max(values) * 2.4)
     axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(import_module("matplotlib.ticker").LogLocator(subs=(2, 3, 5)))
     axis.set_minor_formatter("{x:g}")
     axes.tick_params(axis=which, which="minor", labelsize=6, length=0, colors=INK)

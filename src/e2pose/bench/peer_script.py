@@ -18,6 +18,9 @@ from e2pose.core.errors import OptionError
 PEERS = Path(__file__).parent / "peers"
 """The scripts that come with e2pose."""
 
+SERVE = PEERS / "serve.py"
+"""A peer's side of the protocol, which every peer can import."""
+
 OURS = "ours"
 """The script that runs models of e2pose."""
 

@@ -64,6 +64,7 @@ class PeerProcess:
     Args:
         command: What to run.
         threads: How many threads its libraries may use.
+        modules: A folder whose modules it may import.
         log: The file that gets what it prints on stderr.
         limits: How long it may take.
 
@@ -71,7 +72,7 @@ class PeerProcess:
         PeerError: It cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], *, threads: int, log: Path, limits: Limits) -> None:
+    def __init__(self, command: Sequence[str], *, threads: int, modules: Path, log: Path, limits: Limits) -> None:
         self.spawned_s = perf_counter()
         """When it was started, on the clock of `perf_counter`."""
         self._log, self._limits = log, limits
@@ -85,7 +86,7 @@ class PeerProcess:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    env=_environment(threads),
+                    env=_environment(threads, modules),
                     **_own_group(),
                 )
         except OSError as error:
@@ -230,10 +231,10 @@ class _Blame:
             self._peer.close()
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, modules: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _PRIVATE_VARIABLES}
     held = dict.fromkeys(_THREAD_VARIABLES, str(threads))
-    return {**kept, **held, "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
+    return {**kept, **held, "PYTHONPATH": str(modules), "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
 
 
 def _own_group() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from e2pose.bench.environment import Environment
-from e2pose.bench.peer_script import PeerRequest
+from e2pose.bench.peer_script import SERVE, PeerRequest
 from e2pose.bench.pictures import Picture, turns
 from e2pose.bench.process import USUAL_LIMITS, Limits, PeerProcess
 from e2pose.bench.protocol import FoundPose, Hello
@@ -176,12 +177,17 @@ def compare(
         The peers that went through, and those that did not, both in the order given.
     """
     contest = _Contest(on_turn)
+    modules = logs / "modules"  # without the other scripts, some of which are called like a library
+    modules.mkdir()
+    shutil.copy(SERVE, modules)
     with ExitStack() as running:
         for number, (request, environment) in enumerate(prepared):
             on_step(f"starting {request.label}")
             with contest.excluding(request):
                 log = logs / f"{number}.log"
-                contestant = _start(request, environment, pictures[0], log=log, threads=pace.threads, limits=limits)
+                contestant = _start(
+                    request, environment, pictures[0], threads=pace.threads, modules=modules, log=log, limits=limits
+                )
                 running.callback(contestant.process.close)
                 contest.contestants.append(contestant)
         on_step(f"asking about {len(pictures)} pictures, rounds: {pace.rounds}")
@@ -236,13 +242,20 @@ def rotated(contestants: Sequence[_Kind], turn: int) -> list[_Kind]:
 
 
 def _start(
-    request: PeerRequest, environment: Environment, first: Picture, *, log: Path, threads: int, limits: Limits
+    request: PeerRequest,
+    environment: Environment,
+    first: Picture,
+    *,
+    threads: int,
+    modules: Path,
+    log: Path,
+    limits: Limits,
 ) -> _Contestant:
     """Starts a peer, lets it answer once, and makes it wait."""
     options = [word for name, value in request.options for word in (f"--{name}", value)]
     settings = ["--threads", str(threads), "--files", str(environment.files)]
     command = [str(environment.python), str(request.script.path), *settings, *options]
-    process = PeerProcess(command, threads=threads, log=log, limits=limits)
+    process = PeerProcess(command, threads=threads, modules=modules, log=log, limits=limits)
     hello = process.hello()
     process.ask(first.index, first.path)
     startup_s = perf_counter() - process.spawned_s

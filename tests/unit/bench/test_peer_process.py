@@ -16,7 +16,7 @@ IMPATIENT = Limits(hello_s=1.5, answer_s=0.4, end_s=1)
 def start(tmp_path: Path, mode: str, *options: str, limits: Limits = SHORT) -> PeerProcess:
     script = write_peer(tmp_path / "made.py")
     command = [sys.executable, str(script), "--threads", "3", "--mode", mode, *options]
-    return PeerProcess(command, threads=3, log=tmp_path / "log", limits=limits)
+    return PeerProcess(command, threads=3, modules=tmp_path, log=tmp_path / "log", limits=limits)
 
 
 def is_running(pid: int) -> bool:
@@ -44,8 +44,8 @@ def test_libraries_are_held_to_the_threads_and_see_nothing_of_ours(tmp_path: Pat
     script = write_peer(tmp_path / "made.py", body=f"NAMES = {names}\n{body}")
     command = [sys.executable, str(script)]
     with (
-        PeerProcess(command, threads=3, log=tmp_path / "log", limits=SHORT) as peer,
-        pytest.raises(PeerError, match=r"^3 3 3 None$"),
+        PeerProcess(command, threads=3, modules=tmp_path, log=tmp_path / "log", limits=SHORT) as peer,
+        pytest.raises(PeerError, match=f"^3 3 3 {tmp_path}$"),
     ):
         peer.hello()
 
@@ -74,7 +74,7 @@ def test_a_mute_peer_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(PeerError, match="it cannot be started: No such file"):
-        PeerProcess([str(tmp_path / "none")], threads=1, log=tmp_path / "log", limits=SHORT)
+        PeerProcess([str(tmp_path / "none")], threads=1, modules=tmp_path, log=tmp_path / "log", limits=SHORT)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,9 @@ def test_a_paused_peer_stands_still(tmp_path: Path) -> None:
 def test_nothing_is_left_running(tmp_path: Path) -> None:
     body = "import json, os, time; print(json.dumps({'error': str(os.getpid())}), flush=True); time.sleep(600)"
     script = write_peer(tmp_path / "made.py", body=body)
-    with PeerProcess([sys.executable, str(script)], threads=1, log=tmp_path / "log", limits=SHORT) as peer:
+    with PeerProcess(
+        [sys.executable, str(script)], threads=1, modules=tmp_path, log=tmp_path / "log", limits=SHORT
+    ) as peer:
         with pytest.raises(PeerError) as caught:
             peer.hello()
         with pytest.raises(ProcessLookupError):
