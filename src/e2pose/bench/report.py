@@ -36,7 +36,7 @@ class PeerResult:
         run, hello = self.run, self.run.hello
         notes = [one_line(hello.note)] if hello.note.strip() else []
         if hello.threads != run.threads:
-            notes.append(f"it says that it uses {hello.threads} threads")
+            notes.append(f"it says that it uses {_counted(hello.threads, 'thread')}")
         if self.missing and self.ap is not None:
             notes.append(f"it does not find {', '.join(self.missing)}, which count as missed in AP")
         unexplained_ms = run.timings.unexplained_ms
