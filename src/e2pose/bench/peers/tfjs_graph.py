@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,17 +84,17 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self._constants = constants
-        self._first: dict[str, str] = {}  # tensors by their TensorFlow name, with channels first
+        self.channels_first: dict[str, str] = {}  # tensors by their TensorFlow name, with channels first
         self._last: dict[str, str] = {"input": "input"}  # and as TensorFlow has them
 
     def translate(self, node: Mapping[str, Any]) -> None:
         """Adds what one node of TensorFlow.js does."""
         operation, name, inputs = node["op"], node["name"], node.get("input", [])
         attributes = {key: _plain(value) for key, value in node.get("attr", {}).items()}
-        if operation in _ELEMENTWISE and all(one in self._first for one in inputs):
-            self._first[name] = self.emit(_SAME_NAME[operation], [self._first[one] for one in inputs])
+        if operation in _ELEMENTWISE and all(one in self.channels_first for one in inputs):
+            self.channels_first[name] = self.emit(_SAME_NAME[operation], [self.channels_first[one] for one in inputs])
         elif operation in _FIRST:
-            self._first[name] = _FIRST[operation](self, inputs, attributes)
+            self.channels_first[name] = _FIRST[operation](self, inputs, attributes)
         elif operation in _LAST:
             results = _LAST[operation](self, inputs, attributes)
             for index, result in enumerate([results] if isinstance(results, str) else results):
@@ -122,9 +123,9 @@ class _Graph:
 
     def first(self, name: str) -> str:
         """A tensor with channels first."""
-        if name not in self._first:
-            self._first[name] = self.emit("Transpose", [self.last(name)], perm=_TO_FIRST)
-        return self._first[name]
+        if name not in self.channels_first:
+            self.channels_first[name] = self.emit("Transpose", [self.last(name)], perm=_TO_FIRST)
+        return self.channels_first[name]
 
     def last(self, name: str) -> str:
         """A tensor as TensorFlow has it."""
@@ -132,12 +133,8 @@ class _Graph:
             if name in self._constants:
                 self._last[name] = self.constant(self._constants[name])
             else:
-                self._last[name] = self.emit("Transpose", [self._first[name]], perm=_TO_LAST)
+                self._last[name] = self.emit("Transpose", [self.channels_first[name]], perm=_TO_LAST)
         return self._last[name]
-
-    def has_first(self, name: str) -> bool:
-        """Whether a tensor is there with channels first."""
-        return name in self._first
 
 
 def _plain(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401
@@ -149,7 +146,9 @@ def _plain(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401
     return {"s": lambda: base64.b64decode(value).decode(), "i": lambda: int(value)}.get(kind, lambda: value)()
 
 
-def _convolution(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any], *, depthwise: bool) -> str:
+def _convolution(
+    graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any], *, depthwise: bool = False
+) -> str:
     kernel = graph.value(inputs[1])  # height, width, in, out; of a depthwise one: height, width, channels, 1
     order, groups = ((2, 3, 0, 1), kernel.shape[2]) if depthwise else ((3, 2, 0, 1), 1)
     operands = [graph.first(inputs[0]), graph.constant(kernel.transpose(order))]
@@ -168,14 +167,6 @@ def _convolution(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, 
     return graph.emit("Relu", [result]) if "Relu" in fused else result
 
 
-def _full(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
-    return _convolution(graph, inputs, attributes, depthwise=False)
-
-
-def _depthwise(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
-    return _convolution(graph, inputs, attributes, depthwise=True)
-
-
 def _max_pool(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
     window, strides = attributes["ksize"][1:3], attributes["strides"][1:3]
     return graph.emit("MaxPool", [graph.first(inputs[0])], kernel_shape=window, strides=strides, auto_pad="SAME_UPPER")
@@ -191,7 +182,7 @@ def _resize(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any])
 
 
 def _shape(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
-    if graph.has_first(inputs[0]):  # spare a transposition
+    if inputs[0] in graph.channels_first:  # spare a transposition
         shape = graph.emit("Shape", [graph.first(inputs[0])])
         return graph.emit("Gather", [shape, graph.constant(list(_TO_LAST))])
     return graph.emit("Shape", [graph.last(inputs[0])])
@@ -273,12 +264,9 @@ def _squared_difference(graph: _Graph, inputs: Sequence[str], _: Mapping[str, An
     return graph.emit("Mul", [difference, difference])
 
 
-def _reduce(operation: str) -> Callable[..., str]:
-    def reduce(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
-        axes = graph.constant(graph.value(inputs[1]).reshape(-1))
-        return graph.emit(operation, [graph.last(inputs[0]), axes], keepdims=int(attributes["keep_dims"]))
-
-    return reduce
+def _reduce(operation: str, graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    axes = graph.constant(graph.value(inputs[1]).reshape(-1))
+    return graph.emit(operation, [graph.last(inputs[0]), axes], keepdims=int(attributes["keep_dims"]))
 
 
 def _arg_max(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
@@ -286,9 +274,9 @@ def _arg_max(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
 
 
 _FIRST: dict[str, Callable[..., str]] = {
-    "_FusedConv2D": _full,
-    "DepthwiseConv2dNative": _depthwise,
-    "FusedDepthwiseConv2dNative": _depthwise,
+    "_FusedConv2D": _convolution,
+    "DepthwiseConv2dNative": partial(_convolution, depthwise=True),
+    "FusedDepthwiseConv2dNative": partial(_convolution, depthwise=True),
     "MaxPool": _max_pool,
     "ResizeBilinear": _resize,
 }
@@ -297,14 +285,14 @@ _LAST: dict[str, Callable[..., str | list[str]]] = {
     "ConcatV2": _concat,
     "ExpandDims": _expand_dims,
     "Fill": _fill,
-    "Max": _reduce("ReduceMax"),
+    "Max": partial(_reduce, "ReduceMax"),
     "Pack": _pack,
     "Shape": _shape,
     "Split": _split,
     "SquaredDifference": _squared_difference,
     "Squeeze": _squeeze,
     "StridedSlice": _strided_slice,
-    "Sum": _reduce("ReduceSum"),
+    "Sum": partial(_reduce, "ReduceSum"),
     "TopKV2": _top_k,
     "Unpack": _unpack,
 }
