@@ -1,0 +1,98 @@
+# /// script
+# requires-python = ">=3.11,<3.13"
+# dependencies = [
+#   "matplotlib==3.8.4",
+#   "numpy==1.26.4",
+#   "opencv-python-headless==4.11.0.86",
+#   "pillow==12.0.0",
+#   "pysparkling==0.6.0",
+#   "python-json-logger==3.3.0",
+#   "scipy==1.15.3",
+#   "setuptools==80.9.0",
+#   "torch==2.13.0",
+#   "torchvision==0.28.0",
+#   "wheel==0.45.1",
+# ]
+#
+# [tool.e2pose-bench]
+# name = "OpenPifPaf"
+# licence = "AGPL-3.0"
+# homepage = "https://openpifpaf.github.io"
+# steps = [["pip", "install", "--no-build-isolation", "--no-deps", "openpifpaf==0.13.11"]]
+# ///
+"""OpenPifPaf with its network shufflenetv2k16, as the authors of E2Pose compare with it: frames stretched to 512x512.
+
+It is compiled against the torch of its environment, which takes minutes. The package holds no weights, so they are
+random. From random fields its decoder would put together people without end; here all fields have a confidence near
+zero, nobody is found, and decoding takes less time than with real weights.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from importlib.metadata import version
+
+import numpy as np
+from serve import HALF_PIXEL, Peer, Pose, Stopwatch, serve
+from torchvision_on_cpu import make_importable
+
+BASE = "shufflenetv2k16"
+NOBODY = -10.0
+"""Confidence, before the sigmoid, that is below every threshold."""
+
+
+def load(options: Namespace) -> Peer:
+    """Builds the network with random weights, and the library's predictor around it."""
+    import cv2
+    import torch
+
+    torch.manual_seed(0)
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # what random networks compute may become so small that processors are slow
+    cv2.setNumThreads(options.threads)
+    make_importable()
+    import openpifpaf
+    from PIL import Image
+
+    openpifpaf.network.Factory.base_name = BASE
+    predictor = openpifpaf.Predictor(head_metas=openpifpaf.datasets.factory("cocokp").head_metas)
+    for head in predictor.model.head_nets:
+        silence(head)
+
+    def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
+        with watch("preprocess"):
+            stretched = cv2.resize(image, (options.size, options.size), interpolation=cv2.INTER_LINEAR)
+            pixels, _, meta = predictor.preprocess(Image.fromarray(stretched), [], None)
+        with watch("network"):
+            fields = predictor.processor.fields_batch(predictor.model, pixels[None])[0]
+        with watch("postprocess"):
+            people = [one.inverse_transform(meta) for one in predictor.processor(fields)]
+            scale = np.array([image.shape[1], image.shape[0]]) / options.size
+            return [to_pose(one.score, one.data, scale) for one in people]
+
+    return Peer(
+        estimate,
+        name=f"OpenPifPaf {BASE} {options.size}",
+        version=version("openpifpaf"),
+        licence="AGPL-3.0",
+        runtime=f"torch {torch.__version__}",
+        random_weights=True,
+        note="stretched to a square; confidences set to zero, so the decoder finds nobody and is quick",
+    )
+
+
+def silence(head) -> None:  # noqa: ANN001 - a type of a library that is not installed with e2pose
+    """Makes a head's confidences near zero everywhere."""
+    channels = slice(1, 1 + head.meta.n_confidences)
+    shape = (head.meta.n_fields, head.n_components, -1)
+    head.conv.weight.data.view(*shape)[:, channels] = 0
+    head.conv.bias.data.view(*shape)[:, channels] = NOBODY
+
+
+def to_pose(score: float, triples: np.ndarray, scale: np.ndarray) -> Pose:
+    """A person found in the stretched frame."""
+    return Pose(score, np.column_stack([(triples[:, :2] + HALF_PIXEL) * scale, triples[:, 2]]).astype(float))
+
+
+if __name__ == "__main__":
+    serve(load, size=(512, 256, 320, 384, 448, 640))
