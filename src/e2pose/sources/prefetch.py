@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from threading import Event, Semaphore, Thread
 from types import TracebackType
@@ -14,6 +14,9 @@ from e2pose.sources.base import Source, SourceInfo
 
 _PATIENCE_S = 1.0
 """How long to wait for a live source to end, which may be in the middle of waiting for a frame itself."""
+
+_GLANCE_S = 0.03
+"""How often a consumer that has to wait may look around."""
 
 
 class Prefetch:
@@ -31,6 +34,9 @@ class Prefetch:
 
     dropped = 0
     """How many frames nobody took: none."""
+
+    on_wait: Callable[[], None] | None = None
+    """Called again and again, by the consumer's thread, while the consumer waits for a frame."""
 
     def __init__(self, source: Source, depth: int = 4) -> None:
         if depth < 1:
@@ -57,7 +63,7 @@ class Prefetch:
         self._thread = Thread(target=self._fill, name="e2pose-prefetch", daemon=True)
         self._thread.start()
         try:
-            while (item := self._items.get()) is not None and not self._closed.is_set():
+            while (item := self._next()) is not None and not self._closed.is_set():
                 if isinstance(item, BaseException):
                     raise item
                 self._slots.release()
@@ -70,6 +76,11 @@ class Prefetch:
         self._closed.set()
         self._items.put(None)  # wakes the consumer; this queue may be used even in the handler of a signal
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether no more frames will come."""
+        return self._closed.is_set()
+
     def __enter__(self) -> Self:
         self._source.__enter__()
         return self
@@ -80,6 +91,14 @@ class Prefetch:
         """Ends the thread, then leaves the other source."""
         self._close()
         self._source.__exit__(kind, error, trace)
+
+    def _next(self) -> Frame | BaseException | None:
+        while self.on_wait is not None:
+            try:
+                return self._items.get(timeout=_GLANCE_S)
+            except Empty:
+                self.on_wait()
+        return self._items.get()
 
     def _fill(self) -> None:
         try:

@@ -178,3 +178,28 @@ def test_an_error_of_a_live_source_comes_after_its_newest_frame():
         for frame in newest:
             seen.append(frame.index)  # noqa: PERF401 - a comprehension would lose them to the error
     assert seen[-1] == 4
+
+
+@pytest.mark.parametrize("kind", [Prefetch, LatestFrame])
+def test_a_consumer_that_waits_may_look_around_and_stop_it(kind):
+    source, threads = Waiting(), []
+
+    def look_around():
+        threads.append(threading.current_thread())
+        if len(threads) == 3:
+            ahead.stop()
+            source.released.set()
+
+    with kind(source) as ahead:
+        ahead.on_wait = look_around
+        source.allowed.release()
+        assert not ahead.is_stopped
+        assert [frame.index for frame in ahead] == [0]
+        assert ahead.is_stopped
+    assert threads == [threading.main_thread()] * 3
+
+
+def test_nobody_looks_around_while_frames_are_there():
+    with Prefetch(Counting(5)) as ahead:
+        ahead.on_wait = lambda: time.sleep(0.001)
+        assert [frame.index for frame in ahead] == list(range(5))
