@@ -52,18 +52,27 @@ class Tracker:
     """
 
     def __init__(self, threshold: float = 0.4, *, memory_s: float = 2.0) -> None:
-        if not 0 <= threshold <= 1:
-            raise OptionError(f"the threshold must lie between 0 and 1, not {threshold}", "leave it out, or say 0.4")
         if not 0 < memory_s < np.inf:
             raise OptionError(
                 f"'memory_s' must be a number of seconds above 0, not {memory_s}", "leave it out, or say 2"
             )
-        self._threshold = threshold
+        self.threshold = threshold
         self._memory_s = memory_s
         self._clock = Clock()
         self._is_cut = CutDetector()
         self._last_number = 0
         self.reset()
+
+    @property
+    def threshold(self) -> float:
+        """Least score of somebody new; may be changed between frames."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float) -> None:
+        if not 0 <= threshold <= 1:
+            raise OptionError(f"the threshold must lie between 0 and 1, not {threshold}", "leave it out, or say 0.4")
+        self._threshold = threshold
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
         """Numbers the poses of a frame.

@@ -248,6 +248,19 @@ def test_options_out_of_range_are_refused(options):
     assert caught.value.hint
 
 
+def test_the_threshold_may_change_on_the_way():
+    tracker = Tracker(0.5)
+    found = []
+    for index, threshold in enumerate([0.5, 0.2, 0.2, 0.5, 0.9]):
+        tracker.threshold = threshold
+        people = poses_of(person(100, 0.9), person(700, 0.3))
+        found.append(tracker.update(people, index * FRAME_S).track_ids.tolist())
+    assert found == [[1], [1, NO_TRACK], [1, 2], [1, 2], [1, 2]]
+    with pytest.raises(OptionError, match="threshold"):
+        tracker.threshold = 1.1
+    assert tracker.threshold == 0.9
+
+
 @pytest.mark.parametrize("time_s", [0.9, np.nan, np.inf])
 def test_a_time_that_goes_back_or_is_none_is_refused(time_s):
     tracker = Tracker()
