@@ -12,7 +12,7 @@ from typing import Any
 
 from e2pose.core.errors import ModelError
 from e2pose.zoo.authors import read_authors_models
-from e2pose.zoo.download import fetch
+from e2pose.zoo.download import fetch, place_of
 
 _ROOM = Path(__file__).parent
 _WEIGHTS = _ROOM / "weights"
@@ -69,6 +69,10 @@ class ModelEntry:
         """Whether it comes with the package."""
         return all(file.is_bundled for file in self.files)
 
+    def file(self, suffixes: Sequence[str]) -> ModelFile | None:
+        """The first of its files that ends in one of the suffixes."""
+        return next((file for file in self.files if Path(file.name).suffix in suffixes), None)
+
 
 @cache
 def read_catalog() -> tuple[dict[str, ModelEntry], str]:
@@ -117,7 +121,7 @@ def find_model(name_or_path: str | Path, suffixes: Sequence[str] = (".onnx",)) -
             f"there is no model '{name}'; there is: {', '.join(models)}",
             f"did you mean '{close[0]}'?" if close else "give one of these names, or the path of a model file",
         )
-    file = next((file for file in models[name].files if Path(file.name).suffix in suffixes), None)
+    file = models[name].file(suffixes)
     if file is None:
         raise ModelError(
             f"the model '{name}' has no {' or '.join(suffixes)} file; there is: "
@@ -133,6 +137,20 @@ def find_model(name_or_path: str | Path, suffixes: Sequence[str] = (".onnx",)) -
             "install e2pose again, or give the path of a model file",
         )
     return bundled
+
+
+def models_at_hand(suffixes: Sequence[str] = (".onnx",)) -> list[str]:
+    """The names of the catalogue that need no fetching: their file comes with the package or was fetched before.
+
+    Args:
+        suffixes: Which of the files of a model will do.
+    """
+    files = {name: entry.file(suffixes) for name, entry in read_catalog()[0].items()}
+    return [
+        name
+        for name, file in files.items()
+        if file is not None and (file.is_bundled or place_of(file.name, file.sha256).is_file())
+    ]
 
 
 def _looks_like_path(name_or_path: str | Path) -> bool:

@@ -31,6 +31,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get(HOME) or user_cache_dir("e2pose")) / "models"
 
 
+def place_of(file: str, sha256: str | None) -> Path:
+    """Where a fetched file lies, or would lie: in a folder named by its hash."""
+    return cache_folder() / (sha256[:12] if sha256 else "recorded") / file
+
+
 def fetch(file: str, urls: Sequence[str], *, size_bytes: int | None, sha256: str | None) -> Path:
     """The local copy of a file, fetched if it is not there yet.
 
@@ -48,7 +53,7 @@ def fetch(file: str, urls: Sequence[str], *, size_bytes: int | None, sha256: str
         ModelError: It cannot be fetched, or what arrives is not that file; then none is left.
         OutputError: The cache folder cannot be written.
     """
-    target = cache_folder() / (sha256[:12] if sha256 else "recorded") / file
+    target = place_of(file, sha256)
     expected = sha256 or _recorded(target)
     if target.is_file() and _hash(target) == expected:
         return target

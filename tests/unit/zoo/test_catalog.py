@@ -9,7 +9,7 @@ from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
 from e2pose.zoo import catalog
 from e2pose.zoo.authors import read_authors_models
-from e2pose.zoo.catalog import ModelEntry, ModelFile, find_model, read_catalog
+from e2pose.zoo.catalog import ModelEntry, ModelFile, find_model, models_at_hand, read_catalog
 
 MODELS, DEFAULT = read_catalog()
 BUNDLED = [entry for entry in MODELS.values() if entry.is_bundled]
@@ -142,3 +142,14 @@ def test_model_of_the_authors_must_be_converted_first(shelf: Path) -> None:
     with pytest.raises(ModelError, match="is a TensorFlow graph") as caught:
         find_model("aisin-resnet50-320x320")
     assert "e2pose convert aisin-resnet50-320x320" in caught.value.hint
+
+
+def test_models_at_hand_are_bundled_or_fetched(shelf: Path) -> None:
+    assert models_at_hand() == ["small-64"]
+    fetched = catalog.place_of("large-64.onnx", hashlib.sha256(b"model").hexdigest())
+    fetched.parent.mkdir(parents=True)
+    fetched.write_bytes(b"model")
+    assert models_at_hand() == ["small-64", "large-64"]
+    assert find_model("large-64") == fetched
+    assert models_at_hand((".safetensors",)) == ["small-64"]
+    assert models_at_hand((".engine",)) == []
