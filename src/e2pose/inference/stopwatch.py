@@ -25,9 +25,16 @@ class Stopwatch:
     """
 
     def __init__(self, estimator: Estimator) -> None:
-        self._estimator = estimator
         self._seconds: deque[float] = deque(maxlen=_RECENT)
-        estimator(np.zeros((8, 8, 3), np.uint8))
+        self._estimator = estimator
+        _warm_up(estimator)
+
+    def use(self, estimator: Estimator) -> None:
+        """Goes on with another estimator; if its model is another one, the rate begins anew."""
+        if estimator.runtime is not self._estimator.runtime:
+            _warm_up(estimator)
+            self._seconds.clear()
+        self._estimator = estimator
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> Poses:
         """Finds everybody in one picture."""
@@ -40,3 +47,12 @@ class Stopwatch:
     def images_per_second(self) -> float:
         """The rate over the last 30 pictures; 0 before the first."""
         return len(self._seconds) / sum(self._seconds) if self._seconds else 0.0
+
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds for a picture, on average over the last 30; 0 before the first."""
+        return 1000 * sum(self._seconds) / len(self._seconds) if self._seconds else 0.0
+
+
+def _warm_up(estimator: Estimator) -> None:
+    estimator(np.zeros((8, 8, 3), np.uint8))
