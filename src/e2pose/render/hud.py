@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import UInt8
 
@@ -22,3 +24,36 @@ def draw_rate(image: UInt8[np.ndarray, "h w 3"], images_per_second: float) -> UI
     height = max(_LEAST_HEIGHT, min(canvas.shape[:2]) * _SHARE_OF_PICTURE)
     draw_label(canvas, f"{images_per_second:.1f} FPS", (height / 3, height / 3), height)
     return canvas
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What can be said of a run in the middle of it.
+
+    Args:
+        model: Name of the model.
+        images_per_second: How many frames come out of the whole run.
+        latency_ms: From pixels to poses.
+        persons: How many are in the picture.
+        threshold: Persons with a lower score are left out.
+        dropped: How many frames of a live source nobody could look at; None if the source waits.
+    """
+
+    model: str
+    images_per_second: float
+    latency_ms: float
+    persons: int
+    threshold: float
+    dropped: int | None = None
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """What each number is called and what it is."""
+        rows = [
+            ("FPS", f"{self.images_per_second:.1f}"),
+            ("latency", f"{self.latency_ms:.0f} ms"),
+            ("people", str(self.persons)),
+            ("threshold", f"{self.threshold:.2f}"),
+            ("model", self.model),
+        ]
+        return rows if self.dropped is None else [*rows, ("dropped", str(self.dropped))]
