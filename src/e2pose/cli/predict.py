@@ -10,28 +10,29 @@ from cyclopts import Parameter
 from e2pose.cli.interrupts import Interrupts
 from e2pose.cli.opening import open_estimator
 from e2pose.cli.terminal import Progress, complain, say
-from e2pose.core.errors import OptionError
+from e2pose.core.errors import ModelError, OptionError
 from e2pose.runtimes.options import USUAL, RuntimeOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     import numpy as np
     from jaxtyping import UInt8
 
+    from e2pose.cli.live_view import LiveView
+    from e2pose.cli.running_model import RunningModel
     from e2pose.core.errors import E2PoseError
     from e2pose.core.frame import Frame
     from e2pose.core.poses import Poses
+    from e2pose.inference.estimator import Estimator
     from e2pose.inference.run import RunSummary, Stage
-    from e2pose.inference.stopwatch import Stopwatch
     from e2pose.sinks.base import Draw, Sink
     from e2pose.sources.base import Source, SourceInfo
+    from e2pose.sources.prefetch import Prefetch
+    from e2pose.tracking.tracker import Tracker
 
     Image = UInt8[np.ndarray, "h w 3"]
-
-STILL_THE_SAME = 0.5
-"""Somebody who is tracked is still seen at this part of the threshold."""
 
 OVERLAYS = "out/"
 """Where overlays go if nobody says where."""
@@ -46,20 +47,20 @@ class PredictOptions:
         output: Where to write; repeat it for several. A folder, picture or video gets the poses drawn, and so does
             camera:, a virtual camera; .json gets COCO results, .jsonl a line for each picture, .csv and .parquet a
             table; with %06d in the name each frame gets a file. Overlays go to out/ if it is not given.
-        model: A name that `e2pose models` lists, or a model file.
+        model: A name that `e2pose models` lists, or a model file. With --show it may be repeated: m goes to the next.
         threshold: Leave out persons with a lower score, from 0 to 1; if not given, the model's own value.
         keypoint_threshold: Do not draw keypoints with a lower score, from 0 to 1; if not given, the model's own value.
         track: Give everybody a number that stays the same from frame to frame.
         smooth: Make keypoints tremble less from frame to frame.
         blur: What to make unrecognisable before drawing.
-        show: Show the poses in a window; overlays do not go to out/ then.
-        fps: Draw how many pictures per second the model manages; reading and writing do not count.
+        show: Show the poses in a window, where h lists the keys; overlays do not go to out/ then.
+        fps: Draw into outputs how many pictures per second the model manages; reading and writing do not count.
         runtime: What runs the model, and how.
         quiet: Print nothing but errors.
     """
 
     output: Annotated[tuple[str, ...], Parameter(name=("--output", "-o"))] = ()
-    model: str = "default"
+    model: tuple[str, ...] = ("default",)
     threshold: float | None = None
     keypoint_threshold: float | None = None
     track: bool = False
@@ -80,11 +81,9 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
         options: How to look for poses, and where to write them.
     """
     from e2pose.inference.run import run
-    from e2pose.inference.stopwatch import Stopwatch
     from e2pose.sinks.behind import WriteBehind
     from e2pose.sinks.open import open_sink
     from e2pose.sinks.several import SeveralSinks
-    from e2pose.sinks.window import WindowSink
     from e2pose.sources.base import SourceInfo
     from e2pose.sources.open import open_source
     from e2pose.sources.prefetch import LatestFrame, Prefetch
@@ -95,28 +94,29 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
         problems.append(problem)
         complain(problem)
 
+    if len(options.model) > 1 and not options.show:
+        raise OptionError(
+            f"{len(options.model)} models are given, but a run takes one: {', '.join(options.model)}",
+            "name one of them; or add --show, where the key m goes to the next",
+        )
     inputs = open_source(source, on_error=report, on_notice=say)
     if inputs.info == SourceInfo(frame_count=0):
         return 1
-    estimator = open_estimator(options.model, options.runtime, threshold=options.threshold, quiet=options.quiet)
-    stages = memory(options, estimator.threshold)
-    if options.track:
-        estimator = estimator.with_threshold(STILL_THE_SAME * estimator.threshold)
-    stopwatch = Stopwatch(estimator)
-    draw = drawing(options, estimator.spec.keypoint_threshold, stopwatch)
+    model = first_model(options)
+    draw = drawing(options, model)
     targets = options.output or (() if options.show else (OVERLAYS,))
     ahead = LatestFrame(inputs) if inputs.info.is_live else Prefetch(inputs)
-    sinks: list[Sink] = [WindowSink(draw, on_close=ahead.stop)] if options.show else []
+    sinks: list[Sink] = [live_view(options, model, ahead, targets, report)] if options.show else []
     if targets:
         files = [open_sink(target, draw=draw, inputs=inputs.info.paths) for target in targets]
         sinks.append(WriteBehind(SeveralSinks(files, on_error=report)))
-    frames = NeverEmpty(ahead)
     try:
         with (
             Interrupts(ahead.stop) as interrupts,
             Progress(inputs.info.frame_count, shown=not options.quiet) as progress,
         ):
-            summary = run(stopwatch, frames, stages, sinks, on_frame=lambda *_: progress.advance())
+            stages = memory(options, model.tracker)
+            summary = run(model, NeverEmpty(ahead), stages, sinks, on_frame=lambda *_: progress.advance())
     except NothingRead:
         return interrupts.exit_code or 1
     if not options.quiet:
@@ -124,20 +124,70 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
     return interrupts.exit_code or (1 if problems else 0)
 
 
-def memory(options: PredictOptions, threshold: float) -> list[Stage]:
+def first_model(options: PredictOptions) -> RunningModel:
+    """The model that was asked for, with what tells people apart if that was."""
+    from e2pose.cli.running_model import RunningModel
+    from e2pose.tracking.tracker import Tracker
+
+    estimator = open_estimator(options.model[0], options.runtime, threshold=options.threshold, quiet=options.quiet)
+    tracker = Tracker(estimator.threshold) if options.track or options.smooth else None
+    return RunningModel(estimator, tracker, keeps_doubtful=options.track, keypoint_threshold=options.keypoint_threshold)
+
+
+def memory(options: PredictOptions, tracker: Tracker | None) -> list[Stage]:
     """The stages that remember earlier frames.
 
     Args:
         options: What was asked for.
-        threshold: Least score of a person.
+        tracker: The first of them, if there are any.
     """
     from e2pose.tracking.smoothing import Smoother
-    from e2pose.tracking.tracker import Tracker
 
+    if tracker is None:
+        return []
     if not options.smooth:
-        return [Tracker(threshold)] if options.track else []
-    tracked: list[Stage] = [Tracker(threshold), Smoother()]
+        return [tracker]
+    tracked: list[Stage] = [tracker, Smoother()]
     return tracked if options.track else [*tracked, lambda _, poses: replace(poses, track_ids=None)]
+
+
+def live_view(
+    options: PredictOptions,
+    model: RunningModel,
+    ahead: Prefetch,
+    targets: Sequence[str],
+    report: Callable[[E2PoseError], None],
+) -> LiveView:
+    """The window of a run.
+
+    Args:
+        options: What was asked for.
+        model: What finds the poses.
+        ahead: Where the frames come from.
+        targets: What else shows or keeps the poses.
+        report: Told of what a key could not do.
+    """
+    from e2pose.cli.live_view import LiveView, models_in_turn
+    from e2pose.render.view import View
+
+    def open_model(name: str) -> Estimator:
+        estimator = open_estimator(name, options.runtime, threshold=options.threshold, quiet=options.quiet)
+        if targets and estimator.spec.schema != model.spec.schema:
+            raise ModelError(
+                f"'{name}' finds keypoints of '{estimator.spec.schema.name}', but the outputs of this run hold those "
+                f"of '{model.spec.schema.name}'",
+                "leave out -o to change to it",
+            )
+        return estimator
+
+    return LiveView(
+        View(blur=options.blur, least_blur=options.blur, is_paused=ahead.info.frame_count == 1),
+        model,
+        ahead,
+        models=models_in_turn(options.model, options.runtime),
+        open_model=open_model,
+        report=report,
+    )
 
 
 class NothingRead(Exception):  # noqa: N818 - every input has been reported as an error already
@@ -182,34 +232,29 @@ class NeverEmpty:
         self._source.__exit__(kind, error, trace)
 
 
-def drawing(options: PredictOptions, threshold: float, stopwatch: Stopwatch) -> Draw:
+def drawing(options: PredictOptions, model: RunningModel) -> Draw:
     """What overlays show: the picture, blurred if asked for, the poses, and the rate if asked for.
 
     Args:
         options: What was asked for.
-        threshold: The model's own threshold for keypoints.
-        stopwatch: Knows the rate.
+        model: Knows the rate.
 
     Raises:
         OptionError: The threshold asked for is out of range.
     """
-    from e2pose.render.blur import blur_image
     from e2pose.render.hud import draw_rate
-    from e2pose.render.overlay import draw_poses
+    from e2pose.render.view import View, draw_view
 
-    if options.keypoint_threshold is not None:
-        threshold = options.keypoint_threshold
-    if not 0 <= threshold <= 1:
+    if not 0 <= model.keypoint_threshold <= 1:
         raise OptionError(
-            f"the keypoint threshold must lie between 0 and 1, not {threshold}", "leave it out, or say 0.5"
+            f"the keypoint threshold must lie between 0 and 1, not {model.keypoint_threshold}",
+            "leave it out, or say 0.5",
         )
+    view = View(blur=options.blur)
 
     def draw(frame: Frame, poses: Poses) -> Image:
-        image = frame.image
-        if options.blur is not None:
-            image = blur_image(image, poses, options.blur)
-        image = draw_poses(image, poses, threshold=threshold)
-        return draw_rate(image, stopwatch.images_per_second) if options.fps else image
+        image = draw_view(frame, poses, view, keypoint_threshold=model.keypoint_threshold)
+        return draw_rate(image, model.stopwatch.images_per_second) if options.fps else image
 
     return draw
 

@@ -1,4 +1,4 @@
-"""Parquet, a file for each frame, a window, a virtual camera; and that sinks show nothing but what was drawn."""
+"""Parquet, a file for each frame, a virtual camera; and that sinks show nothing but what was drawn."""
 
 import json
 import sys
@@ -20,7 +20,6 @@ from e2pose.formats.table import to_header
 from e2pose.sinks.fitted import fitted
 from e2pose.sinks.open import open_sink
 from e2pose.sinks.video import VideoFileSink
-from e2pose.sinks.window import WindowSink
 from e2pose.sources.open import open_source
 from media import BLUE, GREEN, RED, decode_audio, decode_video, flat, save, write_clip
 
@@ -201,87 +200,7 @@ def test_joined_recordings_keep_all_their_sound(tmp_path):
     assert decode_video(tmp_path / "b.mp4")[1][-1] == pytest.approx(2.0, abs=0.15)
 
 
-# A window and a virtual camera, without a screen and without a driver.
-
-
-class Toolkit(types.ModuleType):
-    """What the window needs of Tk."""
-
-    TclError = RuntimeError
-
-    def __init__(self):
-        super().__init__("tkinter")
-        self.shown, self.bound, self.is_open = [], {}, None
-
-    def Tk(self, **_):
-        self.is_open = True
-        return self
-
-    def Label(self, *_, **__):
-        return self
-
-    def PhotoImage(self, data, **_):
-        header, pixels = data.split(b" 255 ", 1)
-        width, height = (int(word) for word in header.split()[1:])
-        self.shown.append(np.frombuffer(pixels, np.uint8).reshape(height, width, 3))
-
-    def bind(self, key, do):
-        self.bound[key] = do
-
-    def protocol(self, name, do):
-        self.bound[name] = lambda event: do()
-
-    def destroy(self):
-        self.is_open = False
-
-    def winfo_screenheight(self):
-        return 100
-
-    def winfo_screenwidth(self):
-        return 100
-
-    title = pack = configure = update = withdraw = lambda *_, **__: None
-
-
-@pytest.fixture
-def toolkit(monkeypatch):
-    module = Toolkit()
-    monkeypatch.setitem(sys.modules, "tkinter", module)
-    return module
-
-
-def test_a_window_shows_what_is_drawn_and_fits_the_screen(toolkit):
-    sizes = [(48, 64), (300, 100), (10, 500)]
-    sink = WindowSink(lambda frame, poses: 255 - frame.image, on_close=lambda: None)
-    write_all(sink, [moving(index, flat(RED, size)) for index, size in enumerate(sizes)], people())
-    assert [image.shape[:2] for image in toolkit.shown] == [(48, 64), (90, 30), (2, 90)]
-    assert tuple(toolkit.shown[0][5, 5]) == (0, 255, 255)
-    assert toolkit.is_open is False
-
-
-@pytest.mark.parametrize("key", ["<Escape>", "q", "WM_DELETE_WINDOW"])
-def test_a_person_closes_the_window(toolkit, key):
-    closed = []
-    with WindowSink(show, on_close=lambda: closed.append(True)) as sink:
-        sink.write(moving(0), people())
-        toolkit.bound[key](None)
-        toolkit.bound[key](None)
-        sink.write(moving(1), people())
-    assert closed == [True]
-    assert len(toolkit.shown) == 1
-
-
-def test_a_machine_without_a_screen_or_without_tk(toolkit, monkeypatch):
-    def refuse(**_):
-        raise RuntimeError("no display name and no $DISPLAY environment variable")
-
-    monkeypatch.setattr(toolkit, "Tk", refuse)
-    with pytest.raises(OutputError, match="no window can be opened on this machine: no display") as caught:
-        WindowSink(show, on_close=lambda: None)
-    assert "-o" in caught.value.hint
-    monkeypatch.setitem(sys.modules, "tkinter", None)
-    with pytest.raises(OutputError, match="this Python has no Tk"):
-        WindowSink(show, on_close=lambda: None)
+# A virtual camera, without a driver.
 
 
 class Driver(types.ModuleType):
@@ -338,21 +257,18 @@ SECRET = np.repeat(SECRET[..., None], 3, axis=2)
 TARGETS = ["a.mp4", "a.mov", "a.mkv", "a.png", "a.jpg", "a.webp", "a.bmp", "a.tif", "%d.png", "folder/"]
 
 
-@pytest.mark.parametrize("target", [*TARGETS, "camera:", "window"])
-def test_no_sink_shows_a_pixel_that_was_not_drawn(tmp_path, target, driver, toolkit):
+@pytest.mark.parametrize("target", [*TARGETS, "camera:"])
+def test_no_sink_shows_a_pixel_that_was_not_drawn(tmp_path, target, driver):
     """The picture is a secret and what is drawn is grey: whatever any sink shows, from its first frame on, is grey."""
 
     def grey(frame, poses):
         return np.full_like(frame.image, 128)
 
-    if target == "window":
-        sink = WindowSink(grey, on_close=lambda: None)
-    else:
-        sink = open_sink(target if target == "camera:" else f"{tmp_path}/{target}", draw=grey)
+    sink = open_sink(target if target == "camera:" else f"{tmp_path}/{target}", draw=grey)
     still = Path(target).suffix in (".png", ".jpg", ".webp", ".bmp", ".tif") and "%" not in target
     origin = Origin("in.png", Path("in.png")) if still else CLIP
     write_all(sink, [moving(index, SECRET, origin) for index in range(1 if still else 5)], people())
-    shown = driver.sent + toolkit.shown + [image for path in tmp_path.rglob("*.*") for image in pictures_in(path)]
+    shown = driver.sent + [image for path in tmp_path.rglob("*.*") for image in pictures_in(path)]
     assert len(shown) == (1 if still else 5)
     assert all(np.abs(image.astype(int) - 128).max() <= 3 for image in shown)
 
