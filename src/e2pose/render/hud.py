@@ -32,7 +32,7 @@ class Numbers:
 
     Args:
         model: Name of the model.
-        images_per_second: How many frames come out of the whole run.
+        images_per_second: How many frames come out of the whole run; 0 if nobody knows yet.
         latency_ms: From pixels to poses.
         persons: How many are in the picture.
         threshold: Persons with a lower score are left out.
@@ -50,7 +50,7 @@ class Numbers:
     def rows(self) -> list[tuple[str, str]]:
         """What each number is called and what it is."""
         rows = [
-            ("FPS", f"{self.images_per_second:.1f}"),
+            ("FPS", f"{self.images_per_second:.1f}" if self.images_per_second else "-"),
             ("latency", f"{self.latency_ms:.0f} ms"),
             ("people", str(self.persons)),
             ("threshold", f"{self.threshold:.2f}"),

@@ -190,6 +190,11 @@ def test_every_number_is_shown(other):
     assert (one != two).any()
 
 
+def test_no_rate_is_made_up():
+    assert dict(NUMBERS.rows)["FPS"] == "24.8"
+    assert dict(replace(NUMBERS, images_per_second=0.0).rows)["FPS"] == "-"
+
+
 def test_dropped_frames_are_only_told_of_live_sources():
     assert ("dropped", "7") in replace(NUMBERS, dropped=7).rows
     assert "dropped" not in dict(NUMBERS.rows)
