@@ -7,17 +7,24 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from e2pose.core.errors import E2PoseError
+from e2pose.training.canvases.device_render import DeviceRenderer, PlanBatch
+from e2pose.training.canvases.plan import CanvasPlan
 from e2pose.training.config import Recipe
-from e2pose.training.dataset import Sample, collate
-from e2pose.training.target import Target
+from e2pose.training.dataset import Plan, Sample, TrainingImages
+from e2pose.training.target import Target, collate_labels
+
+_CPU = torch.device("cpu")
 
 Part = tuple[Tensor, Target]
 """Canvases (B, 3, H, W) uint8 and their labels."""
+Planned = tuple[PlanBatch, Target]
+"""Canvases that are still to be made, and their labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,19 +35,23 @@ class Batches:
     following.
 
     Args:
-        images: All images by number.
+        images: All canvases by number.
         recipe: Sizes, passes and workers.
         process: Number of this process.
-        pin: Put canvases where a GPU fetches them fastest.
+        device: Where the network is.
+        renderer: Makes the canvases there; None if they are made where they are planned.
     """
 
-    images: Dataset[Sample]
+    images: TrainingImages
     recipe: Recipe
     process: int = 0
-    pin: bool = False
+    device: torch.device = _CPU
+    renderer: DeviceRenderer | None = None
 
-    def since(self, step: int) -> Generator[list[Part], None, None]:
+    def since(self, step: int) -> Generator[list[Part | Planned], None, None]:
         """For each step from the given one to the last, this process's share, as a list with an entry for each pass.
+
+        `onto_device` makes the parts ready for the network.
 
         Close it: that ends the processes that prepare images.
 
@@ -48,15 +59,15 @@ class Batches:
             E2PoseError: An image cannot be used.
         """
         recipe = self.recipe
-        loader: DataLoader[Sample | E2PoseError] = DataLoader(
-            _Answers(self.images),
+        loader: DataLoader[Sample | Plan | E2PoseError] = DataLoader(
+            _Answers(self.images, plans=self.renderer is not None),
             batch_size=self._part_size,
             sampler=[number for one in range(step, recipe.optim.steps) for number in self.numbers(one)],
             num_workers=recipe.workers,
             worker_init_fn=_leave_signals_to_the_parent,
             collate_fn=_collate,
             prefetch_factor=4 if recipe.workers else None,
-            pin_memory=self.pin,
+            pin_memory=self.device.type == "cuda" and self.renderer is None,
         )
         answers = iter(loader)
         parts = map(_checked, answers)
@@ -66,6 +77,17 @@ class Batches:
         finally:
             if recipe.workers:  # they do not hear the signal by which Python would end them at last
                 answers._shutdown_workers()  # type: ignore[attr-defined]
+
+    def onto_device(self, part: Part | Planned) -> Part:
+        """Canvases and labels in the memory of the device; canvases that are only planned are made there."""
+        canvases, target = part
+        values = {
+            field.name: getattr(target, field.name).to(self.device, non_blocking=True) for field in fields(target)
+        }
+        if isinstance(canvases, PlanBatch):
+            assert self.renderer is not None
+            return self.renderer(canvases), Target(**values)
+        return canvases.to(self.device, non_blocking=True), Target(**values)
 
     def numbers(self, step: int) -> list[int]:
         """Which images of a step are this process's, pass after pass."""
@@ -79,36 +101,35 @@ class Batches:
         return self.recipe.optim.batch_size // self.recipe.processes // self.recipe.optim.accumulate
 
 
-def to_device(part: Part, device: torch.device) -> Part:
-    """The same canvases and labels in the memory of a device."""
-    pixels, target = part
-    values = {field.name: getattr(target, field.name).to(device, non_blocking=True) for field in fields(target)}
-    return pixels.to(device, non_blocking=True), Target(**values)
+class _Answers(Dataset[Sample | Plan | E2PoseError]):
+    """Canvases, or why there is none: an error raised in another process would arrive with its whole traceback."""
 
+    def __init__(self, images: TrainingImages, *, plans: bool) -> None:
+        self._answer = images.plan if plans else images.__getitem__
 
-class _Answers(Dataset[Sample | E2PoseError]):
-    """Images, or why there is none: an error raised in another process would arrive with its whole traceback."""
-
-    def __init__(self, images: Dataset[Sample]) -> None:
-        self._images = images
-
-    def __getitem__(self, number: int) -> Sample | E2PoseError:
+    def __getitem__(self, number: int) -> Sample | Plan | E2PoseError:
         try:
-            return self._images[number]
+            return self._answer(number)
         except E2PoseError as error:
             return error
 
 
-def _collate(answers: Sequence[Sample | E2PoseError]) -> Part | E2PoseError:
-    samples = []
+def _collate(answers: Sequence[Sample | Plan | E2PoseError]) -> Part | Planned | E2PoseError:
+    canvases, labels = [], []
     for answer in answers:
         if isinstance(answer, E2PoseError):
             return answer
-        samples.append(answer)
-    return collate(samples)
+        canvases.append(answer[0])
+        labels.append(answer[1])
+    target = collate_labels(labels)
+    plans = [canvas for canvas in canvases if isinstance(canvas, CanvasPlan)]
+    if plans:
+        return PlanBatch.of(plans), target
+    pixels = np.stack([canvas for canvas in canvases if isinstance(canvas, np.ndarray)])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2), target
 
 
-def _checked(part: Part | E2PoseError) -> Part:
+def _checked(part: Part | Planned | E2PoseError) -> Part | Planned:
     if isinstance(part, E2PoseError):
         raise part
     return part

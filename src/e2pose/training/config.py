@@ -53,7 +53,8 @@ class DataConfig(_Record):
     """Folder of the sets, relative to where the command runs."""
     sets: Annotated[tuple[DataSetConfig, ...], Field(min_length=1)]
     cache: bool = True
-    """Keep all images decoded in memory, no larger than the largest scale of the augmentation needs them."""
+    """Keep all images decoded in memory, no larger than the largest scale of the augmentation needs them: in that of
+    the GPU if there is one, which then makes the canvases too."""
 
 
 class NetworkRecipe(_Record):

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
-from jaxtyping import UInt8
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from e2pose.core.errors import AnnotationError
 from e2pose.core.schema import KeypointSchema
 from e2pose.formats.coco import CocoImage
-from e2pose.sources.images import read_image
-from e2pose.training.augment import person_affine, place, random_affine
-from e2pose.training.colours import degrade, vary_colours
+from e2pose.training.canvases.augment import move_labels, person_affine, random_affine
+from e2pose.training.canvases.colours import draw_finish
+from e2pose.training.canvases.mixing import Scene, cut_out, draw_tiles, mosaic, paste, take_piece
+from e2pose.training.canvases.pictures import Pictures, Pixels
+from e2pose.training.canvases.plan import CanvasPlan, Layer
+from e2pose.training.canvases.render import render
 from e2pose.training.config import Recipe
-from e2pose.training.mixing import Piece, cut_out, draw_tiles, mosaic, paste
 from e2pose.training.sets import ImageSet
-from e2pose.training.target import CanvasLabels, Target, collate_labels
-from e2pose.transforms.fit import fit_affine
+from e2pose.training.target import CanvasLabels
 
-Pixels = UInt8[np.ndarray, "_ _ 3"]
 Sample = tuple[Pixels, CanvasLabels]
-
+Plan = tuple[CanvasPlan, CanvasLabels]
 
 _PIECE_SIZES = (0.25, 0.75)  # longer side of a pasted person relative to the shorter side of the canvas
 
@@ -45,94 +38,65 @@ class TrainingImages(Dataset[Sample]):
     """
 
     def __init__(self, sets: Sequence[ImageSet], recipe: Recipe, schema: KeypointSchema) -> None:
-        self._sets = sets
+        self.pictures = Pictures(sets, recipe)
+        self._images = [part.annotations.images for part in sets]
+        self._first = np.cumsum([0, *map(len, self._images)]).tolist()
         self._recipe = recipe
         self._schema = schema
         weights = np.array([part.weight for part in sets], dtype=np.float64)
         self._chances = weights / weights.sum()
         self._clean_from = round(recipe.optim.steps * (1 - recipe.augment.clean)) * recipe.optim.batch_size
-        self._cache: dict[Path, Pixels] = {}
-        if recipe.data.cache:
-            self._fill_cache()
 
     def __getitem__(self, number: int) -> Sample:
-        """Draws canvas `number`."""
+        """Makes canvas `number`."""
+        plan, labels = self.plan(number)
+        return render(plan, self.pictures, self._recipe.canvas_hw), labels
+
+    def plan(self, number: int) -> Plan:
+        """Draws what canvas `number` shows."""
         recipe = self._recipe
         config = recipe.augment if number < self._clean_from else recipe.augment.cleaned()
         rng = np.random.default_rng([recipe.seed, number])
-        sample = self._mosaic(rng) if rng.random() < config.mosaic else self._place(rng, recipe.canvas_hw)
+        scene = self._mosaic(rng) if rng.random() < config.mosaic else self._place(rng, recipe.canvas_hw)
         if rng.random() < config.paste:
             for _ in range(rng.integers(1, 4)):
-                sample = self._paste(sample, rng)
+                scene = self._paste(scene, rng)
         if rng.random() < config.cutout:
             for _ in range(rng.integers(1, 4)):
-                sample = cut_out(sample, rng)
-        pixels, labels = sample
-        return degrade(vary_colours(pixels, config, rng), config, rng), labels
+                scene = cut_out(scene, recipe.canvas_hw, rng)
+        return CanvasPlan(scene.layers, scene.cuts, draw_finish(config, rng)), scene.labels
 
-    def _mosaic(self, rng: np.random.Generator) -> Sample:
-        grids, canvas_hw = self._recipe.augment.grids, self._recipe.canvas_hw
-        boxes = draw_tiles(grids[rng.integers(len(grids))], canvas_hw, rng)
-        return mosaic([self._place(rng, (height, width)) for _, _, width, height in boxes], boxes, canvas_hw)
+    def _mosaic(self, rng: np.random.Generator) -> Scene:
+        grids = self._recipe.augment.grids
+        boxes = draw_tiles(grids[rng.integers(len(grids))], self._recipe.canvas_hw, rng)
+        return mosaic([self._place(rng, (height, width)) for _, _, width, height in boxes], boxes)
 
-    def _place(self, rng: np.random.Generator, canvas_hw: tuple[int, int]) -> Sample:
-        part, image = self._draw(rng)
+    def _place(self, rng: np.random.Generator, canvas_hw: tuple[int, int]) -> Scene:
+        picture, image = self._draw(rng)
         affine = random_affine(image.size_hw, canvas_hw, self._recipe.fit, self._recipe.augment, rng)
-        return place(self._pixels(part, image), image, self._schema, affine, canvas_hw)
+        box = (0, 0, canvas_hw[1], canvas_hw[0])
+        return Scene((Layer(picture, affine, box),), move_labels(image, self._schema, affine, canvas_hw))
 
-    def _paste(self, sample: Sample, rng: np.random.Generator) -> Sample:
+    def _paste(self, scene: Scene, rng: np.random.Generator) -> Scene:
         """Lays a person over the canvas, unless the image that was drawn shows nobody or the person is too large."""
-        part, image = self._draw(rng)
+        picture, image = self._draw(rng)
         persons = [person for person in image.persons if person.is_posed and min(person.box[2:]) > 0]
         if not persons:
-            return sample
+            return scene
         canvas_hw = self._recipe.canvas_hw
         size = min(canvas_hw) * float(np.exp(rng.uniform(*np.log(_PIECE_SIZES))))
         person = persons[rng.integers(len(persons))]
         affine, size_hw = person_affine(person, size, self._recipe.augment, rng)
-        piece = Piece.take(self._pixels(part, image), image, self._schema, affine, size_hw)
-        room_hw = np.array(canvas_hw) - piece.pixels.shape[:2]
+        piece = take_piece(picture, image, self._schema, affine, size_hw)
+        _, _, width, height = piece.layers[0].box
+        room_hw = np.array([canvas_hw[0] - height, canvas_hw[1] - width])
         if room_hw.min() < 0:
-            return sample
+            return scene
         y, x = rng.integers(0, room_hw + 1).tolist()
-        return paste(sample, piece, (x, y))
+        return paste(scene, piece, (x, y))
 
-    def _draw(self, rng: np.random.Generator) -> tuple[ImageSet, CocoImage]:
-        part = self._sets[rng.choice(len(self._sets), p=self._chances)]
-        return part, part.annotations.images[rng.integers(len(part.annotations.images))]
-
-    def _pixels(self, part: ImageSet, image: CocoImage) -> Pixels:
-        path = part.folder / image.file_name
-        cached = self._cache.get(path)
-        return self._read(path, image) if cached is None else cached
-
-    def _read(self, path: Path, image: CocoImage) -> Pixels:
-        pixels = read_image(path)
-        if pixels.shape[:2] != image.size_hw:
-            raise AnnotationError(
-                f"'{path}' has {pixels.shape[0]}x{pixels.shape[1]} pixels, but its annotation says "
-                f"{image.size_hw[0]}x{image.size_hw[1]}",
-                "correct the annotation, or scale the image",
-            )
-        return pixels
-
-    def _read_small(self, path: Path, image: CocoImage) -> Pixels:
-        """Reads an image, no larger than the largest scale of the augmentation needs it."""
-        recipe, pixels = self._recipe, self._read(path, image)
-        fitted = fit_affine(image.size_hw, recipe.canvas_hw, recipe.fit).matrix
-        scale = float(fitted[:, :2].max()) * max(recipe.augment.scale)
-        if scale >= 1:
-            return pixels
-        return np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
-
-    def _fill_cache(self) -> None:
-        wanted = {part.folder / image.file_name: image for part in self._sets for image in part.annotations.images}
-        with ThreadPoolExecutor() as pool:
-            decoded = pool.map(self._read_small, wanted.keys(), wanted.values())
-            self._cache = dict(zip(wanted, decoded, strict=True))
-
-
-def collate(samples: Sequence[Sample]) -> tuple[Tensor, Target]:
-    """Puts samples into one batch: canvases (B, 3, H, W) uint8 and their target."""
-    pixels = np.stack([pixels for pixels, _ in samples])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2), collate_labels([labels for _, labels in samples])
+    def _draw(self, rng: np.random.Generator) -> tuple[int, CocoImage]:
+        """An image and its number."""
+        part = int(rng.choice(len(self._images), p=self._chances))
+        index = int(rng.integers(len(self._images[part])))
+        return self._first[part] + index, self._images[part][index]

@@ -14,7 +14,7 @@ from e2pose.core.errors import TrainingError
 from e2pose.core.schema import KeypointSchema
 from e2pose.models.e2pose import E2Pose
 from e2pose.models.head import Prediction
-from e2pose.training.batches import Batches, to_device
+from e2pose.training.batches import Batches, Part, Planned
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.config import Recipe
 from e2pose.training.layout import Layout
@@ -182,7 +182,8 @@ def train_steps(
     meter = _Meter(trainer)
     with closing(batches.since(state.step)) as stream:
         for parts in _timed(stream, trainer.clock):
-            ready = [to_device(part, fabric.device) for part in parts]
+            with trainer.clock("canvases"):
+                ready = [batches.onto_device(part) for part in parts]
             people = torch.stack([target.present.sum() for _, target in ready]).sum()
             stops, people = _sum(fabric, torch.stack([people.new_tensor(int(stop.signal > 0)), people])).unbind()
             if stops:
@@ -260,9 +261,7 @@ def _sum(fabric: Fabric, values: Tensor) -> Tensor:
     return values
 
 
-def _timed(
-    batches: Iterator[Sequence[tuple[Tensor, Target]]], clock: PhaseClock
-) -> Iterator[Sequence[tuple[Tensor, Target]]]:
+def _timed(batches: Iterator[list[Part | Planned]], clock: PhaseClock) -> Iterator[list[Part | Planned]]:
     """The same batches, with the time spent waiting for them measured."""
     while True:
         with clock("waiting"):

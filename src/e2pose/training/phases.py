@@ -8,8 +8,8 @@ from time import perf_counter
 
 import torch
 
-PHASES = ("waiting", "forward", "matching", "losses", "backward", "optimiser")
-"""What a step consists of; waiting is for images."""
+PHASES = ("waiting", "canvases", "forward", "matching", "losses", "backward", "optimiser")
+"""What a step consists of; waiting is for images, and canvases is bringing them to the device or making them there."""
 
 
 class PhaseClock:

@@ -15,6 +15,7 @@ from e2pose.models.build import build_network, load_backbone
 from e2pose.models.config import NetworkConfig
 from e2pose.models.e2pose import E2Pose
 from e2pose.training.batches import Batches
+from e2pose.training.canvases.device_render import DeviceRenderer
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.config import Recipe
 from e2pose.training.dataset import TrainingImages
@@ -83,8 +84,17 @@ def set_up(
         state.load(checkpoint)
         trainer.scale = state.scale
     images = TrainingImages(sets, recipe, schema)
-    batches = Batches(images, recipe, fabric.global_rank, pin=fabric.device.type == "cuda")
+    batches = Batches(images, recipe, fabric.global_rank, fabric.device, _renderer(images, recipe, fabric.device))
     return Training(sets, trainer, batches)
+
+
+def _renderer(images: TrainingImages, recipe: Recipe, device: torch.device) -> DeviceRenderer | None:
+    """What makes the canvases on a GPU, which then holds all images; None if they are made by the processor."""
+    if device.type == "cpu" or not recipe.data.cache:
+        return None
+    renderer = DeviceRenderer(images.pictures, recipe.canvas_hw, device)
+    images.pictures.forget()
+    return renderer
 
 
 def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tell: Tell) -> E2Pose:

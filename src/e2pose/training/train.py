@@ -104,12 +104,14 @@ def train(
             full.
         OutputError: A file of the run cannot be written; the one before it is whole.
     """
-    recipe = as_in_model(load_recipe(Path(recipe_path), overrides))
+    recipe = load_recipe(Path(recipe_path), overrides)
     folder = Path(output) if output else Path("runs") / recipe.name
     if not resume and (folder / CHECKPOINT).exists():
         raise TrainingError(
             f"'{folder}' already holds a run", "go on with it by --resume, or choose another folder with -o"
         )
+    before = folder / WEIGHTS if resume and (folder / WEIGHTS).exists() else None
+    recipe = as_in_model(recipe, before)
     order = _Order(recipe, folder, Path(root or recipe.data.root), resume, listener or Lines())
     return launch(recipe, _train, order)
 

@@ -56,8 +56,12 @@ def find_weights(name_or_path: str) -> Path:
     return find_model(name_or_path, (".safetensors",))
 
 
-def as_in_model(recipe: Recipe) -> Recipe:
+def as_in_model(recipe: Recipe, model: Path | None = None) -> Recipe:
     """A recipe with the network of the model that it starts from, but for what it says about the network itself.
+
+    Args:
+        recipe: Any; one that starts from no model stays as it is.
+        model: A model of the same network, which is looked at instead.
 
     Raises:
         ModelError: The model cannot be read.
@@ -65,7 +69,7 @@ def as_in_model(recipe: Recipe) -> Recipe:
     part = recipe.network
     if part.weights is None:
         return recipe
-    config = asdict(load_weights(find_weights(part.weights))[0].config)
+    config = asdict(load_weights(model or find_weights(part.weights))[0].config)
     unsaid = type(part).model_fields.keys() & config.keys() - part.model_fields_set
     return recipe.model_copy(update={"network": part.model_copy(update={name: config[name] for name in unsaid})})
 

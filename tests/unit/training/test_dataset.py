@@ -8,7 +8,7 @@ import pytest
 
 from e2pose.core.errors import AnnotationError
 from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
-from e2pose.training import dataset as dataset_module
+from e2pose.training.canvases import pictures as pictures_module
 from e2pose.training.config import Recipe
 from e2pose.training.dataset import TrainingImages
 from e2pose.training.sets import open_set
@@ -112,10 +112,10 @@ def test_labels_lie_where_the_pixels_are_however_they_are_kept(root, cache):
 
 def test_the_cache_holds_no_more_than_the_largest_scale_needs(root):
     images = training_images(root, scale=(0.5, 1.2))
-    sizes = {pixels.shape for pixels in images._cache.values()}
+    sizes = {pixels.shape for pixels in images.pictures}
     assert sizes == {(round(1.2 * 0.64 * 150), round(1.2 * 0.64 * 200), 3)}
-    assert {pixels.shape for pixels in training_images(root, scale=(0.5, 3.0))._cache.values()} == {(150, 200, 3)}
-    assert training_images(root, cache=False)._cache == {}
+    for whole in (training_images(root, scale=(0.5, 3.0)), training_images(root, scale=(0.5, 1.2), cache=False)):
+        assert {pixels.shape for pixels in whole.pictures} == {(150, 200, 3)}
 
 
 def test_a_picture_of_another_size_than_annotated_is_refused(root, tmp_path):
@@ -132,8 +132,8 @@ def test_a_picture_of_another_size_than_annotated_is_refused(root, tmp_path):
 
 def test_every_image_is_decoded_once(root, monkeypatch):
     read = []
-    original = dataset_module.read_image
-    monkeypatch.setattr(dataset_module, "read_image", lambda path: read.append(path.name) or original(path))
+    original = pictures_module.read_image
+    monkeypatch.setattr(pictures_module, "read_image", lambda path: read.append(path.name) or original(path))
     images = training_images(root)
     for number in range(5):
         images[number]

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from e2pose.core.errors import TrainingError
 from e2pose.training.batches import Batches
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.config import load_recipe
+from e2pose.training.dataset import TrainingImages
 from e2pose.training.devices import open_fabric
 from e2pose.training.ema import WeightAverage
 from e2pose.training.loop import Trainer
@@ -29,7 +29,7 @@ def recipe(tmp_path):
 def test_processes_and_passes_share_the_images_of_a_step(recipe, devices, passes):
     optim = recipe.optim.model_copy(update={"batch_size": 12, "accumulate": passes})
     recipe = recipe.model_copy(update={"devices": devices, "optim": optim})
-    shares = [Batches(Dataset(), recipe, process).numbers(7) for process in range(devices)]
+    shares = [Batches(TrainingImages([], recipe, SCHEMA), recipe, process).numbers(7) for process in range(devices)]
     assert sorted(number for share in shares for number in share) == list(range(84, 96))
     assert len({len(share) for share in shares}) == 1
     first_pass = sorted(number for share in shares for number in share[: 12 // devices // passes])

@@ -14,11 +14,11 @@ from e2pose.core.affine import Affine
 from e2pose.core.schema import KeypointSchema
 from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson
 from e2pose.models.head import Prediction
-from e2pose.training.augment import move_labels, random_affine
+from e2pose.training.canvases.augment import move_labels, random_affine
+from e2pose.training.canvases.mixing import Scene, draw_tiles, mosaic, paste, take_piece
 from e2pose.training.config import AugmentConfig, LossConfig, MatchConfig
 from e2pose.training.losses import compute_losses
 from e2pose.training.matcher import match
-from e2pose.training.mixing import Piece, draw_tiles, mosaic, paste
 from e2pose.training.sets import with_schema
 from e2pose.training.target import CanvasLabels, collate_labels
 from made_targets import SCHEMA, layout_of, prediction_at
@@ -99,9 +99,9 @@ def test_they_are_not_in_a_mosaic_either_and_tiles_beside_them_still_learn():
         for index, (x, y, width, height) in enumerate(boxes):
             affine = random_affine(IMAGE, (height, width), "letterbox", WIDE, rng)
             labels = move_labels(make() if index == 3 else image(), SCHEMA, affine, (height, width))
-            tiles.append((np.zeros((height, width, 3), np.uint8), labels))
+            tiles.append(Scene((), labels))
             maps.append(Affine.translation(x, y) @ affine)
-        gradient = punished(mosaic(tiles, boxes, CANVAS)[1])
+        gradient = punished(mosaic(tiles, boxes).labels)
         x, y, _, _ = boxes[3]
         in_tile = (LAYOUT.cell_centers >= torch.tensor([x, y])).all(dim=1)
         inside = cells_in(maps[3], REGION) & in_tile
@@ -111,9 +111,9 @@ def test_they_are_not_in_a_mosaic_either_and_tiles_beside_them_still_learn():
 
 def test_they_are_not_in_a_pasted_piece_either():
     crowd = UNLABELLED["an ignored region"]()
-    piece = Piece.take(np.zeros((*IMAGE, 3), np.uint8), crowd, SCHEMA, Affine.translation(-80, -20), (80, 70))
-    below = np.zeros((*CANVAS, 3), np.uint8), move_labels(image(), SCHEMA, Affine.identity(), CANVAS)
-    gradient = punished(paste(below, piece, (40, 30))[1])
+    piece = take_piece(0, crowd, SCHEMA, Affine.translation(-80, -20), (80, 70))
+    below = Scene((), move_labels(image(), SCHEMA, Affine.identity(), CANVAS))
+    gradient = punished(paste(below, piece, (40, 30)).labels)
     inside = cells_in(Affine.translation(-40, 10), REGION)
     assert inside.any()
     assert (gradient[inside] == 0).all()

@@ -5,7 +5,9 @@ import pytest
 from e2pose.core.affine import Affine
 from e2pose.core.schema import load_schema
 from e2pose.formats.coco import CocoImage, CocoPerson
-from e2pose.training.augment import move_labels, person_affine, place, random_affine
+from e2pose.training.canvases.augment import move_labels, person_affine, random_affine
+from e2pose.training.canvases.plan import Layer
+from e2pose.training.canvases.render import move_pixels
 from e2pose.training.config import AugmentConfig
 from e2pose.transforms.warp import BORDER_RGB
 
@@ -27,6 +29,12 @@ def image_with(
     return CocoImage(1, "made.png", (90, 70), persons, tuple(labelled), exhaustive, ignore)
 
 
+def placed(pixels, image, affine):
+    """An image and its labels on a canvas."""
+    layer = Layer(0, affine, (0, 0, CANVAS[1], CANVAS[0]))
+    return move_pixels(pixels, image.size_hw, layer), move_labels(image, SCHEMA, affine, CANVAS)
+
+
 def spread(center_xy=(35, 45), reach=20.0) -> np.ndarray:
     angle = np.linspace(0, 2 * np.pi, 17, endpoint=False)
     return np.array(center_xy) + reach * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -43,7 +51,7 @@ def test_a_bright_spot_lands_where_its_label_lands(fit):
         pixels[spot[1] - 3 : spot[1] + 4, spot[0] - 3 : spot[0] + 4, 0] = 255
         image = image_with(person_at(np.tile(spot + 0.5, (17, 1))))
         affine = random_affine((90, 70), CANVAS, fit, config, rng)
-        canvas, labels = place(pixels, image, SCHEMA, affine, CANVAS)
+        canvas, labels = placed(pixels, image, affine)
         if not len(labels.areas):
             continue
         expected = labels.keypoints[0, 0]
@@ -125,7 +133,7 @@ def test_a_smaller_copy_of_an_image_gives_the_same_canvas():
     image = image_with(person_at(spread()))
     affine = random_affine((90, 70), CANVAS, "letterbox", AugmentConfig(scale=(0.5, 0.6)), rng)
     small = cv2.resize(pixels, (35, 45), interpolation=cv2.INTER_AREA)
-    (canvas, labels), (other, same) = (place(p, image, SCHEMA, affine, CANVAS) for p in (pixels, small))
+    (canvas, labels), (other, same) = (placed(p, image, affine) for p in (pixels, small))
     assert np.abs(canvas.astype(int) - other).mean() < 1  # half a pixel makes 3
     np.testing.assert_array_equal(labels.keypoints, same.keypoints)
 

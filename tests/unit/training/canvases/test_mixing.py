@@ -8,8 +8,11 @@ import pytest
 from e2pose.core.affine import Affine
 from e2pose.core.schema import load_schema
 from e2pose.formats.coco import CocoImage, CocoPerson
-from e2pose.training.augment import move_labels
-from e2pose.training.mixing import Piece, cover, cut_out, draw_tiles, mosaic, paste
+from e2pose.training.canvases.augment import move_labels
+from e2pose.training.canvases.mixing import Scene, cover, cut_out, draw_tiles, mosaic, paste, take_piece
+from e2pose.training.canvases.plan import CanvasPlan, Layer
+from e2pose.training.canvases.render import render
+from made_canvases import PLAIN, Shelf
 from made_targets import NO_BOXES, labels_of
 
 SCHEMA = load_schema("coco")
@@ -25,6 +28,10 @@ def image_of(size_hw, center_xy, reach=10.0, **options) -> CocoImage:
         points.astype(np.float32), np.full(17, 2, np.uint8), 1200.0, (*low.tolist(), 2 * reach, 2 * reach)
     )
     return CocoImage(1, "made.png", size_hw, (person,), tuple(range(17)), **options)
+
+
+def rendered(scene, *pictures) -> np.ndarray:
+    return render(CanvasPlan(scene.layers, scene.cuts, PLAIN), Shelf(*pictures), CANVAS)
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (4, 2)])
@@ -46,12 +53,15 @@ def test_tiles_fill_the_canvas_without_gap_or_overlap(grid):
 
 def test_a_mosaic_keeps_pixels_and_labels_together():
     boxes = draw_tiles((2, 2), CANVAS, np.random.default_rng(1))
-    tiles = []
+    tiles, pictures = [], []
     for index, (_, _, width, height) in enumerate(boxes):
         pixels = np.full((height, width, 3), 10 * (index + 1), np.uint8)
         image = image_of((height, width), (width / 2, height / 2), exhaustive=index != 2)
-        tiles.append((pixels, move_labels(image, SCHEMA, Affine.identity(), (height, width))))
-    canvas, labels = mosaic(tiles, boxes, CANVAS)
+        pictures.append(pixels)
+        layer = Layer(index, Affine.identity(), (0, 0, width, height))
+        tiles.append(Scene((layer,), move_labels(image, SCHEMA, Affine.identity(), (height, width))))
+    scene = mosaic(tiles, boxes)
+    canvas, labels = rendered(scene, *pictures), scene.labels
     assert canvas.shape == (*CANVAS, 3)
     assert len(labels.areas) == 4
     for index, points in enumerate(labels.keypoints):
@@ -65,25 +75,22 @@ def test_ignored_boxes_do_not_reach_into_the_neighbour():
     wide = np.array([[-10, 20, 200, 30]], np.float32)
     outside = np.array([[70, 20, 30, 30]], np.float32)
     tiles = [
-        (
-            np.zeros((96, 64, 3), np.uint8),
-            move_labels(image_of((96, 64), (30, 40), ignore=ignore), SCHEMA, Affine.identity(), (96, 64)),
-        )
+        Scene((), move_labels(image_of((96, 64), (30, 40), ignore=ignore), SCHEMA, Affine.identity(), (96, 64)))
         for ignore in (outside, wide)
     ]
-    _, labels = mosaic(tiles, boxes, CANVAS)
-    np.testing.assert_allclose(labels.ignore, [[64, 20, 64, 30]])
+    np.testing.assert_allclose(mosaic(tiles, boxes).labels.ignore, [[64, 20, 64, 30]])
 
 
 def test_a_pasted_person_lies_where_its_labels_say():
     pixels = np.full((60, 60, 3), 100, np.uint8)
     pixels[28:31, 38:41] = 255  # the person's keypoint 0 lies in the middle of this spot
     image = image_of((60, 60), (29.5, 29.5))
-    below = np.zeros((*CANVAS, 3), np.uint8), labels_of(np.random.default_rng(0), 0, CANVAS)
+    layer = Layer(0, Affine.identity(), (0, 0, CANVAS[1], CANVAS[0]))
+    below = Scene((layer,), labels_of(np.random.default_rng(0), 0, CANVAS))
     affine = Affine.horizontal_flip(30) @ Affine.translation(-14.5, -14.5)
-    piece = Piece.take(pixels, image, SCHEMA, affine, (30, 30))
-    canvas, labels = paste(below, piece, (50, 40))
-    assert below[0].max() == 0, "the input stays"
+    scene = paste(below, take_piece(1, image, SCHEMA, affine, (30, 30)), (50, 40))
+    canvas, labels = rendered(scene, np.zeros((*CANVAS, 3), np.uint8), pixels), scene.labels
+    assert below.layers == (layer,), "the input stays"
     assert len(labels.areas) == 1
     assert labels.labelled.all()
     y, x = np.argwhere(canvas[..., 0] > 220).mean(axis=0) + 0.5
@@ -99,7 +106,7 @@ def test_what_the_piece_shows_of_its_neighbours_is_known_too():
     half, far = (image_of((60, 100), (x, 30)).persons[0] for x in (47, 90))
     crowd = replace(image_of((60, 100), (30, 45)).persons[0], is_crowd=True)
     image = CocoImage(1, "made.png", (60, 100), (main, half, far, crowd), tuple(range(17)))
-    piece = Piece.take(np.zeros((60, 100, 3), np.uint8), image, SCHEMA, Affine.translation(-10, -10), (40, 40))
+    piece = take_piece(0, image, SCHEMA, Affine.translation(-10, -10), (40, 40))
     assert len(piece.labels.areas) == 2
     assert piece.labels.labelled[0].all()
     assert 5 < piece.labels.labelled[1].sum() < 17
@@ -142,14 +149,14 @@ def test_people_who_are_mostly_covered_are_ignored_and_people_wholly_covered_are
 def test_a_cut_out_covers_what_it_paints():
     pixels = np.zeros((*CANVAS, 3), np.uint8)
     labels = labels_of(np.random.default_rng(4), 3, CANVAS)
+    whole = Scene((Layer(0, Affine.identity(), (0, 0, CANVAS[1], CANVAS[0])),), labels)
     for seed in range(20):
-        canvas, left = cut_out((pixels, labels), np.random.default_rng(seed))
-        painted = canvas.any(axis=2)
+        scene = cut_out(whole, CANVAS, np.random.default_rng(seed))
+        painted, left = rendered(scene, pixels).any(axis=2), scene.labels
         assert 0.005 < painted.mean() < 0.2
         for points, labelled in zip(left.keypoints, left.labelled, strict=True):
             x, y = points.astype(int).clip(0, [CANVAS[1] - 1, CANVAS[0] - 1]).T
             np.testing.assert_array_equal(labelled, ~painted[y, x])
-    assert not pixels.any()
 
 
 def test_covering_where_nobody_is_changes_nothing():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from e2pose.core.affine import Affine
 from e2pose.core.schema import KeypointSchema
@@ -12,7 +12,6 @@ from e2pose.formats.coco import CocoImage, CocoPerson
 from e2pose.training.config import AugmentConfig
 from e2pose.training.target import CanvasLabels
 from e2pose.transforms.fit import fit_affine
-from e2pose.transforms.warp import warp
 
 _SMALLEST = 5.0  # a person whose area is below the square of so many canvas pixels is not learned
 KEPT_SHARE = 0.3
@@ -20,8 +19,6 @@ KEPT_SHARE = 0.3
 
 _MARGIN = 0.08  # of a person's box when the person is taken out of an image, on every side
 _LARGEST_GROWTH = 2.0  # of a person on the way, so that nobody learns what is blurred
-
-Pixels = UInt8[np.ndarray, "_ _ 3"]
 
 
 def random_affine(
@@ -71,26 +68,6 @@ def move_labels(image: CocoImage, schema: KeypointSchema, affine: Affine, canvas
             [] if image.exhaustive or len(image.ignore) else [[0, 0, *canvas_hw[::-1]]], np.float32
         ).reshape(-1, 4),
     )
-
-
-def place(
-    pixels: Pixels, image: CocoImage, schema: KeypointSchema, affine: Affine, canvas_hw: tuple[int, int]
-) -> tuple[Pixels, CanvasLabels]:
-    """Moves an image and its labels onto a canvas; see `move_pixels` and `move_labels`."""
-    return move_pixels(pixels, image, affine, canvas_hw), move_labels(image, schema, affine, canvas_hw)
-
-
-def move_pixels(pixels: Pixels, image: CocoImage, affine: Affine, canvas_hw: tuple[int, int]) -> Pixels:
-    """Moves an image onto a canvas.
-
-    Args:
-        pixels: The image, or a smaller copy of it.
-        image: Its labels, which know its own size.
-        affine: Map from pixels of the image in its own size to those of the canvas.
-        canvas_hw: Size of the canvas.
-    """
-    height, width = image.size_hw
-    return warp(pixels, affine @ Affine.scaling(width / pixels.shape[1], height / pixels.shape[0]), canvas_hw)
 
 
 def person_affine(

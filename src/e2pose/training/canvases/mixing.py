@@ -11,101 +11,93 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from e2pose.core.affine import Affine
 from e2pose.core.schema import KeypointSchema
 from e2pose.formats.coco import CocoImage
-from e2pose.training.augment import KEPT_SHARE, move_labels, move_pixels
+from e2pose.training.canvases.augment import KEPT_SHARE, move_labels
+from e2pose.training.canvases.plan import Box, CutOut, Layer
 from e2pose.training.target import CanvasLabels
 
 _JITTER = 0.3  # by how much of a tile the line between two tiles may be moved, either way
 _EDGE = 0.04  # relative to the shorter side of a piece
 _CUT_OUT_SHARE = (0.1, 0.35)  # sides of a cut-out relative to those of the canvas
 
-Pixels = UInt8[np.ndarray, "_ _ 3"]
-TileBox = tuple[int, int, int, int]
-"""x, y, width and height in canvas pixels."""
 
-
-def draw_tiles(grid: tuple[int, int], canvas_hw: tuple[int, int], rng: np.random.Generator) -> list[TileBox]:
+def draw_tiles(grid: tuple[int, int], canvas_hw: tuple[int, int], rng: np.random.Generator) -> list[Box]:
     """Divides a canvas into rows and columns of about the same size, drawn at random; row by row."""
     rows, columns = grid
     xs, ys = _cuts(canvas_hw[1], columns, rng), _cuts(canvas_hw[0], rows, rng)
     return [(x, y, right - x, bottom - y) for y, bottom in pairwise(ys) for x, right in pairwise(xs)]
 
 
-def mosaic(
-    tiles: Sequence[tuple[Pixels, CanvasLabels]], boxes: Sequence[TileBox], canvas_hw: tuple[int, int]
-) -> tuple[Pixels, CanvasLabels]:
-    """Joins tiles that fill the canvas."""
-    canvas = np.empty((*canvas_hw, 3), np.uint8)
-    moved = []
-    for (pixels, labels), (x, y, width, height) in zip(tiles, boxes, strict=True):
-        canvas[y : y + height, x : x + width] = pixels
-        moved.append(_shift(_clip(labels, (height, width)), x, y))
-    return canvas, _join(moved)
-
-
 @dataclass(frozen=True, eq=False)
-class Piece:
-    """A part of an image that can be laid over another one.
+class Scene:
+    """Pictures on a canvas, from below to above, and their labels."""
 
-    Args:
-        pixels: The part.
-        labels: Of its inside, which `edge` pixels on every side do not belong to.
-        edge: Half of the width in pixels in which the piece turns into what lies below.
-    """
-
-    pixels: Pixels
+    layers: tuple[Layer, ...]
     labels: CanvasLabels
-    edge: int
-
-    @staticmethod
-    def take(
-        pixels: Pixels, image: CocoImage, schema: KeypointSchema, affine: Affine, size_hw: tuple[int, int]
-    ) -> Piece:
-        """Takes the piece that a map leads to; see `e2pose.training.augment.person_affine`."""
-        edge = max(1, round(_EDGE * min(size_hw)))
-        inside_hw = max(1, size_hw[0] - 2 * edge), max(1, size_hw[1] - 2 * edge)
-        size_hw = inside_hw[0] + 2 * edge, inside_hw[1] + 2 * edge
-        labels = move_labels(image, schema, Affine.translation(-edge, -edge) @ affine, inside_hw)
-        return Piece(move_pixels(pixels, image, affine, size_hw), _clip(labels, inside_hw), edge)
+    cuts: tuple[CutOut, ...] = ()
 
 
-def paste(canvas: tuple[Pixels, CanvasLabels], piece: Piece, corner_xy: tuple[int, int]) -> tuple[Pixels, CanvasLabels]:
-    """Lays a piece over a canvas, with a soft edge.
+def mosaic(tiles: Sequence[Scene], boxes: Sequence[Box]) -> Scene:
+    """Joins tiles, each planned on a canvas of its box's size."""
+    layers: list[Layer] = []
+    moved = []
+    for tile, (x, y, width, height) in zip(tiles, boxes, strict=True):
+        layers += [layer.moved(x, y) for layer in tile.layers]
+        moved.append(_shift(_clip(tile.labels, (height, width)), x, y))
+    return Scene(tuple(layers), _join(moved))
+
+
+def take_piece(
+    picture: int, image: CocoImage, schema: KeypointSchema, affine: Affine, size_hw: tuple[int, int]
+) -> Scene:
+    """Takes a part of an image that can be laid over another one, with a soft edge that its labels do not belong to.
 
     Args:
-        canvas: What lies below; not changed.
-        piece: What is laid on it.
+        picture: The image's number.
+        image: Its labels.
+        schema: The keypoints.
+        affine: Map to the piece; see `e2pose.training.canvases.augment.person_affine`.
+        size_hw: Size of the piece.
+    """
+    edge = max(1, round(_EDGE * min(size_hw)))
+    inside_hw = max(1, size_hw[0] - 2 * edge), max(1, size_hw[1] - 2 * edge)
+    labels = move_labels(image, schema, Affine.translation(-edge, -edge) @ affine, inside_hw)
+    box = (0, 0, inside_hw[1] + 2 * edge, inside_hw[0] + 2 * edge)
+    return Scene((Layer(picture, affine, box, edge),), _shift(_clip(labels, inside_hw), edge, edge))
+
+
+def paste(scene: Scene, piece: Scene, corner_xy: tuple[int, int]) -> Scene:
+    """Lays a piece over a scene.
+
+    Args:
+        scene: What lies below.
+        piece: What `take_piece` has taken.
         corner_xy: Where the upper left corner of the piece goes; all of the piece lies on the canvas.
     """
-    (below, labels), edge = canvas, piece.edge
-    height, width = piece.pixels.shape[:2]
     x, y = corner_xy
-    ramps = [np.minimum(1, (np.minimum(i, i[::-1]) + 0.5) / (2 * edge)) for i in map(np.arange, (height, width))]
-    weight = np.minimum.outer(*ramps).astype(np.float32)
-    mixed = below.copy()
-    region = mixed[y : y + height, x : x + width]
-    region[:] = cv2.blendLinear(piece.pixels, region.copy(), weight, 1 - weight)
-    covered = cover(labels, (x + edge, y + edge, width - 2 * edge, height - 2 * edge))
-    return mixed, _join([covered, _shift(piece.labels, x + edge, y + edge)])
+    (layer,) = (layer.moved(x, y) for layer in piece.layers)
+    left, top, width, height = layer.box
+    inside = (left + layer.edge, top + layer.edge, width - 2 * layer.edge, height - 2 * layer.edge)
+    labels = _join([cover(scene.labels, inside), _shift(piece.labels, x, y)])
+    return replace(scene, layers=(*scene.layers, layer), labels=labels)
 
 
-def cut_out(canvas: tuple[Pixels, CanvasLabels], rng: np.random.Generator) -> tuple[Pixels, CanvasLabels]:
+def cut_out(scene: Scene, canvas_hw: tuple[int, int], rng: np.random.Generator) -> Scene:
     """Paints a box of a canvas, drawn at random, over with one colour."""
-    pixels, labels = canvas[0].copy(), canvas[1]
-    size_hw = (np.array(pixels.shape[:2]) * rng.uniform(*_CUT_OUT_SHARE, 2)).astype(int)
-    y, x = rng.integers(0, np.array(pixels.shape[:2]) - size_hw + 1).tolist()
+    size_hw = (np.array(canvas_hw) * rng.uniform(*_CUT_OUT_SHARE, 2)).astype(int)
+    y, x = rng.integers(0, np.array(canvas_hw) - size_hw + 1).tolist()
     height, width = size_hw.tolist()
-    pixels[y : y + height, x : x + width] = rng.integers(0, 256, 3)
-    return pixels, cover(labels, (x, y, width, height))
+    red, green, blue = rng.integers(0, 256, 3).tolist()
+    cut = CutOut((x, y, width, height), (red, green, blue))
+    return replace(scene, labels=cover(scene.labels, cut.box), cuts=(*scene.cuts, cut))
 
 
-def cover(labels: CanvasLabels, box: TileBox) -> CanvasLabels:
+def cover(labels: CanvasLabels, box: Box) -> CanvasLabels:
     """The labels after a box of the canvas has been covered.
 
     Covered keypoints teach nothing, people who are mostly covered become ignored boxes, and what lies wholly under the

@@ -1,0 +1,1 @@
+"""From labelled images to the canvases that a network learns from."""
