@@ -8,7 +8,9 @@ finer one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 _COARSEST_OF_BACKBONE = 32
@@ -53,9 +55,19 @@ class FeaturePyramid(nn.Module):
         levels: list[Tensor] = []
         for stride in self.strides:
             name = str(stride)
-            levels.append(self.lateral[name](maps[stride]) if name in self.lateral else self.down[name](levels[-1]))
+            levels.append(self.lateral[name](maps[stride]) if name in self.lateral else self._halve(name, levels[-1]))
         for index in range(len(levels) - 1, 0, -1):
             fine = levels[index - 1]
             coarse = self.up[str(self.strides[index])](levels[index])
             levels[index - 1] = fine + coarse[:, :, : fine.shape[2], : fine.shape[3]]
         return levels
+
+    def _halve(self, name: str, level: Tensor) -> Tensor:
+        """The next coarser level.
+
+        Where a map is one pixel wide, torch 2.13 on a CPU leaves parts of the weights' gradient in bf16 unwritten.
+        """
+        if level.shape[3] > 1:
+            return cast(Tensor, self.down[name](level))
+        with torch.autocast(level.device.type, enabled=False):
+            return cast(Tensor, self.down[name](level.float()))
