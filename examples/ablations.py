@@ -22,7 +22,6 @@ VARIANTS: dict[str, list[str]] = {
     "keypoints by absolute error alone": ["loss.oks=0"],
     "keypoints by OKS alone": ["loss.distance=0"],
     "keypoints by likelihood alone": ["loss.distance=0", "loss.oks=0", "loss.likelihood=0.3"],
-    "keypoints by likelihood and OKS": ["loss.distance=0", "loss.likelihood=0.3"],
     "strides 32 to 512": ["network.strides=[32,64,128,256,512]"],
     "without refinement": ["network.refinements=0"],
     "without companions": ["match.companions=0"],
