@@ -11,7 +11,6 @@ from jaxtyping import UInt8
 
 from e2pose.bench.accuracy import to_poses
 from e2pose.bench.pictures import Picture
-from e2pose.bench.protocol import FoundPose
 from e2pose.bench.report import Comparison
 from e2pose.core.affine import Affine
 from e2pose.core.frame import Frame
@@ -35,7 +34,7 @@ Image = UInt8[np.ndarray, "_ _ 3"]
 def write_overlays(
     folder: Path, comparison: Comparison, pictures: Sequence[Picture], schema: KeypointSchema
 ) -> list[Path]:
-    """Draws every frame once for each peer; pictures become pictures, and videos videos.
+    """Draws every frame once for each peer that has learned something; pictures become pictures, and videos videos.
 
     Args:
         folder: Where to.
@@ -54,6 +53,8 @@ def write_overlays(
     def draw(frame: Frame, _: Poses) -> Image:
         return side_by_side(frame.image, _found(comparison, current[0], schema))
 
+    if all(one.run.hello.random_weights for one in comparison.results):
+        return []
     inputs = [picture.origin.path for picture in pictures if picture.origin.path is not None]
     with FolderSink(folder, draw, inputs=inputs) as sink:
         for picture in pictures:
@@ -81,10 +82,10 @@ def side_by_side(image: Image, found: Sequence[tuple[str, Poses]]) -> Image:
 
 
 def _found(comparison: Comparison, picture: Picture, schema: KeypointSchema) -> list[tuple[str, Poses]]:
-    answers: list[tuple[FoundPose, ...]] = [one.run.poses[picture.index] for one in comparison.results]
     return [
-        (name, to_poses(answer, one.run.hello.keypoints, schema))
-        for name, one, answer in zip(comparison.names, comparison.results, answers, strict=True)
+        (name, to_poses(one.run.poses[picture.index], one.run.hello.keypoints, schema))
+        for name, one in zip(comparison.names, comparison.results, strict=True)
+        if not one.run.hello.random_weights
     ]
 
 

@@ -189,7 +189,7 @@ def notes(comparison: Comparison) -> list[str]:
     results = comparison.results
     lines = []
     if any(result.run.hello.random_weights for result in results):
-        lines.append(f"{_RANDOM} with random weights: only its speed means anything.")
+        lines.append(f"{_RANDOM} with random weights: only its speed means anything, taken from the first frames.")
     if any(result.run.hello.people == "one" for result in results):
         lines.append(f"{_SINGLE} finds one person in a frame.")
     for name, result in zip(comparison.names, results, strict=True):

@@ -101,18 +101,21 @@ class PeerRun:
 
 @dataclass(eq=False)
 class _Contestant:
-    """A peer while it is being asked."""
+    """A peer while it is being asked; `first` are the frames of a round's first turn."""
 
     request: PeerRequest
     environment: Environment
     process: PeerProcess
     hello: Hello
     startup_s: float
+    first: frozenset[int]
     times_ms: defaultdict[int, list[tuple[float, float, float]]] = field(default_factory=lambda: defaultdict(list))
     poses: dict[int, tuple[FoundPose, ...]] = field(default_factory=dict)
 
     def take_turn(self, pictures: Sequence[Picture], warm_up: int) -> None:
         """Answers about the pictures, after a few that do not count."""
+        if self.hello.random_weights and pictures[0].people is None and pictures[0].index not in self.first:
+            return
         self.process.resume()
         for number in range(warm_up):
             picture = pictures[number % len(pictures)]
@@ -127,7 +130,7 @@ class _Contestant:
         """Ends the peer and sums up."""
         self.process.resume()
         peak_memory_mb = self.process.end()
-        frames = [picture.index for picture in pictures if picture.people is None]
+        frames = [picture.index for picture in pictures if picture.people is None and picture.index in self.poses]
         network_ms, total_ms, wall_ms = np.array([self.times_ms[index] for index in frames]).transpose(2, 1, 0)
         scenes_ms = {
             picture.people: self._totals(picture.index).reshape(pace.rounds, -1)
@@ -162,7 +165,8 @@ def compare(
     """Asks all peers about all pictures.
 
     Each peer has a process of its own, which stands still while it is another one's turn. A turn is `TURN` frames, or
-    one scene; who begins changes from turn to turn. A peer that fails is left out from then on.
+    one scene; who begins changes from turn to turn. A peer that fails is left out from then on. One with random weights
+    is asked about the frames of a round's first turn only: no accuracy can be measured, and its speed shows by then.
 
     Args:
         prepared: The peers and where each runs.
@@ -177,6 +181,8 @@ def compare(
         The peers that went through, and those that did not, both in the order given.
     """
     contest = _Contest(on_turn)
+    portions = turns(pictures, TURN, SCENE_REPEATS)
+    first = portions[0]
     modules = logs / "modules"  # without the other scripts, some of which are called like a library
     modules.mkdir()
     shutil.copy(SERVE, modules)
@@ -186,12 +192,12 @@ def compare(
             with contest.excluding(request):
                 log = logs / f"{number}.log"
                 contestant = _start(
-                    request, environment, pictures[0], threads=pace.threads, modules=modules, log=log, limits=limits
+                    request, environment, first, threads=pace.threads, modules=modules, log=log, limits=limits
                 )
                 running.callback(contestant.process.close)
                 contest.contestants.append(contestant)
         on_step(f"asking about {len(pictures)} pictures, rounds: {pace.rounds}")
-        contest.hold(turns(pictures, TURN, SCENE_REPEATS) * pace.rounds, pace.warm_up)
+        contest.hold(portions * pace.rounds, pace.warm_up)
         runs = contest.finish(pictures, pace)
     return runs, [
         Failure(request.label, contest.failures[request.label])
@@ -244,20 +250,20 @@ def rotated(contestants: Sequence[_Kind], turn: int) -> list[_Kind]:
 def _start(
     request: PeerRequest,
     environment: Environment,
-    first: Picture,
+    first: Sequence[Picture],
     *,
     threads: int,
     modules: Path,
     log: Path,
     limits: Limits,
 ) -> _Contestant:
-    """Starts a peer, lets it answer once, and makes it wait."""
+    """Starts a peer, lets it answer once, and makes it wait; `first` are the pictures of the first turn."""
     options = [word for name, value in request.options for word in (f"--{name}", value)]
     settings = ["--threads", str(threads), "--files", str(environment.files)]
     command = [str(environment.python), str(request.script.path), *settings, *options]
     process = PeerProcess(command, threads=threads, modules=modules, log=log, limits=limits)
     hello = process.hello()
-    process.ask(first.index, first.path)
+    process.ask(first[0].index, first[0].path)
     startup_s = perf_counter() - process.spawned_s
     process.pause()
-    return _Contestant(request, environment, process, hello, startup_s)
+    return _Contestant(request, environment, process, hello, startup_s, frozenset(one.index for one in first))

@@ -96,11 +96,12 @@ def rate(times_ms: Float[np.ndarray, "rounds frames"]) -> Estimate:
 
 
 def speed_ratio(
-    times_ms: Float[np.ndarray, "rounds frames"], reference_ms: Float[np.ndarray, "rounds frames"]
+    times_ms: Float[np.ndarray, "rounds frames"], reference_ms: Float[np.ndarray, "rounds others"]
 ) -> Estimate:
     """How many times as fast one is as the reference: 0.5 takes twice as long.
 
     The two times of the same frame in the same round, which were measured shortly after each other, make a pair; the
-    median of the ratios of all pairs is that of a round.
+    median of the ratios of all pairs is that of a round. Frames that only one of them was asked about come last.
     """
-    return estimate(np.median(reference_ms / np.maximum(times_ms, _LEAST_MS), axis=1))
+    both = min(times_ms.shape[1], reference_ms.shape[1])
+    return estimate(np.median(reference_ms[:, :both] / np.maximum(times_ms[:, :both], _LEAST_MS), axis=1))

@@ -35,7 +35,7 @@ WHOLE = """\
 | First | 11.0 | 12.0 | 15.0 | 20.0 | 30.0 |
 | A\\|B † ‡ | 11.0 | 12.0 | 15.0 | 20.0 | 30.0 |
 
-- † with random weights: only its speed means anything.
+- † with random weights: only its speed means anything, taken from the first frames.
 - ‡ finds one person in a frame.
 - A\\|B: quick \\*and\\* dirty.
 - Not compared: third: it ended before its hello: exit code 1, no luck

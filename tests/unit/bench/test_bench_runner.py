@@ -67,6 +67,16 @@ def test_times_are_those_of_their_frame_and_round(hold, tmp_path: Path) -> None:
     assert (slow.timings.wall_ms > slow.timings.total_ms).all()
 
 
+def test_random_weights_are_not_asked_about_everything(hold, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(runner, "TURN", 2)
+    frames = write_frames(tmp_path, 6)
+    pictures = [*frames[:5], replace(frames[5], people=5)]
+    learned, random = hold({"learned": {}, "random": {"mode": "random"}}, pictures, Pace(3, 0, 1))[0]
+    assert (learned.timings.total_ms.shape, random.timings.total_ms.shape) == ((3, 5), (3, 2))
+    assert list(random.poses) == [0, 1]
+    assert random.timings.scenes_ms.keys() == learned.timings.scenes_ms.keys() == {5}
+
+
 def test_whoever_goes_wrong_is_left_out_and_the_rest_goes_on(hold, tmp_path: Path) -> None:
     peers = {
         "mute": {"mode": "refuses"},

@@ -31,6 +31,7 @@ def test_ratios_are_taken_pair_by_pair() -> None:
     uneven = speed_ratio(np.array([[10.0, 50, 4000], [5, 50, 500]]), reference)
     assert uneven.rounds == (1.0, 4.0)
     assert (uneven.median, uneven.spread) == (2.5, 1.5)
+    assert speed_ratio(ours[:, :1], reference).rounds == speed_ratio(ours, reference[:, :1]).rounds == (2.0, 1.0)
 
 
 def test_percentiles_are_over_all_answers() -> None:
