@@ -81,13 +81,53 @@ def match(prediction: Prediction, target: Target, layout: Layout, config: MatchC
     oks = batch_oks(prediction.keypoints.float() * layout.canvas_wh, target, layout)
     score = prediction.person_logits.float().sigmoid().unsqueeze(2)
     quality = score**config.score_power * oks ** (1 - config.score_power)
-    cost = (_prior(target, layout, config) - quality).cpu().numpy()
-    rows: list[tuple[int, int, int, bool]] = []
-    for image, present in enumerate(target.present.sum(dim=1).tolist()):
-        if present:
-            rows += _match_image(image, cost[image, :, :present], config.companions)
-    table = torch.tensor(rows, dtype=torch.long, device=quality.device).reshape(-1, 4)
-    return Match(table[:, 0], table[:, 1], table[:, 2], table[:, 3].bool())
+    cost = _prior(target, layout, config) - quality
+    claims = assign(cost, target.present)
+    pairs = torch.cat([claims, find_companions(cost, target.present, claims, config.companions)])
+    images, candidates, persons = pairs.unbind(dim=1)
+    return Match(images, candidates, persons, torch.arange(len(pairs), device=pairs.device) < len(claims))
+
+
+def assign(cost: Tensor, present: Tensor) -> Tensor:
+    """Gives each person a candidate of its own so that the total cost is least. The processor works this out.
+
+    Args:
+        cost: (B, M, G) of each pair.
+        present: (B, G) who is there; whoever is not comes last.
+
+    Returns:
+        (P, 3): image, candidate and person of each pair.
+    """
+    costs = cost.cpu().numpy()
+    pairs = [np.empty((0, 3), np.int64)]
+    for image, people in enumerate(present.sum(dim=1).tolist()):
+        candidates, persons = linear_sum_assignment(costs[image, :, :people])
+        pairs.append(np.stack([np.full_like(persons, image), candidates, persons], axis=1))
+    return torch.from_numpy(np.concatenate(pairs)).to(cost.device)
+
+
+def find_companions(cost: Tensor, present: Tensor, claims: Tensor, count: int) -> Tensor:
+    """Further candidates for each person: of the best ones those that are free and suit nobody else better.
+
+    Args:
+        cost: (B, M, G) of each pair.
+        present: (B, G) who is there.
+        claims: (P, 3) pairs of image, candidate and person that are not free.
+        count: How many for each person at most.
+
+    Returns:
+        (Q, 3): image, candidate and person of each further pair.
+    """
+    free = torch.ones(cost.shape[:2], dtype=torch.bool, device=cost.device)
+    free[claims[:, 0], claims[:, 1]] = False
+    cost = cost.masked_fill(~present[:, None], torch.inf)
+    suits = cost.argmin(dim=2, keepdim=True) == torch.arange(cost.shape[2], device=cost.device)
+    ranked, order = cost.transpose(1, 2).sort(dim=2, stable=True)  # (B, G, M)
+    chosen = (suits & free[:, :, None]).transpose(1, 2).gather(2, order) & (ranked < _FAR / 2)
+    among = count + present.sum(dim=1)[:, None, None]
+    chosen &= torch.arange(cost.shape[1], device=cost.device) < among
+    images, persons, ranks = (chosen & (chosen.cumsum(dim=2) <= count)).nonzero().unbind(dim=1)
+    return torch.stack([images, order[images, persons, ranks], persons], dim=1)
 
 
 def _prior(target: Target, layout: Layout, config: MatchConfig) -> Tensor:
@@ -96,16 +136,3 @@ def _prior(target: Target, layout: Layout, config: MatchConfig) -> Tensor:
     distance = torch.cdist(layout.cell_centers.expand(len(target.areas), -1, -1), target.centers) / strides
     level = torch.log2(strides * config.cells / target.areas.sqrt()[:, None])
     return config.prior * (distance.square() + level.square()) + _FAR * (distance > config.radius)
-
-
-def _match_image(image: int, cost: np.ndarray, companions: int) -> list[tuple[int, int, int, bool]]:
-    """The pairs of one image from its (M, G) costs."""
-    candidates, persons = linear_sum_assignment(cost)
-    rows = [(image, int(m), int(g), True) for m, g in zip(candidates, persons, strict=True)]
-    taken = set(candidates.tolist())
-    nearest = cost.argmin(axis=1)  # a companion learns from the person that it suits best
-    for g in persons.tolist():
-        ranked = np.argsort(cost[:, g], kind="stable")[: companions + len(taken)]
-        free = [int(m) for m in ranked if m not in taken and nearest[m] == g and cost[m, g] < _FAR / 2]
-        rows += [(image, m, g, False) for m in free[:companions]]
-    return rows

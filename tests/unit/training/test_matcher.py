@@ -6,32 +6,60 @@ import torch
 
 from e2pose.core.oks import object_keypoint_similarity
 from e2pose.training.config import MatchConfig
-from e2pose.training.matcher import _match_image, _prior, batch_oks, match
+from e2pose.training.matcher import _prior, assign, batch_oks, find_companions, match
 from e2pose.training.target import collate_labels
 from made_targets import labels_of, layout_of, prediction_at
 
 CONFIG = MatchConfig()
 
 
+def everybody(cost) -> torch.Tensor:
+    return torch.ones(cost.shape[0], cost.shape[2], dtype=torch.bool)
+
+
 @pytest.mark.parametrize("persons", [1, 2, 3, 4, 5])
 def test_the_assignment_is_the_best_of_all(persons):
-    rng = np.random.default_rng(persons)
-    for _ in range(20):
-        cost = rng.random((7, persons))
-        pairs = _match_image(0, cost, companions=0)
-        found = sum(cost[m, g] for _, m, g, _ in pairs)
-        best = min(sum(cost[m, g] for g, m in enumerate(choice)) for choice in permutations(range(7), persons))
+    cost = torch.rand(20, 7, persons, generator=torch.Generator().manual_seed(persons))
+    pairs = assign(cost, everybody(cost))
+    for image in range(20):
+        found = sum(cost[image, m, g].item() for i, m, g in pairs.tolist() if i == image)
+        choices = permutations(range(7), persons)
+        best = min(sum(cost[image, m, g].item() for g, m in enumerate(choice)) for choice in choices)
         assert found == pytest.approx(best)
 
 
 def test_no_candidate_gets_two_persons_even_if_all_want_the_same():
-    cost = np.tile(np.array([[0.0], [1.0], [2.0], [3.0]]), (1, 3))
-    pairs = _match_image(0, cost, companions=2)
-    claiming = [m for _, m, _, claims in pairs if claims]
-    assert sorted(claiming) == [0, 1, 2]
-    assert sorted(g for _, _, g, claims in pairs if claims) == [0, 1, 2]
-    everyone = [m for _, m, _, _ in pairs]
+    cost = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0])[None, :, None].repeat(1, 1, 3)
+    claims = assign(cost, everybody(cost))
+    assert sorted(claims[:, 1].tolist()) == sorted(claims[:, 2].tolist()) == [0, 1, 2]
+    everyone = [*claims[:, 1].tolist(), *find_companions(cost, everybody(cost), claims, 2)[:, 1].tolist()]
     assert len(set(everyone)) == len(everyone)
+
+
+def companions_one_by_one(cost, people, claims, count):
+    """What `find_companions` should find, for one image."""
+    taken = [m for _, m, _ in claims]
+    found = []
+    for g in range(people):
+        ranked = sorted(range(len(cost)), key=lambda m: cost[m, g])[: count + people]
+        good = [m for m in ranked if m not in taken and cost[m, g] == min(cost[m, :people]) and cost[m, g] < 500]
+        found += [(m, g) for m in good[:count]]
+    return found
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_companions_are_those_that_a_person_would_choose_one_by_one(count):
+    rng = np.random.default_rng(5)
+    cost = rng.normal(size=(30, 20, 4)).astype(np.float32) + 1000 * (rng.random((30, 20, 4)) < 0.5)
+    people = rng.integers(0, 5, 30)
+    present = torch.from_numpy(np.arange(4) < people[:, None])
+    claims = assign(torch.from_numpy(cost), present)
+    assert len(claims) == people.sum()
+    pairs = find_companions(torch.from_numpy(cost), present, claims, count).tolist()
+    for image in range(30):
+        mine = [pair for pair in claims.tolist() if pair[0] == image]
+        expected = companions_one_by_one(cost[image], people[image], mine, count)
+        assert sorted((m, g) for i, m, g in pairs if i == image) == sorted(expected)
 
 
 def test_similarity_equals_the_reference_on_every_image_of_a_batch():
