@@ -30,11 +30,11 @@ def load(options: Namespace) -> Peer:
     from e2pose.inference.decode import decode
     from e2pose.inference.preprocess import prepare
     from e2pose.runtimes.options import RuntimeOptions
-    from e2pose.runtimes.select import open_runtime
+    from e2pose.runtimes.select import RUNTIMES, open_runtime
     from e2pose.zoo.catalog import find_model
 
     cv2.setNumThreads(options.threads)
-    path = find_model(options.model)
+    path = find_model(options.model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
     runtime = open_runtime(
         path, RuntimeOptions(options.runtime or None, precision=options.precision or None, threads=options.threads)
     )
