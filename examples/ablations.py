@@ -21,7 +21,6 @@ VARIANTS: dict[str, list[str]] = {
     "with the one-to-many score": ["loss.many=0.1"],
     "keypoints by absolute error alone": ["loss.oks=0"],
     "keypoints by OKS alone": ["loss.distance=0"],
-    "keypoints by likelihood alone": ["loss.distance=0", "loss.oks=0", "loss.likelihood=0.3"],
     "strides 32 to 512": ["network.strides=[32,64,128,256,512]"],
     "without refinement": ["network.refinements=0"],
     "without companions": ["match.companions=0"],

@@ -38,7 +38,7 @@ def save_weights(path: str | Path, network: E2Pose, spec: ModelSpec, dtype: torc
         for name, value in network.state_dict().items()
         if not name.startswith("head.auxiliary.")
     }
-    config = replace(network.config, one_to_many=False, spreads=False)
+    config = replace(network.config, one_to_many=False)
     metadata = {METADATA_KEY: spec.to_json(), NETWORK_KEY: json.dumps(asdict(config))}
     with atomic_path(path) as temporary:
         save_file(state, temporary, metadata)

@@ -52,7 +52,6 @@ def build_network(config: NetworkConfig) -> E2Pose:
             config.head_depth,
             config.strides,
             one_to_many=config.one_to_many,
-            spreads=config.spreads,
         ),
         refiner=refiner,
     )

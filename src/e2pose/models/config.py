@@ -24,7 +24,6 @@ class NetworkConfig:
             `e2pose.models.refine`. The published models do not do it.
         one_to_many: While training, give every cell a second person score for which several cells may answer for one
             person.
-        spreads: While training, predict how far off each keypoint may be.
 
     Raises:
         ModelError: A value is not accepted.
@@ -37,7 +36,6 @@ class NetworkConfig:
     head_depth: int = 1
     refinements: int = 0
     one_to_many: bool = False
-    spreads: bool = False
 
     def __post_init__(self) -> None:
         doubled = all(coarse == 2 * fine for fine, coarse in zip(self.strides, self.strides[1:], strict=False))

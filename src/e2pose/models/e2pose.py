@@ -62,7 +62,6 @@ class E2Pose(nn.Module):
             centers=torch.cat([part.centers for part in parts], dim=1),
             drafts=tuple(drafts[:-1]),
             many_logits=_joined([part.many_logits for part in parts]),
-            log_spreads=_joined([part.log_spreads for part in parts]),
         )
 
 

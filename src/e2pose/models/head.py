@@ -26,8 +26,6 @@ class Prediction:
         centers: (B, M, 2), centre of the person, likewise.
         drafts: The keypoints before each of their refinements, first to last.
         many_logits: (B, M), is here a person that others may answer for too? Only while training, if asked for.
-        log_spreads: (B, M, K), logarithm of the error to expect of each coordinate, relative to the square root of
-            the person's area. Only while training, if asked for.
     """
 
     person_logits: Tensor
@@ -36,7 +34,6 @@ class Prediction:
     centers: Tensor
     drafts: tuple[Tensor, ...] = ()
     many_logits: Tensor | None = None
-    log_spreads: Tensor | None = None
 
 
 class PoseHead(nn.Module):
@@ -51,7 +48,6 @@ class PoseHead(nn.Module):
         depth: Number of 3x3 convolutions before the outputs.
         strides: Strides of the levels.
         one_to_many: Predict the second person score while training.
-        spreads: Predict the spreads while training.
     """
 
     def __init__(
@@ -62,7 +58,6 @@ class PoseHead(nn.Module):
         strides: Sequence[int],
         *,
         one_to_many: bool = False,
-        spreads: bool = False,
     ) -> None:
         super().__init__()
         self.keypoints = keypoints
@@ -78,8 +73,6 @@ class PoseHead(nn.Module):
         self.auxiliary = nn.ModuleDict()
         if one_to_many:
             self.auxiliary["many"] = nn.Conv2d(width, 1, 1)
-        if spreads:
-            self.auxiliary["spread"] = nn.Conv2d(width, keypoints, 1)
 
     def seed(self, stride: int) -> nn.Sequential:
         """The layers of a level up to its outputs."""
@@ -104,7 +97,6 @@ class PoseHead(nn.Module):
             keypoints=(centers.unsqueeze(2) + offsets) / canvas_wh,
             centers=centers / canvas_wh,
             many_logits=auxiliary["many"].squeeze(2) if "many" in auxiliary else None,
-            log_spreads=auxiliary.get("spread"),
         )
 
 

@@ -140,8 +140,6 @@ class LossConfig(_Record):
     many: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the one-to-many person score, which only training has; 0 leaves it out. A person has a claiming
     candidate and its companions there, so that 0.1 weighs about as much as 1 for the person score."""
-    likelihood: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the likelihood of the keypoints under predicted spreads, which only training has; 0 leaves it out."""
     drafts: Positive = 1.0
     """Weight of the keypoints before their refinements, all together, relative to the final ones."""
     center: Positive = 0.2

@@ -28,7 +28,6 @@ class Losses:
     center: Tensor
     visibility: Tensor
     many: Tensor
-    likelihood: Tensor
 
     @property
     def total(self) -> Tensor:
@@ -59,9 +58,6 @@ def compute_losses(
     - visibility: cross entropy of the keypoint scores, where known.
     - many: as person, for the score for which companions answer too. Source: the auxiliary loss of Wang et al.,
       "End-to-End Object Detection with Fully Convolutional Network", CVPR 2021, section 3.4, with our pairs.
-    - likelihood: of the errors under a Laplace distribution whose spread is predicted, in units of the square root of
-      the person's area. Source: Li et al., "Human Pose Regression with Residual Log-likelihood Estimation", ICCV
-      2021, equation 3, with its base distribution alone.
 
     Every part is a mean over people. A person's claiming candidate and, all together, its companions weigh the same.
 
@@ -92,11 +88,9 @@ def compute_losses(
     background = _background_weights(prediction.centers.detach() * layout.canvas_wh, target, config)
     goals = config.score_floor + (1 - config.score_floor) * oks.detach()
     person = _person_loss(prediction.person_logits, background, pairs.claiming(), goals[pairs.claims])
-    many = likelihood = torch.zeros_like(person)
+    many = torch.zeros_like(person)
     if prediction.many_logits is not None:
         many = _person_loss(prediction.many_logits, background, pairs, goals)
-    if prediction.log_spreads is not None:
-        likelihood = (paired.surprise(errors, prediction.log_spreads[chosen]) * weights).sum()
 
     return Losses(
         person=config.person * person / people,
@@ -105,7 +99,6 @@ def compute_losses(
         center=config.center * (center * weights).sum(),
         visibility=config.visibility * (paired.visibility(prediction.keypoint_logits[chosen]) * weights).sum(),
         many=config.many * many / people,
-        likelihood=config.likelihood * likelihood,
     )
 
 
@@ -140,10 +133,6 @@ class _Paired:
 
     def distance(self, errors: Tensor) -> Tensor:
         return _mean(errors.abs().sum(dim=-1), self.labelled) / self.sizes
-
-    def surprise(self, errors: Tensor, log_spreads: Tensor) -> Tensor:
-        relative = errors.abs().sum(dim=-1) / self.sizes[:, None]
-        return _mean(relative * torch.exp(-log_spreads) + 2 * log_spreads, self.labelled)
 
     def visibility(self, logits: Tensor) -> Tensor:
         wrong = functional.binary_cross_entropy_with_logits(logits, self.labelled, reduction="none")

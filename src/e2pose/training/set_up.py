@@ -119,7 +119,6 @@ def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tel
             head_depth=part.head_depth,
             refinements=part.refinements,
             one_to_many=recipe.loss.many > 0,
-            spreads=recipe.loss.likelihood > 0,
         )
     )
     if pretrained and part.weights:

@@ -148,13 +148,11 @@ def test_imagenet_weights_load_and_wrong_ones_are_refused(tmp_path):
 
 
 def test_what_only_training_needs_is_said_while_training_only(tmp_path):
-    network = build_network(NetworkConfig(strides=(32, 64), width=16, one_to_many=True, spreads=True))
+    network = build_network(NetworkConfig(strides=(32, 64), width=16, one_to_many=True))
     pixels = blank(64, 96, count=2)
     training, using = network.train()(pixels), network.eval()(pixels)
     assert training.many_logits.shape == (2, 8)
-    assert training.log_spreads.shape == (2, 8, 17)
     assert using.many_logits is None
-    assert using.log_spreads is None
     save_weights(tmp_path / "w.safetensors", network, ModelSpec("m", (64, 96), "stretch", load_schema("coco")))
     loaded, _ = load_weights(tmp_path / "w.safetensors")
     assert not loaded.head.auxiliary

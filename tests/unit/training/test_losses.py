@@ -168,20 +168,3 @@ def test_companions_answer_for_their_person_in_the_one_to_many_score_only():
     rising = (many.grad < 0)[0].nonzero().flatten().tolist()
     assert rising == sorted(pairs.candidates.tolist())
     assert len(rising) == 3
-
-
-def test_the_likelihood_is_best_where_the_spread_is_the_mean_error():
-    target = collate_labels([labels_of(np.random.default_rng(1), 1, (128, 128), size=60)])
-    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(companions=0))
-    best = perfect(target, pairs)
-    off = replace(best, keypoints=best.keypoints + torch.tensor([3.0, 1.0]) / LAYOUT.canvas_wh)
-    relative = 2.0 / float(target.areas[0, 0].sqrt())  # the mean of 3 and 1
-
-    def likelihood(spread: float) -> float:
-        said = torch.full(best.keypoint_logits.shape, spread).log()
-        config = LossConfig(likelihood=1.0)
-        return float(compute_losses(replace(off, log_spreads=said), target, pairs, LAYOUT, config).likelihood)
-
-    assert likelihood(relative) == pytest.approx(2 + 2 * np.log(relative), abs=1e-4)
-    assert likelihood(relative) < likelihood(relative * 1.2)
-    assert likelihood(relative) < likelihood(relative / 1.2)
