@@ -71,7 +71,7 @@ def write_latency_against_people(path: Path, comparison: Comparison) -> bool:
     tidy(axes, f"{comparison.pace.threads} threads, {comparison.machine.cpu}", "milliseconds, from pixels to poses")
     _plain_log(axes, "y", [one.median for times in lines.values() for one in times.values()])
     axes.set(xlabel="people in the frame", xticks=list(next(iter(lines.values()))))
-    axes.legend(frameon=False, fontsize=7, labelcolor=INK, loc="best")
+    figure.legend(frameon=False, fontsize=7, labelcolor=INK, loc="outside lower center", ncols=2)
     save_figure(figure, path)
     return True
 

@@ -13,6 +13,7 @@ from e2pose.bench.runner import TURN, Failure, Pace, PeerRun
 from e2pose.bench.statistics import Estimate, speed_ratio
 
 _UNEXPLAINED_MS = 20.0  # loading a large frame and passing a line takes less
+_SMALL_RATIO = 0.1  # needs a digit more
 _RANDOM, _SINGLE = "†", "‡"
 
 
@@ -256,7 +257,10 @@ def _plus_minus(value: Estimate) -> str:
 
 
 def _ratio(value: Estimate | None) -> str:
-    return "-" if value is None else f"{value.median:.2f} ± {value.spread:.2f}"
+    if value is None:
+        return "-"
+    digits = 2 if value.median >= _SMALL_RATIO else 3
+    return f"{value.median:.{digits}f} ± {value.spread:.{digits}f}"
 
 
 def _ms(value: float) -> str:

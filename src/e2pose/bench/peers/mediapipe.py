@@ -72,7 +72,7 @@ def load(options: Namespace) -> Peer:
         threads=1,
         weights=weights,
         people="one",
-        note=f"one person; {options.mode} mode; its networks use one thread; preprocessing counts as network",
+        note=f"one person; {options.mode} mode; preprocessing counts as network",
     )
 
 

@@ -9,7 +9,8 @@
 # ///
 """A model of e2pose, in the environment that the bench itself runs in.
 
-Its threshold is the one that `e2pose evaluate` uses: average precision needs the doubtful poses too.
+Its threshold is the one that `e2pose evaluate` uses, and like there the best 20 poses count: average precision needs
+the doubtful ones too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def load(options: Namespace) -> Peer:
     import cv2
 
     from e2pose.evaluation.evaluate import EVALUATION_THRESHOLD
+    from e2pose.evaluation.matching import MAX_PERSONS
     from e2pose.inference.decode import decode
     from e2pose.inference.preprocess import prepare
     from e2pose.runtimes.options import RuntimeOptions
@@ -45,7 +47,7 @@ def load(options: Namespace) -> Peer:
         with watch("network"):
             candidates = runtime(batch.pixels)
         with watch("postprocess"):
-            poses = decode(candidates, batch.to_source, runtime.spec, threshold=EVALUATION_THRESHOLD)[0]
+            poses = decode(candidates, batch.to_source, runtime.spec, threshold=EVALUATION_THRESHOLD)[0][:MAX_PERSONS]
             triples = np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], axis=-1)
             return [Pose(float(score), one) for score, one in zip(poses.scores, triples, strict=True)]
 
