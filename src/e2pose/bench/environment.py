@@ -14,15 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_cache_dir
-
 from e2pose.bench.installed import size_of_distribution_mb, size_of_folder_mb
 from e2pose.bench.package_files import fetch_files
 from e2pose.bench.peer_script import PeerScript
 from e2pose.bench.protocol import one_line
+from e2pose.core.cache import OFFLINE, cache_folder, is_offline
 from e2pose.core.errors import OutputError, PeerError
 from e2pose.core.files import cannot_write
-from e2pose.zoo.download import HOME, OFFLINE
 
 STEP_LIMIT_S = 3600
 """An installation that takes longer is given up."""
@@ -47,11 +45,6 @@ class Environment:
     size_mb: float
 
 
-def cache_folder() -> Path:
-    """Where environments are kept."""
-    return Path(os.environ.get(HOME) or user_cache_dir("e2pose")) / "bench"
-
-
 def environment_of(
     script: PeerScript, *, rebuild: bool = False, on_step: Callable[[str], None] = lambda _: None
 ) -> Environment:
@@ -69,7 +62,7 @@ def environment_of(
         PeerError: It cannot be made; the message is one line.
         OutputError: The cache folder cannot be written.
     """
-    folder = cache_folder() / _key(script)
+    folder = cache_folder("bench") / _key(script)
     if not script.requires_python.contains(platform.python_version(), prereleases=True):
         raise PeerError(f"it needs Python {script.requires_python}, and this is {platform.python_version()}")
     if script.needs.environment == "this":
@@ -91,7 +84,7 @@ def _key(script: PeerScript) -> str:
 
 def _check_online(script: PeerScript) -> None:
     fetches = script.dependencies or script.needs.steps or script.needs.files
-    if fetches and os.environ.get(OFFLINE, "0") not in ("", "0"):
+    if fetches and is_offline():
         raise PeerError(f"its environment has not been made yet, and {OFFLINE} forbids to fetch what it needs")
 
 

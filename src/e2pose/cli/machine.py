@@ -38,13 +38,13 @@ def machine(*, json_path: Annotated[Path | None, Parameter(name="--json")] = Non
 
 def examine() -> dict[str, Any]:
     """Everything that could matter, by name."""
+    from e2pose.core.cache import cache_folder
     from e2pose.core.errors import OutputError
     from e2pose.core.files import check_folder
     from e2pose.runtimes.base import usable_cores
     from e2pose.runtimes.select import open_runtime
     from e2pose.runtimes.survey import survey
     from e2pose.zoo.catalog import find_model, read_catalog
-    from e2pose.zoo.download import cache_folder
 
     found: dict[str, Any] = {
         "e2pose": version("e2pose"),
@@ -53,13 +53,13 @@ def examine() -> dict[str, Any]:
         "cores": usable_cores(),
         "libraries": {name: installed(name) for name in LIBRARIES},
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
-        "cache": str(cache_folder()),
+        "cache": str(cache_folder("models")),
         "cache_problem": "",
         "model": read_catalog()[1],
         "problem": "",
     }
     try:
-        check_folder(cache_folder())
+        check_folder(cache_folder("models"))
     except OutputError as error:
         found["cache_problem"] = error.message
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -78,6 +79,12 @@ def cannot_write(target: Path, error: OSError) -> OutputError:
         f"cannot write '{target}': {error.strerror or error}",
         "check the folder's permissions and the free disk space",
     )
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:

@@ -10,11 +10,11 @@ from typing import Any
 
 import tensorrt
 
+from e2pose.core.cache import cache_folder
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.files import atomic_path
 from e2pose.runtimes.base import INPUT
 from e2pose.runtimes.options import Precision
-from e2pose.zoo.download import cache_folder
 
 MAX_BATCH = 8
 """The most canvases that an engine from a graph of any batch takes at once."""
@@ -92,7 +92,7 @@ def cached_engine(onnx: Path, spec: str, gpu: str, precision: Precision) -> Path
     content = onnx.read_bytes()
     key = "\n".join([hashlib.sha256(content).hexdigest(), spec, gpu, tensorrt.__version__, precision, str(MAX_BATCH)])
     name = f"{onnx.stem}-{precision}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.engine"
-    path = cache_folder().with_name("engines") / name
+    path = cache_folder("engines") / name
     if not path.is_file():
         header = EngineHeader(spec, tensorrt.__version__, gpu, precision)
         write_engine(path, header, build_plan(content, precision, onnx.name))

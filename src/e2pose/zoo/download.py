@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import secrets
@@ -10,15 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from platformdirs import user_cache_dir
-
+from e2pose.core.cache import OFFLINE, cache_folder, is_offline
 from e2pose.core.errors import ModelError
-from e2pose.core.files import atomic_path, cannot_write, check_folder
+from e2pose.core.files import atomic_path, cannot_write, check_folder, sha256_of
 
-HOME = "E2POSE_HOME"
-"""Environment variable: the folder for fetched models, instead of the user's cache folder."""
-OFFLINE = "E2POSE_OFFLINE"
-"""Environment variable: if set to anything but 0, nothing is ever fetched."""
 MIRROR = "E2POSE_MIRROR"
 """Environment variable: an http(s) address that holds the files by name; asked instead of the catalogue's addresses."""
 
@@ -26,14 +20,9 @@ _CHUNK = 1 << 20
 _TIMEOUT_S = 30
 
 
-def cache_folder() -> Path:
-    """Where fetched models are kept."""
-    return Path(os.environ.get(HOME) or user_cache_dir("e2pose")) / "models"
-
-
 def place_of(file: str, sha256: str | None) -> Path:
     """Where a fetched file lies, or would lie: in a folder named by its hash."""
-    return cache_folder() / (sha256[:12] if sha256 else "recorded") / file
+    return cache_folder("models") / (sha256[:12] if sha256 else "recorded") / file
 
 
 def fetch(file: str, urls: Sequence[str], *, size_bytes: int | None, sha256: str | None) -> Path:
@@ -55,9 +44,9 @@ def fetch(file: str, urls: Sequence[str], *, size_bytes: int | None, sha256: str
     """
     target = place_of(file, sha256)
     expected = sha256 or _recorded(target)
-    if target.is_file() and _hash(target) == expected:
+    if target.is_file() and sha256_of(target) == expected:
         return target
-    if os.environ.get(OFFLINE, "0") not in ("", "0"):
+    if is_offline():
         raise ModelError(
             f"the model file '{file}' has not been fetched yet, and {OFFLINE} forbids it",
             f"unset {OFFLINE}, or put the file into '{target.parent}'",
@@ -81,11 +70,6 @@ def fetch(file: str, urls: Sequence[str], *, size_bytes: int | None, sha256: str
     )
 
 
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _record(target: Path) -> Path:
     return target.with_name(f"{target.name}.sha256")
 
@@ -95,7 +79,7 @@ def _recorded(target: Path) -> str | None:
     record = _record(target)
     if record.is_file():
         return record.read_text(encoding="ascii").strip()
-    return _hash(target) if target.is_file() else None
+    return sha256_of(target) if target.is_file() else None
 
 
 def _fetch_one(url: str, target: Path, size_bytes: int | None, sha256: str | None) -> Path:
@@ -114,7 +98,7 @@ def _fetch_one(url: str, target: Path, size_bytes: int | None, sha256: str | Non
         if sha256 is None:
             own.write_bytes(b"")  # nothing would tell two halves of different files
         _receive(url, own, size_bytes)
-        actual = _hash(own)
+        actual = sha256_of(own)
         if actual != (sha256 or actual):
             own.unlink()
             raise ValueError(f"what arrives has the SHA-256 {actual}, not {sha256}")

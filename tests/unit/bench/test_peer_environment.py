@@ -1,7 +1,6 @@
 import hashlib
 import io
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2pose.bench import environment
-from e2pose.bench.environment import cache_folder, environment_of, last_words
+from e2pose.bench.environment import environment_of, last_words
 from e2pose.bench.installed import size_of_distribution_mb, size_of_folder_mb
 from e2pose.bench.package_files import fetch_files
 from e2pose.bench.peer_script import PeerFile, read_peer_script
@@ -233,8 +232,3 @@ def test_a_package_that_is_not_one_archive(tmp_path: Path) -> None:
 def test_last_words(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "log").write_text(text)
     assert last_words(tmp_path / "log") == says
-
-
-def test_environments_lie_in_the_cache_of_the_user(monkeypatch) -> None:
-    monkeypatch.delenv("E2POSE_HOME")
-    assert cache_folder().parts[-2:] == ("e2pose", "bench") or os.name == "nt"
