@@ -27,8 +27,8 @@ OURS = "ours"
 ALL = "all"
 """Stands for every peer that comes with e2pose."""
 
-# Source: peps.python.org/pep-0723, "Reference Implementation".
-_BLOCK = re.compile(r"^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$", re.MULTILINE)
+_BLOCK = "# /// script"
+_END = "# ///"
 _OPTION = re.compile(r"(?P<name>[a-z][a-z0-9-]*)=(?P<value>[^,]+)")
 
 _Word = Annotated[str, Field(min_length=1)]
@@ -132,7 +132,7 @@ def requested_peers(models: Sequence[str], peers: Sequence[str], scripts: Sequen
 
 def peer_names() -> list[str]:
     """The peers that come with e2pose, our own models left out."""
-    scripts = (path for path in PEERS.glob("*.py") if _BLOCK.search(path.read_text(encoding="utf-8")))
+    scripts = (path for path in PEERS.glob("*.py") if _blocks(path.read_text(encoding="utf-8")))
     return sorted(path.stem for path in scripts if path.stem != OURS)
 
 
@@ -146,12 +146,12 @@ def read_peer_script(path: Path) -> PeerScript:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"cannot read the peer '{path}': {error}", "give the path of a Python script") from error
-    blocks = [match["content"] for match in _BLOCK.finditer(text) if match["type"] == "script"]
+    blocks = _blocks(text)
     hint = "docs/guides/bench.md shows how a peer's script begins"
     if len(blocks) != 1:
         raise OptionError(f"the peer '{path}' has {len(blocks)} blocks '# /// script', but must have one", hint)
     try:
-        record = tomllib.loads("".join(line[2:] if line.startswith("# ") else line[1:] for line in _lines(blocks[0])))
+        record = tomllib.loads("".join(line[1:].removeprefix(" ") for line in blocks[0].splitlines(keepends=True)))
         return _script(path.resolve(), blocks[0], record)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
@@ -171,8 +171,20 @@ def _script(path: Path, block: str, record: dict[str, Any]) -> PeerScript:
     )
 
 
-def _lines(block: str) -> list[str]:
-    return block.splitlines(keepends=True)
+def _blocks(text: str) -> list[str]:
+    """The blocks of comments between `_BLOCK` and `_END`, without these lines; one that does not end is none."""
+    blocks: list[str] = []
+    block: str | None = None
+    for line in text.splitlines(keepends=True):
+        words = line.rstrip()
+        if block is None:
+            block = "" if words == _BLOCK else None
+        elif words == _END:
+            blocks.append(block)
+            block = None
+        else:
+            block = block + line if words == "#" or line.startswith("# ") else None
+    return blocks
 
 
 def _split(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:

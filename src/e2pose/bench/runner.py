@@ -101,21 +101,18 @@ class PeerRun:
 
 @dataclass(eq=False)
 class _Contestant:
-    """A peer while it is being asked; `first` are the frames of a round's first turn."""
+    """A peer while it is being asked."""
 
     request: PeerRequest
     environment: Environment
     process: PeerProcess
     hello: Hello
     startup_s: float
-    first: frozenset[int]
     times_ms: defaultdict[int, list[tuple[float, float, float]]] = field(default_factory=lambda: defaultdict(list))
     poses: dict[int, tuple[FoundPose, ...]] = field(default_factory=dict)
 
     def take_turn(self, pictures: Sequence[Picture], warm_up: int) -> None:
         """Answers about the pictures, after a few that do not count."""
-        if self.hello.random_weights and pictures[0].people is None and pictures[0].index not in self.first:
-            return
         self.process.resume()
         for number in range(warm_up):
             picture = pictures[number % len(pictures)]
@@ -181,8 +178,6 @@ def compare(
         The peers that went through, and those that did not, both in the order given.
     """
     contest = _Contest(on_turn)
-    portions = turns(pictures, TURN, SCENE_REPEATS)
-    first = portions[0]
     modules = logs / "modules"  # without the other scripts, some of which are called like a library
     modules.mkdir()
     shutil.copy(SERVE, modules)
@@ -192,12 +187,12 @@ def compare(
             with contest.excluding(request):
                 log = logs / f"{number}.log"
                 contestant = _start(
-                    request, environment, first, threads=pace.threads, modules=modules, log=log, limits=limits
+                    request, environment, pictures[0], threads=pace.threads, modules=modules, log=log, limits=limits
                 )
                 running.callback(contestant.process.close)
                 contest.contestants.append(contestant)
         on_step(f"asking about {len(pictures)} pictures, rounds: {pace.rounds}")
-        contest.hold(portions * pace.rounds, pace.warm_up)
+        contest.hold(turns(pictures, TURN, SCENE_REPEATS), pace)
         runs = contest.finish(pictures, pace)
     return runs, [
         Failure(request.label, contest.failures[request.label])
@@ -223,13 +218,16 @@ class _Contest:
             self.failures[request.label] = error.message
             self.contestants = [one for one in self.contestants if one.request is not request]
 
-    def hold(self, portions: Sequence[Sequence[Picture]], warm_up: int) -> None:
-        """Lets everybody take every turn."""
-        total = len(portions) * len(self.contestants)
-        for number, portion in enumerate(portions):
+    def hold(self, portions: Sequence[Sequence[Picture]], pace: Pace) -> None:
+        """Lets everybody take the turns of every round."""
+        total = pace.rounds * len(portions) * len(self.contestants)
+        for number in range(pace.rounds * len(portions)):
+            portion = portions[number % len(portions)]
+            is_enough_for_speed = portion is portions[0] or portion[0].people is not None
             for contestant in rotated(self.contestants, number):
-                with self.excluding(contestant.request):
-                    contestant.take_turn(portion, warm_up)
+                if is_enough_for_speed or not contestant.hello.random_weights:
+                    with self.excluding(contestant.request):
+                        contestant.take_turn(portion, pace.warm_up)
                 self._on_turn(total)
 
     def finish(self, pictures: Sequence[Picture], pace: Pace) -> list[PeerRun]:
@@ -250,20 +248,20 @@ def rotated(contestants: Sequence[_Kind], turn: int) -> list[_Kind]:
 def _start(
     request: PeerRequest,
     environment: Environment,
-    first: Sequence[Picture],
+    first: Picture,
     *,
     threads: int,
     modules: Path,
     log: Path,
     limits: Limits,
 ) -> _Contestant:
-    """Starts a peer, lets it answer once, and makes it wait; `first` are the pictures of the first turn."""
+    """Starts a peer, lets it answer once, and makes it wait."""
     options = [word for name, value in request.options for word in (f"--{name}", value)]
     settings = ["--threads", str(threads), "--files", str(environment.files)]
     command = [str(environment.python), str(request.script.path), *settings, *options]
     process = PeerProcess(command, threads=threads, modules=modules, log=log, limits=limits)
     hello = process.hello()
-    process.ask(first[0].index, first[0].path)
+    process.ask(first.index, first.path)
     startup_s = perf_counter() - process.spawned_s
     process.pause()
-    return _Contestant(request, environment, process, hello, startup_s, frozenset(one.index for one in first))
+    return _Contestant(request, environment, process, hello, startup_s)

@@ -56,7 +56,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 from serve import HALF_PIXEL, Peer, Pose, Stopwatch, serve
-from torchvision_on_cpu import make_importable
+from torch_on_cpu import prepare
 
 DETECTOR = "yolo/yolov3_d53_8xb8-320-273e_coco.py"
 POSE = "body_2d_keypoint/topdown_heatmap/coco/td-hm_shufflenetv2_8xb64-210e_coco-256x192.py"
@@ -81,14 +81,9 @@ class StandIn(ModuleType):
 
 def load(options: Namespace) -> Peer:
     """Builds both networks and their pipelines with random weights."""
-    import cv2
     import torch
 
-    torch.manual_seed(0)
-    torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)  # what random networks compute may become so small that processors are slow
-    cv2.setNumThreads(options.threads)
-    make_importable()
+    prepare(options.threads)
     sys.modules[OPERATORS] = StandIn(OPERATORS)
     sys.modules[OPERATORS].__spec__ = ModuleSpec(OPERATORS, loader=None)  # MMEngine asks whether it was compiled
     detect, find_keypoints = open_detector(), open_pose()

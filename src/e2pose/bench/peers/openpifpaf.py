@@ -34,7 +34,7 @@ from importlib.metadata import version
 
 import numpy as np
 from serve import HALF_PIXEL, Peer, Pose, Stopwatch, serve
-from torchvision_on_cpu import make_importable
+from torch_on_cpu import prepare
 
 BASE = "shufflenetv2k16"
 NOBODY = -10.0
@@ -46,11 +46,7 @@ def load(options: Namespace) -> Peer:
     import cv2
     import torch
 
-    torch.manual_seed(0)
-    torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)  # what random networks compute may become so small that processors are slow
-    cv2.setNumThreads(options.threads)
-    make_importable()
+    prepare(options.threads)
     import openpifpaf
     from PIL import Image
 
