@@ -3,15 +3,15 @@
 Always the same pictures for the same number of images.
 """
 
-import json
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+from stick_people import draw_noise, write_set
 
 from e2pose import KeypointSchema
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
+from e2pose.formats.coco import CocoImage, CocoPerson
 
 SIZE = 192  # pixels, height and width of a picture
 CORNERS = {
@@ -23,7 +23,7 @@ CORNERS = {
 }
 """Where they are in a house of width and height 1; y points down."""
 NAMES = list(CORNERS)
-WALLS = list(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True))
+SCHEMA = KeypointSchema.from_names("house", NAMES, edges=list(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True)))
 
 
 def draw_house(picture: np.ndarray, rng: np.random.Generator, column: int, columns: int) -> CocoPerson:
@@ -47,29 +47,18 @@ def draw_house(picture: np.ndarray, rng: np.random.Generator, column: int, colum
     return CocoPerson(points.astype(np.float32), visible, float(cv2.contourArea(outline)) / 256, (x, y, width, height))
 
 
-def make_picture(number: int, schema: KeypointSchema) -> tuple[np.ndarray, CocoImage]:
+def make_picture(number: int) -> tuple[np.ndarray, CocoImage]:
     """One to three houses before blurred noise."""
     rng = np.random.default_rng(number)
-    noise = cv2.GaussianBlur(rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8), (0, 0), 5)
-    picture = cv2.convertScaleAbs(noise, alpha=2.5, beta=rng.uniform(-280, -200))
+    picture = draw_noise(rng, SIZE, 5)
     count = int(rng.integers(1, 4))
     houses = tuple(draw_house(picture, rng, column, count) for column in range(count))
-    return picture, CocoImage(number, f"{number:05}.png", (SIZE, SIZE), houses, tuple(range(len(schema))))
+    return picture, CocoImage(number, f"{number:05}.png", (SIZE, SIZE), houses, tuple(range(len(SCHEMA))))
 
 
 def main(folder: str, count: str = "500") -> None:
-    """Writes the pictures and their annotations."""
-    images = Path(folder) / "images"
-    images.mkdir(parents=True, exist_ok=True)
-    schema = KeypointSchema.from_names("house", NAMES, edges=WALLS)
-    entries = []
-    for number in range(1, int(count) + 1):
-        picture, entry = make_picture(number, schema)
-        (images / entry.file_name).write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
-        entries.append(entry)
-    record = to_coco_annotations(CocoDataset(schema, tuple(entries)))
-    (Path(folder) / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
-    print(f"{count} pictures in {folder}")
+    """Writes the set."""
+    write_set(Path(folder), SCHEMA, int(count), make_picture)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ Always the same pictures for the same number of images. Left limbs are orange an
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from e2pose import load_schema
+from e2pose import KeypointSchema, load_schema
 from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
 
 SIZE = 160  # pixels, height and width of a picture
@@ -62,28 +63,40 @@ def draw_person(picture: np.ndarray, rng: np.random.Generator, column: int, colu
     )
 
 
+def draw_noise(rng: np.random.Generator, size: int, blur: float) -> np.ndarray:
+    """A square picture of blurred noise; `blur` in pixels."""
+    noise = cv2.GaussianBlur(rng.integers(0, 256, (size, size, 3), dtype=np.uint8), (0, 0), blur)
+    return cv2.convertScaleAbs(noise, alpha=2.5, beta=rng.uniform(-280, -200))
+
+
 def make_picture(number: int) -> tuple[np.ndarray, CocoImage]:
     """One to three people before blurred noise."""
     rng = np.random.default_rng(number)
-    noise = cv2.GaussianBlur(rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8), (0, 0), 6)
-    picture = cv2.convertScaleAbs(noise, alpha=2.5, beta=rng.uniform(-280, -200))
+    picture = draw_noise(rng, SIZE, 6)
     count = int(rng.integers(1, 4))
     persons = tuple(draw_person(picture, rng, column, count) for column in range(count))
     return picture, CocoImage(number, f"{number:05}.png", (SIZE, SIZE), persons, tuple(range(len(SCHEMA))))
 
 
-def main(folder: str, count: str = "1000") -> None:
-    """Writes the pictures and their annotations."""
-    images = Path(folder) / "images"
+def write_set(
+    folder: Path, schema: KeypointSchema, count: int, make: Callable[[int], tuple[np.ndarray, CocoImage]]
+) -> None:
+    """Writes pictures and their annotations."""
+    images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
     entries = []
-    for number in range(1, int(count) + 1):
-        picture, entry = make_picture(number)
+    for number in range(1, count + 1):
+        picture, entry = make(number)
         (images / entry.file_name).write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
         entries.append(entry)
-    record = to_coco_annotations(CocoDataset(SCHEMA, tuple(entries)))
-    (Path(folder) / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
+    record = to_coco_annotations(CocoDataset(schema, tuple(entries)))
+    (folder / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
     print(f"{count} pictures in {folder}")
+
+
+def main(folder: str, count: str = "1000") -> None:
+    """Writes the set."""
+    write_set(Path(folder), SCHEMA, int(count), make_picture)
 
 
 if __name__ == "__main__":
