@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -50,20 +53,48 @@ def load_weights(path: str | Path) -> tuple[E2Pose, ModelSpec]:
     Raises:
         ModelError: The file is missing, damaged or not written by e2pose.
     """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    spec = ModelSpec.from_metadata(metadata, str(path))
+    network = build_network(_config(metadata, path))
+    try:
+        network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
+    except RuntimeError as error:
+        raise _misfit(path, error) from error
+    return network.eval(), spec
+
+
+def load_config(path: str | Path) -> NetworkConfig:
+    """Reads which network weights are for, but not the weights.
+
+    Raises:
+        ModelError: The file is missing, damaged or not written by e2pose.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    ModelSpec.from_metadata(metadata, str(path))
+    return _config(metadata, path)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            yield file
     except (OSError, SafetensorError) as error:
         raise ModelError(
             f"cannot read the weights '{path}': {error}", "check the path, or fetch the file again"
         ) from error
-    spec = ModelSpec.from_metadata(metadata, str(path))
+
+
+def _config(metadata: Mapping[str, str], path: str | Path) -> NetworkConfig:
     try:
         record = json.loads(metadata[NETWORK_KEY])
-        config = NetworkConfig(**{**record, "strides": tuple(record["strides"])})
-        network = build_network(config)
-        network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"the weights '{path}' do not fit the network they name: {error}") from error
-    return network.eval(), spec
+        return NetworkConfig(**{**record, "strides": tuple(record["strides"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise _misfit(path, error) from error
+
+
+def _misfit(path: str | Path, error: Exception) -> ModelError:
+    return ModelError(f"the weights '{path}' do not fit the network they name: {error}")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from e2pose.core.errors import ModelError
 from e2pose.core.schema import KeypointSchema
-from e2pose.models.artifact import load_weights
+from e2pose.models.artifact import load_config, load_weights
 from e2pose.models.e2pose import E2Pose
 from e2pose.training.config import Recipe
 from e2pose.zoo.catalog import find_model
@@ -69,7 +69,7 @@ def as_in_model(recipe: Recipe, model: Path | None = None) -> Recipe:
     part = recipe.network
     if part.weights is None:
         return recipe
-    config = asdict(load_weights(model or find_weights(part.weights))[0].config)
+    config = asdict(load_config(model or find_weights(part.weights)))
     unsaid = type(part).model_fields.keys() & config.keys() - part.model_fields_set
     return recipe.model_copy(update={"network": part.model_copy(update={name: config[name] for name in unsaid})})
 
