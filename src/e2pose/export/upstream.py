@@ -120,8 +120,8 @@ def _wrapped(model: onnx.ModelProto, graph: _Graph, spec: ModelSpec) -> onnx.Mod
         "e2pose.last": np.array([3]),
     }
     before = [
-        helper.make_node("Transpose", [INPUT], ["e2pose.nhwc"], perm=[0, 2, 3, 1]),
-        helper.make_node("Cast", ["e2pose.nhwc"], [graph.pixels], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [INPUT], ["e2pose.float"], to=TensorProto.FLOAT),  # TensorRT wants this first
+        helper.make_node("Transpose", ["e2pose.float"], [graph.pixels], perm=[0, 2, 3, 1]),
     ]
     slices = {"kv": ("e2pose.zero", "e2pose.one"), "xy": ("e2pose.one", "e2pose.three")}
     after = [

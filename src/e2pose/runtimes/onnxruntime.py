@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,18 @@ def _provider(options: RuntimeOptions) -> tuple[str, dict[str, Any]]:
     if device not in available:
         raise RuntimeChoiceError(
             f"onnxruntime cannot run on '{options.device}' here; it can on: {', '.join(sorted(available))}",
-            "install onnxruntime-gpu in place of onnxruntime to run on an NVIDIA GPU" if device == "cuda" else "",
+            "for an NVIDIA GPU: pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
+            if device == "cuda"
+            else "leave the device out",
         )
     return PROVIDERS[device], {"device_id": options.device_index} if device == "cuda" else {}
 
 
 def _open_session(path: Path, threads: int, options: RuntimeOptions) -> onnxruntime.InferenceSession:
     provider, settings = _provider(options)
+    if provider == PROVIDERS["cuda"]:
+        with redirect_stdout(None):  # it prints what it does not find, and what matters is what is used in the end
+            onnxruntime.preload_dlls()  # the CUDA of Python packages, if there is one
     session_options = onnxruntime.SessionOptions()
     session_options.log_severity_level = _FATAL
     session_options.intra_op_num_threads = threads

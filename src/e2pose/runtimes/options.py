@@ -12,7 +12,7 @@ RuntimeName = Literal["onnxruntime", "openvino", "tensorrt", "torch"]
 Precision = Literal["f32", "f16", "bf16"]
 
 _MOST_THREADS = 1024  # more than any machine needs; each one is really started
-_DEVICE = re.compile(r"(?P<kind>cpu|cuda|mps)(:(?P<index>\d{1,3}))?")
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d{1,3})?")
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def _check_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise RuntimeChoiceError(
-            f"torch cannot run on '{name}' here: {str(error).splitlines()[0]}",
+            f"torch cannot run on '{name}' here: {str(error).splitlines()[0].partition('. ')[0]}",
             "ask for the device 'cpu', or install a build of torch for your GPU",
         ) from error
     return device

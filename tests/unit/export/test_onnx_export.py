@@ -41,6 +41,7 @@ def test_graph_is_as_promised(exported) -> None:
         ("keypoints", TensorProto.FLOAT, ["batch", 8, 17, 2]),
     ]
     assert {entry.domain for entry in model.opset_import} == {""}
+    assert [node.op_type for node in model.graph.node if "pixels" in node.input] == ["Cast"]  # TensorRT takes no other
     assert {entry.key: ModelSpec.from_json(entry.value) for entry in model.metadata_props} == {METADATA_KEY: SPEC}
 
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from e2pose.cli.app import main
@@ -52,6 +53,11 @@ def test_pixels_are_raw_rgb_and_answers_are_in_place(frozen: Path, converted: Pa
         assert np.allclose(candidates.scores[index], scores[0, :, 0, 0], atol=1e-5)
         assert np.allclose(candidates.keypoint_scores[index], kvxy[0, ..., 0], atol=1e-5)
         assert np.allclose(candidates.keypoints[index], kvxy[0, ..., 1:], atol=1e-5)
+
+
+def test_pixels_are_floats_before_all_else(converted: Path) -> None:
+    nodes = onnx.load(converted).graph.node
+    assert [node.op_type for node in nodes if "pixels" in node.input] == ["Cast"]  # TensorRT takes no other
 
 
 def test_peculiarities_are_values_of_the_spec(converted: Path) -> None:

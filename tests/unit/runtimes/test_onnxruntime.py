@@ -108,8 +108,12 @@ def test_precision_is_that_of_the_file(tiny_model: Path, tampered) -> None:
         OnnxRuntime(quantised, RuntimeOptions(precision="f32"))
 
 
-def test_second_gpu_is_asked_for(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_gpu_is_asked_for_when_cuda_is_loaded(tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
     asked = []
+
+    def load() -> None:
+        asked.append("CUDA")
+        print("Failed to load this and that")  # noqa: T201
 
     def session(path, options, providers):
         asked.extend(providers)
@@ -117,9 +121,11 @@ def test_second_gpu_is_asked_for(tiny_model: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(PROVIDERS.values()))
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", load)
     with pytest.raises(ModelError, match="no GPU"):
         OnnxRuntime(tiny_model, RuntimeOptions(device="cuda:1"))
-    assert asked == [("CUDAExecutionProvider", {"device_id": 1})]
+    assert asked == ["CUDA", ("CUDAExecutionProvider", {"device_id": 1})]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

@@ -13,6 +13,7 @@ from e2pose.runtimes.options import USUAL, RuntimeOptions
         ("precision", "f64", "no precision 'f64'; there is: f32, f16, bf16"),
         ("device", "toaster", "no device 'toaster'; there is: cpu, cuda"),
         ("device", "cuda:", "no device 'cuda:'"),
+        ("device", "cpu:0", "no device 'cpu:0'"),
         ("device", "cuda:1;rm", "no device 'cuda:1;rm'"),
     ],
 )
