@@ -102,12 +102,22 @@ def _read(path: Path) -> _Graph:
             f"that ends in '{_SCORES}' and '{_KEYPOINTS}', but it has {', '.join(str(len(some)) for some in found)}",
             "give the frozen_model.pb of one of their models",
         )
-    shapes = [one[0].outputs[0].shape.as_list() for one in found]
-    batch, *size_hw, channels = shapes[0]
-    if None in size_hw or channels != 3 or shapes[2][-2:] != [len(load_schema("coco")), 3]:
-        raise ModelError(f"'{path}' must take (B, H, W, 3) and give (B, M, 17, 3), but its shapes are {shapes}")
     names = [one[0].outputs[0].name for one in found]
-    return _Graph(definition, names[0], names[1], names[2], batch, (size_hw[0], size_hw[1]))
+    canvas, people, points = (one[0].outputs[0].shape for one in found)
+    fits = (
+        canvas.is_compatible_with((None, None, None, 3))
+        and canvas[1:3].is_fully_defined()
+        and points.is_compatible_with((None, None, len(load_schema("coco")), 3))
+        and (people.rank is None or people[1:2].is_compatible_with(points[1:2]))
+    )
+    if not fits:
+        raise ModelError(
+            f"'{path}' must take (B, H, W, 3) and give (B, M, 1, 1) and (B, M, 17, 3), but it takes {canvas} and gives "
+            f"{people} and {points}",
+            "give the frozen_model.pb of one of their models",
+        )
+    batch, height, width, _ = canvas.as_list()
+    return _Graph(definition, names[0], names[1], names[2], batch, (height, width))
 
 
 def _wrapped(model: onnx.ModelProto, graph: _Graph, spec: ModelSpec) -> onnx.ModelProto:

@@ -89,6 +89,32 @@ def test_command_line_from_graph_to_poses(
     assert (tmp_path / "poses.json").stat().st_size > 100
 
 
+@pytest.mark.parametrize(
+    ("canvas", "people", "points"),
+    [
+        (None, (1, 8, 1, 1), (1, 8, 17, 3)),
+        ((1, None, 96, 3), (1, 8, 1, 1), (1, 8, 17, 3)),
+        ((1, 3, 64, 96), (1, 8, 1, 1), (1, 8, 17, 3)),
+        ((1, 64, 96, 3), (1, 9, 1, 1), (1, 8, 17, 3)),
+        ((1, 64, 96, 3), (1, 8, 1, 1), (1, 8, 14, 3)),
+    ],
+)
+def test_graph_of_other_shapes_is_one_error(tmp_path: Path, canvas, people, points) -> None:
+    from e2pose.export.upstream import convert_upstream
+
+    v1 = tensorflow.compat.v1
+    with tensorflow.Graph().as_default() as graph:
+        v1.placeholder(tensorflow.float32, canvas, name="e2pose/inputimg")
+        for name, shape in (("pv", people), ("kvxy", points)):
+            tensorflow.concat(
+                [tensorflow.zeros(shape), tensorflow.zeros((1, 0, *shape[2:]))], 1, f"a_reshape_{name}/concat"
+            )
+    (tmp_path / "other.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(ModelError, match=r"must take \(B, H, W, 3\) and give .*, but it takes"):
+        convert_upstream(tmp_path / "other.pb", tmp_path / "other.onnx")
+    assert not (tmp_path / "other.onnx").exists()
+
+
 @pytest.mark.parametrize("content", [b"", b"not a graph " * 40])
 def test_file_that_is_no_graph(tmp_path: Path, content: bytes) -> None:
     from e2pose.export.upstream import convert_upstream
