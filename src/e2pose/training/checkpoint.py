@@ -82,11 +82,20 @@ class TrainingState:
         try:
             self.network.load_state_dict(record["network"])
             self.average.network.load_state_dict(record["average"])
-            self.optimizer.load_state_dict(record["optimizer"])
+            self._load_moments(record["optimizer"])
             self.step = int(record["step"])
             self.scale = record["scale"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise _cannot_resume(path, str(error)) from error
+
+    def _load_moments(self, record: dict[str, Any]) -> None:
+        """Takes over what the optimiser remembers, but not its rates and decays, which are the recipe's."""
+        settings = [
+            {name: value for name, value in part.items() if name != "params"} for part in self.optimizer.param_groups
+        ]
+        self.optimizer.load_state_dict(record)
+        for part, setting in zip(self.optimizer.param_groups, settings, strict=True):
+            part.update(setting)
 
     def _identity(self) -> dict[str, Any]:
         network = {**asdict(self.network.config), "strides": list(self.network.config.strides)}

@@ -121,17 +121,35 @@ def test_a_full_disk_leaves_the_checkpoint_before(root, whole, tmp_path, lost):
     assert_same_weights(whole, run)
 
 
-def test_a_diverging_run_leaves_the_last_good_checkpoint(root, tmp_path):
-    run = tmp_path / "run"
-    with pytest.raises(TrainingError, match="diverged"):
-        train(
-            write_recipe(tmp_path, root, steps=6, save_every=1),
-            overrides=["optim.learning_rate=1e30", "optim.warmup_steps=0"],
-            output=run,
-            listener=Quiet(),
-        )
-    assert saved_step(run) >= 1
-    assert all(value.isfinite().all() for value in load_weights(run / "weights.safetensors")[0].state_dict().values())
+def test_a_diverging_run_leaves_the_last_good_checkpoint(root, whole, tmp_path):
+    recipe, run = write_recipe(tmp_path, root, steps=6, save_every=3), tmp_path / "run"
+
+    def interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, output=run, listener=at(3, interrupt))
+    with pytest.raises(TrainingError, match=r"diverged: at step [345] ") as failure:
+        train(recipe, overrides=["optim.learning_rate=1e30"], output=run, resume=True, listener=Quiet())
+    assert "optim.learning_rate" in failure.value.hint
+    assert saved_step(run) == 3
+    assert_nothing_is_left_over(run)
+    train(recipe, output=run, resume=True, listener=Quiet())
+    assert_same_weights(whole, run)
+
+
+def test_a_full_memory_leaves_the_checkpoint_before(root, whole, tmp_path):
+    recipe, run = write_recipe(tmp_path, root, steps=6, save_every=3), tmp_path / "run"
+
+    def run_out():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(TrainingError, match="not enough memory for 4 images of 96x96") as failure:
+        train(recipe, output=run, listener=at(4, run_out))
+    assert "optim.accumulate" in failure.value.hint
+    assert saved_step(run) == 3
+    train(recipe, output=run, resume=True, listener=Quiet())
+    assert_same_weights(whole, run)
 
 
 def test_runs_are_not_overwritten_and_only_runs_can_be_resumed(root, again, tmp_path):
