@@ -54,9 +54,8 @@ class PhaseClock:
         self.seconds[phase] += perf_counter() - start
 
 
-def phase_table(seconds: Mapping[str, float], steps: int, batch_size: int) -> str:
-    """The phases for people: milliseconds of a step, and share of it."""
+def phase_table(seconds: Mapping[str, float], batch_size: int) -> str:
+    """The phases of a step for people: milliseconds, and share of the step."""
     total = sum(seconds.values())
-    rows = [*seconds.items(), ("step", total)]
-    lines = [f"{name:<10} {1000 * value / steps:>9.1f} ms {value / total:>7.1%}" for name, value in rows]
-    return "\n".join([*lines, f"{'':<10} {steps * batch_size / total:>9.1f} images/s"])
+    lines = [f"{name:<10} {1000 * value:>9.1f} ms {value / total:>7.1%}" for name, value in seconds.items()]
+    return "\n".join([*lines, f"{'step':<10} {1000 * total:>9.1f} ms", f"{'':<10} {batch_size / total:>9.1f} images/s"])

@@ -22,7 +22,15 @@ _MEASURED = 20
 
 
 def profile(recipe_path: str | Path, *, overrides: Sequence[str] = (), root: str | Path | None = None) -> str:
-    """Takes a few steps of a recipe, keeps nothing of them, and tells where the time went.
+    """Tells where the time of a recipe's steps goes, as a table for people; see `time_phases`."""
+    seconds = time_phases(recipe_path, overrides=overrides, root=root)
+    return phase_table(seconds, load_recipe(Path(recipe_path), overrides).optim.batch_size)
+
+
+def time_phases(
+    recipe_path: str | Path, *, overrides: Sequence[str] = (), root: str | Path | None = None
+) -> dict[str, float]:
+    """Takes a few steps of a recipe and keeps nothing of them.
 
     Args:
         recipe_path: A TOML file; see `e2pose.training.config.Recipe`.
@@ -30,7 +38,7 @@ def profile(recipe_path: str | Path, *, overrides: Sequence[str] = (), root: str
         root: Folder of the image sets, instead of the one in the recipe.
 
     Returns:
-        A table for people. It is that of the first process if there are several.
+        The mean seconds of each phase of a step, in the first process if there are several.
 
     Raises:
         E2PoseError: As `e2pose.training.train.train` does.
@@ -38,11 +46,11 @@ def profile(recipe_path: str | Path, *, overrides: Sequence[str] = (), root: str
     recipe = as_in_model(load_recipe(Path(recipe_path), overrides))
     short = recipe.optim.model_copy(update={"steps": _WARM_UP + _MEASURED})
     return launch(
-        recipe, _profile, recipe.model_copy(update={"optim": short, "log_every": 1}), Path(root or recipe.data.root)
+        recipe, _time_phases, recipe.model_copy(update={"optim": short, "log_every": 1}), Path(root or recipe.data.root)
     )
 
 
-def _profile(fabric: Fabric, recipe: Recipe, root: Path) -> str:
+def _time_phases(fabric: Fabric, recipe: Recipe, root: Path) -> dict[str, float]:
     reports: list[Progress] = []
     with explained(recipe), StopRequest() as stop:
         training = set_up(fabric, recipe, root, checkpoint=None, tell=say_nothing, exact_clock=True)
@@ -52,5 +60,4 @@ def _profile(fabric: Fabric, recipe: Recipe, root: Path) -> str:
     if not is_done:
         raise StoppedError(stop.signal)
     measured = reports[_WARM_UP:]
-    seconds = {phase: sum(report.seconds[phase] for report in measured) for phase in PHASES}
-    return phase_table(seconds, len(measured), recipe.optim.batch_size)
+    return {phase: sum(report.seconds[phase] for report in measured) / len(measured) for phase in PHASES}
