@@ -4,11 +4,16 @@ import pytest
 import torch
 
 from e2pose.core.errors import OptionError
+from e2pose.core.schema import load_schema
 from e2pose.models.build import BACKBONES, build_network
 from e2pose.models.config import NetworkConfig
 from e2pose.training.config import OptimConfig, load_recipe
 from e2pose.training.ema import WeightAverage
+from e2pose.training.layout import Layout
 from e2pose.training.optim import rate_factor
+from e2pose.training.set_up import new_network
+from e2pose.training.sets import SCHEMA_OF_DATA
+from e2pose.training.warm_start import as_in_model
 
 MINIMAL = 'name = "x"\n[data]\nsets = [{path = "a"}]\n[optim]\nsteps = 3\n'
 
@@ -104,7 +109,13 @@ def test_the_recipes_that_come_with_the_project_are_valid(path):
     recipe = load_recipe(path)
     assert recipe.name == path.stem
     assert recipe.network.backbone in BACKBONES
-    NetworkConfig(strides=recipe.network.strides, width=recipe.network.width, head_depth=recipe.network.head_depth)
+    recipe = as_in_model(recipe)
+    schema = load_schema("coco" if recipe.schema_name == SCHEMA_OF_DATA else recipe.schema_name)
+    with torch.device("meta"), torch.no_grad():
+        network = new_network(recipe, schema, pretrained=False, tell=print)
+        prediction = network.eval()(torch.zeros(1, 3, *recipe.canvas_hw, dtype=torch.uint8))
+    candidates = len(Layout.of(recipe.canvas_hw, recipe.network.strides, schema).cell_centers)
+    assert prediction.keypoints.shape == (1, candidates, len(schema), 2)
     canvas = path.stem.rsplit("-", 1)[-1]
     if "x" in canvas:
         assert canvas == "{}x{}".format(*recipe.canvas_hw)
