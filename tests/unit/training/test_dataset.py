@@ -45,18 +45,18 @@ def root(tmp_path_factory):
     return folder.parent
 
 
-def training_images(root, *, cache=True, seed=0, **augment) -> TrainingImages:
+def training_images(root, *, cache=True, seed=0, weights=(1.0,), **augment) -> TrainingImages:
     recipe = Recipe.model_validate(
         {
             "name": "x",
             "seed": seed,
             "canvas_hw": [96, 128],
-            "data": {"sets": [{"path": "made"}], "cache": cache},
+            "data": {"sets": [{"path": "made", "weight": weight} for weight in weights], "cache": cache},
             "augment": augment,
             "optim": {"steps": STEPS, "batch_size": BATCH},
         }
     )
-    return TrainingImages([open_set(recipe.data.sets[0], root, SCHEMA)], recipe, SCHEMA)
+    return TrainingImages([open_set(part, root, SCHEMA) for part in recipe.data.sets], recipe, SCHEMA)
 
 
 def same(one, other) -> bool:
@@ -73,6 +73,13 @@ def test_a_canvas_depends_on_seed_and_number_alone(root):
     assert all(same(again[number], canvases[number]) for number in reversed(numbers))
     assert not any(np.array_equal(other[number][0], canvases[number][0]) for number in numbers)
     assert {canvas.shape for canvas, _ in canvases.values()} == {(96, 128, 3)}
+
+
+def test_sets_are_drawn_by_their_weights(root):
+    images = training_images(root, weights=(1.0, 3.0))
+    drawn = [images.plan(number)[0].layers[0].picture for number in range(600)]
+    assert set(drawn) == set(range(6))
+    assert sum(picture >= 3 for picture in drawn) / len(drawn) == pytest.approx(0.75, abs=0.07)
 
 
 def test_crowds_are_made_of_single_people(root):
