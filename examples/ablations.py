@@ -1,19 +1,31 @@
 """Trains the same recipe with one thing changed at a time, and prints what came out as a Markdown table.
 
     python examples/ablations.py recipes/ablation.toml runs/ablations --measure canvas_hw=[320,320]
+    python examples/ablations.py recipes/ablation.toml runs/ablations --measure canvas_hw=[320,320] --cost
 
 Every run has the same images in the same order, the same seed and the same number of steps, and is measured on the
-images that the recipe's sets hold out. What is finished is not trained again, so that the script may be stopped and
-started. Needs the extras `train` and `eval`.
+images that the recipe's sets hold out. What is finished is not done again, so that the script may be stopped and
+started. With `--cost` it takes 25 steps of each variant instead, one after the other; run that while nothing else runs.
+Needs the extras `train` and `eval`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from e2pose.core.files import atomic_path
+from e2pose.training.config import load_recipe
 from e2pose.training.measure import measure_weights
+from e2pose.training.profile import time_phases
+from e2pose.training.set_up import new_network, say_nothing
+from e2pose.training.sets import recipe_schema
 from e2pose.training.train import CHECKPOINT, train
 
 VARIANTS: dict[str, list[str]] = {
@@ -23,31 +35,35 @@ VARIANTS: dict[str, list[str]] = {
     "keypoints by OKS alone": ["loss.distance=0"],
     "strides 32 to 512": ["network.strides=[32,64,128,256,512]"],
     "without refinement": ["network.refinements=0"],
+    "without deep supervision of drafts": ["loss.drafts=0"],
     "without companions": ["match.companions=0"],
     "without mosaic": ["augment.mosaic=0"],
+    "combined": ["loss.distance=0", "loss.many=0.1", "augment.mosaic=0"],
 }
+
+RESULT, COST = "result.json", "cost.json"
+
+Numbers = dict[str, float]
 
 
 def main() -> None:
-    """Runs what is missing, then prints the table."""
+    """Does what is missing, then prints the table of what is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--measure", action="append", default=[], metavar="KEY=VALUE", help="as --set, at the end only")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--cost", action="store_true", help="measure what a step costs, and train nothing")
     options = parser.parse_args()
-    rows: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
-    for seed in range(options.seeds):
+    for seed in range(1 if options.cost else options.seeds):
         for name, changes in VARIANTS.items():
-            overrides = [*options.overrides, *changes, f"seed={seed}"]
-            rows[name].append(run(options.recipe, options.folder / slug(name, seed), overrides, options.measure))
-    print("| Variant | AP | AP50 | AR | duplicates per image |")
-    print("|---|---|---|---|---|")
-    for name, results in rows.items():
-        ap, ap50, ar = (" / ".join(f"{100 * result[key]:.1f}" for result in results) for key in ("ap", "ap50", "ar"))
-        duplicates = " / ".join(f"{result['duplicates_per_image']:.2f}" for result in results)
-        print(f"| {name} | {ap} | {ap50} | {ar} | {duplicates} |")
+            folder, overrides = options.folder / slug(name, seed), [*options.overrides, *changes, f"seed={seed}"]
+            if options.cost:
+                keep(folder / COST, partial(cost, options.recipe, overrides, options.measure))
+            else:
+                keep(folder / RESULT, partial(run, options.recipe, folder, overrides, options.measure))
+    print_table(options.folder, options.seeds)
 
 
 def slug(name: str, seed: int) -> str:
@@ -55,13 +71,56 @@ def slug(name: str, seed: int) -> str:
     return f"{name.replace(' ', '-')}-{seed}"
 
 
-def run(recipe: str, folder: Path, overrides: list[str], measure: list[str]) -> dict[str, float]:
-    """Trains one variant and measures it, unless its result is there."""
-    result = folder / "result.json"
-    if not result.exists():
-        weights = train(recipe, overrides=overrides, output=folder, resume=(folder / CHECKPOINT).exists())
-        result.write_text(json.dumps(measure_weights(weights, recipe, overrides=[*overrides, *measure])), "utf-8")
-    return dict(json.loads(result.read_text(encoding="utf-8")))
+def keep(path: Path, work: Callable[[], Numbers]) -> None:
+    """Does the work and keeps its numbers in a file, unless that is there."""
+    if not path.exists():
+        numbers = work()
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(numbers), encoding="utf-8")
+
+
+def run(recipe: str, folder: Path, overrides: Sequence[str], measure: Sequence[str]) -> Numbers:
+    """Trains one variant and measures it."""
+    weights = train(recipe, overrides=overrides, output=folder, resume=(folder / CHECKPOINT).exists())
+    return measure_weights(weights, recipe, overrides=[*overrides, *measure])
+
+
+def cost(recipe: str, overrides: Sequence[str], measure: Sequence[str]) -> Numbers:
+    """Seconds of a training step without the making of its images, and the size of the network as it is measured."""
+    seconds = time_phases(recipe, overrides=[*overrides, "workers=0", "data.cache=false"])
+    used = load_recipe(Path(recipe), [*overrides, *measure])
+    schema = recipe_schema(used, Path(used.data.root))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network = new_network(used, schema, pretrained=False, tell=say_nothing).eval()
+        network(torch.zeros(1, 3, *used.canvas_hw, dtype=torch.uint8))
+    return {
+        "step_s": sum(seconds.values()) - seconds["waiting"],
+        "parameters_m": sum(parameter.numel() for parameter in network.parameters()) / 1e6,
+        "gmacs": counter.get_total_flops() / 2e9,
+    }
+
+
+def print_table(folder: Path, seeds: int) -> None:
+    """Prints a row for each variant; several seeds stand beside each other, and a dash where nothing is known."""
+    print("| Variant | AP | AP50 | AR | duplicates per image | s per step | parameters, M | GMACs |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in VARIANTS:
+        results = [read(folder / slug(name, seed) / RESULT) for seed in range(seeds)]
+        costs = [read(folder / slug(name, 0) / COST)]
+        percents = [cell(results, key, 1, 100) for key in ("ap", "ap50", "ar")]
+        duplicates = cell(results, "duplicates_per_image", 2)
+        sizes = [cell(costs, key, 2) for key in ("step_s", "parameters_m", "gmacs")]
+        print("|", " | ".join([name, *percents, duplicates, *sizes]), "|")
+
+
+def read(path: Path) -> Numbers:
+    """The numbers in a file; none if it is not there."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def cell(records: Sequence[Numbers], key: str, digits: int, factor: float = 1) -> str:
+    """One number of several records, for people."""
+    return " / ".join(f"{factor * record[key]:.{digits}f}" if key in record else "-" for record in records)
 
 
 if __name__ == "__main__":

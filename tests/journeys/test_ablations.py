@@ -23,17 +23,29 @@ def test_every_variant_is_trained_once_and_has_its_row(tmp_path, monkeypatch, ca
     annotations.write_text(json.dumps(record), encoding="utf-8")
     shutil.copy(root / "made" / "images" / "1.png", root / "made" / "images" / "2.png")
     recipe = write_recipe(tmp_path, root, steps=1)
-    changes = ["--set", "data.sets.0.holdout=2", "--set", "network.refinements=1"]
-    monkeypatch.setattr(sys, "argv", ["ablations.py", str(recipe), str(tmp_path / "runs"), *changes])
+    changes = ["--set", "data.sets.0.holdout=2", "--set", "network.refinements=1", "--measure", "canvas_hw=[192,192]"]
 
-    def table() -> list[list[str]]:
+    def table(*options: str) -> list[list[str]]:
+        monkeypatch.setattr(sys, "argv", ["ablations.py", str(recipe), str(tmp_path / "runs"), *changes, *options])
         script = runpy.run_path(str(SCRIPT), run_name="__main__")
         lines = [line.strip("| ").split(" | ") for line in capfd.readouterr().out.splitlines()]
         assert [cells[0] for cells in lines[2:]] == list(script["VARIANTS"])
         return lines
 
+    monkeypatch.setattr("e2pose.training.profile._MEASURED", 1)
+    monkeypatch.setattr("e2pose.training.profile._WARM_UP", 0)
+    costs = {cells[0]: cells[1:] for cells in table("--cost")[2:]}
+    assert all(cells[:4] == ["-"] * 4 and float(cells[4]) > 0 for cells in costs.values())
+    assert not list((tmp_path / "runs").rglob("checkpoint.pt"))
+    plain, coarse, direct = (
+        [float(number) for number in costs[name][5:]]
+        for name in ("as the recipe", "strides 32 to 512", "without refinement")
+    )
+    assert coarse[0] > plain[0] > direct[0]  # parameters: more levels are more, no refiner is less
+    assert plain[1] > max(coarse[1], direct[1])
     first = table()
     assert all(0 <= float(cells[1]) <= 100 for cells in first[2:])
+    assert [cells[5:] for cells in first[2:]] == [cells[4:] for cells in costs.values()]
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("checkpoint.pt")}
     assert len(stamps) == len(first) - 2
     assert table() == first
