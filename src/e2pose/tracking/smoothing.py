@@ -14,8 +14,9 @@ from e2pose.tracking.association import pose_sizes, pose_weights
 from e2pose.tracking.clock import Clock
 
 _REST_HZ = 1.0  # cutoff for a keypoint at rest
-_HZ_PER_SPEED = 8.0  # what a speed of one size per second adds to it
-_SPEED_HZ = 0.5  # cutoff for the speed itself
+_HZ_PER_SPEED = 10.0  # what a speed of one size per second adds to it
+_TREMBLING = 0.05  # sizes per second that a keypoint may seem to move at rest; they add nothing
+_GOES_ON_S = 1.0  # a velocity that nothing confirms fades like this
 _SURE = 0.5  # keypoints that score this much or more are believed in full
 _GAP_S = 0.5  # a keypoint that was away for longer starts anew
 
@@ -23,13 +24,16 @@ _GAP_S = 0.5  # a keypoint that was away for longer starts anew
 class Smoother:
     """Makes the keypoints of tracked people steady: a stage of the belt, after a `Tracker`.
 
-    Each keypoint has a One-Euro filter: a low-pass filter whose cutoff rises with speed. Speeds are relative to the
-    person's size, gaps in time count as what they are, and the lower the score of a keypoint, the less it pulls.
-    Scores stay as they are, and so do keypoints that are not finite or have no score.
+    Each keypoint has a One-Euro filter: a low-pass filter whose cutoff rises with speed. It smooths what a keypoint
+    does other than go on as before, so that steady motion is not delayed at all. Speeds are relative to the person's
+    size, gaps in time count as what they are, and the lower the score of a keypoint, the less it pulls. Scores stay as
+    they are, and so do keypoints that are not finite or have no score.
 
     Source:
-        Casiez, Roussel and Vogel, "1 Euro Filter: A Simple Speed-based Low-pass Filter for Noisy Input in Interactive
-        Systems", CHI 2012.
+        Cutoff that rises with speed: Casiez, Roussel and Vogel, "1 Euro Filter: A Simple Speed-based Low-pass Filter
+        for Noisy Input in Interactive Systems", CHI 2012. Position and velocity from one constant, by double exponential
+        smoothing: LaViola, "Double Exponential Smoothing: An Alternative to Kalman Filter-Based Predictive Tracking",
+        EGVE 2003.
     """
 
     def __init__(self) -> None:
@@ -90,41 +94,36 @@ class _Filter:
 
     Args:
         keypoints: Filtered, in pixels.
-        raw: As last seen, in pixels.
         velocities: Filtered, in pixels per second.
         seen_s: When each was last seen.
     """
 
     keypoints: Float[np.ndarray, "k 2"]
-    raw: Float[np.ndarray, "k 2"]
     velocities: Float[np.ndarray, "k 2"]
     seen_s: Float[np.ndarray, "k"]
 
     @staticmethod
     def empty(count: int) -> _Filter:
         """Somebody of whom nothing was seen."""
-        return _Filter(np.zeros((count, 2)), np.zeros((count, 2)), np.zeros((count, 2)), np.full(count, -np.inf))
+        return _Filter(np.zeros((count, 2)), np.zeros((count, 2)), np.full(count, -np.inf))
 
     def advance(
         self, found: Float[np.ndarray, "k 2"], weights: Float[np.ndarray, "k"], size: float, time_s: float
     ) -> None:
         """Takes in the next sight of the person; keypoints without weight wait."""
         elapsed_s = time_s - self.seen_s
-        trust = np.minimum(weights / _SURE, 1)
         again = (weights > 0) & (elapsed_s <= _GAP_S) & (elapsed_s > 0)
         new = (weights > 0) & (elapsed_s > _GAP_S)
         step_s = elapsed_s[again, None]
 
-        measured = (found[again] - self.raw[again]) / step_s
-        self.velocities[again] += _share(_SPEED_HZ * trust[again, None], step_s) * (measured - self.velocities[again])
         speeds = np.linalg.norm(self.velocities[again], axis=1, keepdims=True) / size
-        cutoff_hz = (_REST_HZ + _HZ_PER_SPEED * speeds) * trust[again, None]
-        self.keypoints[again] += _share(cutoff_hz, step_s) * (found[again] - self.keypoints[again])
+        cutoff_hz = (_REST_HZ + _HZ_PER_SPEED * np.maximum(speeds - _TREMBLING, 0)) * np.minimum(weights[again, None] / _SURE, 1)
+        kept = 1 / (1 + 2 * np.pi * cutoff_hz * step_s)  # of what was thought before the step
+        velocities = self.velocities[again] * np.exp(-step_s / _GOES_ON_S)
+        expected = self.keypoints[again] + velocities * step_s
+        surprise = found[again] - expected
+        self.keypoints[again] = expected + (1 - kept**2) * surprise
+        self.velocities[again] = velocities + (1 - kept) ** 2 * surprise / step_s
 
         self.keypoints[new], self.velocities[new] = found[new], 0
-        self.raw[again | new], self.seen_s[again | new] = found[again | new], time_s
-
-
-def _share(cutoff_hz: Float[np.ndarray, "n 1"], step_s: Float[np.ndarray, "n 1"]) -> Float[np.ndarray, "n 1"]:
-    """How much of a new value a low-pass filter takes in after a step."""
-    return np.asarray(1 / (1 + 1 / (2 * np.pi * cutoff_hz * step_s)))
+        self.seen_s[again | new] = time_s

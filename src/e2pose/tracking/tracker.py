@@ -26,6 +26,8 @@ _CHANCE = 0.01  # the same for a pose and somebody that have nothing to do with 
 _FADING = 0.5  # a second out of sight makes people this much less likely to be who they seem
 _GROWTH = 0.18  # how much sizes differ from sight to sight: standard deviation of their logarithm
 _MOST_GROWTH = 0.25  # the same, to tell what is possible: a person is not lost for a single bad pose
+_HIDING = 0.2  # how much the share of a person that can be seen differs from sight to sight: standard deviation
+_HIDING_PER_S = 1.0  # what each second out of sight adds: who was hidden comes out from behind others
 
 
 class Tracker:
@@ -48,7 +50,8 @@ class Tracker:
 
     Source:
         Poses below the threshold continue people: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every
-        Detection Box", ECCV 2022.
+        Detection Box", ECCV 2022. Scores and sizes tell people at the same place apart: Yang et al., "Hybrid-SORT: Weak
+        Cues Matter for Online Multi-Object Tracking", AAAI 2024.
     """
 
     def __init__(self, threshold: float = 0.4, *, memory_s: float = 2.0) -> None:
@@ -188,7 +191,11 @@ def _worth(
     time_s: float,
     trust: Float[np.ndarray, "n"] | float = 1.0,
 ) -> Float[np.ndarray, "t n"]:
-    """How well poses suit people who were seen before: place, pose, size and time out of sight; 0 if not at all."""
+    """How well poses suit people who were seen before, or 0 if not at all.
+
+    Place, pose and size count, how much of a person can be seen, and the time out of sight. How much can be seen tells
+    whoever stands in front from whoever is hidden there.
+    """
     if not tracks or not indices:
         return np.zeros((len(tracks), len(indices)))
     sizes = np.array([track.size for track in tracks])[:, None]
@@ -196,12 +203,14 @@ def _worth(
     unseen_s = np.array([time_s - track.seen_s for track in tracks])[:, None]
     expected = np.stack([track.expected(time_s) for track in tracks])[:, None]
     found = sightings.keypoints[None, indices]
-    weights = np.minimum(np.stack([track.weights for track in tracks])[:, None], sightings.weights[None, indices])
+    known, seen = np.stack([track.weights for track in tracks])[:, None], sightings.weights[None, indices]
+    weights = np.minimum(known, seen)
     similarity = pose_similarity(expected, found, weights, np.hypot(2 * sightings.sigmas * sizes, drifts)[:, None])
     growth = np.log(pose_sizes(found, weights) / pose_sizes(expected, weights))
     similarity *= trust
     possible = similarity * _normal(growth, _MOST_GROWTH) >= _LEAST_SIMILARITY
-    likelihood = similarity * _normal(growth, _GROWTH) * _FADING**unseen_s
+    hiding = (seen.mean(axis=-1) - known.mean(axis=-1)) / (_HIDING + _HIDING_PER_S * unseen_s)
+    likelihood = similarity * _normal(growth, _GROWTH) * _normal(hiding, 1) * _FADING**unseen_s
     return np.where(possible, np.log(np.maximum(likelihood, _CHANCE) / _CHANCE) + 1, 0.0)
 
 

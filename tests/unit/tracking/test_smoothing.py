@@ -46,8 +46,9 @@ def walking(speed, seconds=4.0):
     return np.stack([walker.keypoints(time_s) for time_s in np.arange(0, seconds, FRAME_S)])
 
 
-@pytest.mark.parametrize("spread", [0.1, 0.25, 0.4])
+@pytest.mark.parametrize("spread", [0.03, 0.1, 0.2, 0.3])
 def test_trembling_of_a_resting_person_is_at_least_halved(spread):
+    """Each trembles anew in every frame, as noise of a camera makes it, by 0.2 to 3 percent of the person's size."""
     noise = np.random.default_rng(0).normal(size=(300, 17, 2)) * spread * SIGMAS[:, None] * SIZE
     trembling = standing() + noise
     steady = smoothed(trembling)
@@ -57,29 +58,58 @@ def test_trembling_of_a_resting_person_is_at_least_halved(spread):
     assert np.abs(steady[settled].mean(axis=0) - standing()).max() < 0.15 * noise.std() + 1, "it stays in its place"
 
 
-@pytest.mark.parametrize("speed", [0.5, 1, 2, 5])
+def trembling(shape, seed):
+    return np.random.default_rng(seed).normal(size=shape) * 0.1 * SIGMAS[:, None] * SIZE
+
+
+@pytest.mark.parametrize("speed", [0.1, 0.2, 0.5, 1, 2, 5])
 def test_a_moving_person_is_late_by_a_frame_at_most(speed):
     truth = walking(speed)
-    noise = np.random.default_rng(1).normal(size=truth.shape) * 0.25 * SIGMAS[:, None] * SIZE
-    late = (truth - smoothed(truth + noise))[30:, :, 0].mean() / (speed * SIZE * FRAME_S)
-    assert 0 <= late < 1
+    late = (truth - smoothed(truth + trembling(truth.shape, 1)))[30:, :, 0].mean() / (speed * SIZE * FRAME_S)
+    assert -0.2 < late < 1, "nor is it early"
+
+
+@pytest.mark.parametrize(
+    ("hz", "reach"), [(0.25, 0.1), (0.25, 0.5), (0.5, 0.1), (0.5, 1), (1, 0.1), (1, 0.5), (2, 0.1), (2, 0.5), (3, 0.3)]
+)
+def test_to_and_fro_is_late_by_a_frame_at_most_and_hardly_larger(hz, reach):
+    """Peak speeds from 0.16 to 6 sizes per second; the delay is where cross-correlation with the truth is greatest."""
+
+    def place(times_s):
+        return reach * SIZE * np.sin(2 * np.pi * hz * times_s)[:, None]
+
+    times_s = np.arange(0, 9, FRAME_S)
+    truth = standing() + place(times_s)[..., None] * [1, 0]
+    steady = smoothed(truth + trembling(truth.shape, 2))[30:, :, 0] - standing()[:, 0]
+    delays = np.arange(-1, 4, 0.1)
+    alike = [(steady * place(times_s[30:] - delay * FRAME_S)).sum() for delay in delays]
+    assert -0.5 <= delays[np.argmax(alike)] <= 1
+    assert 0.95 < np.abs(steady).mean() / np.abs(place(times_s[30:])).mean() < 1.12
 
 
 def test_swinging_limbs_are_late_by_a_frame_at_most():
     walker = Walker(lambda _: (500, 600), height=285)
     times_s = np.arange(0, 5, FRAME_S)
-    truth = np.stack([walker.keypoints(time_s)[[9, 10, 15, 16], 0] for time_s in times_s])
-    steady = smoothed(np.stack([walker.keypoints(time_s) for time_s in times_s]))[:, [9, 10, 15, 16], 0]
-    delays = np.arange(0, 3, 0.1)
-    errors = [
-        np.square(
-            steady[30:]
-            - np.stack([walker.keypoints(time_s - delay * FRAME_S)[[9, 10, 15, 16], 0] for time_s in times_s[30:]])
-        ).mean()
-        for delay in delays
-    ]
-    assert delays[np.argmin(errors)] <= 1
-    assert np.square(steady[30:] - truth[30:]).mean() < np.square(0.1 * np.ptp(truth, axis=0)).mean()
+    limbs = np.stack([walker.keypoints(time_s) for time_s in times_s])
+    truth, steady = (sequence[30:, [9, 10, 15, 16], 0] for sequence in (limbs, smoothed(limbs)))
+    errors = [np.square(steady[9:] - truth[9 - late : len(truth) - late]).mean() for late in range(4)]
+    assert np.argmin(errors) <= 1
+    assert errors[0] < np.square(0.05 * np.ptp(truth, axis=0)).mean()
+
+
+def test_an_outlier_is_gone_after_a_frame():
+    sequence = np.stack([standing()] * 12)
+    sequence[5] += 0.5 * SIZE
+    off = np.abs(smoothed(sequence) - standing()).max(axis=(1, 2)) / (0.5 * SIZE)
+    assert off[5] < 0.4
+    assert off[6:].max() < 0.15
+
+
+def test_who_stops_stays_and_does_not_swing_past():
+    sequence = np.concatenate([walking(2, 2), np.repeat(walking(2, 2)[-1:], 30, axis=0)])
+    past = (smoothed(sequence) - sequence)[60:, :, 0] / SIZE
+    assert past.max() < 0.02
+    assert np.abs(past[10:]).max() < 0.02
 
 
 def test_size_does_not_matter():
