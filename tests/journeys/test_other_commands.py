@@ -13,8 +13,12 @@ def test_models_are_listed_on_stdout(e2pose) -> None:
     assert done.code == 0
     assert done.err == ""
     assert f"{default} (default)" in done.out
-    assert len(done.out.splitlines()) == 1 + len(entries) + len(read_authors_models())
-    assert "e2pose convert aisin-resnet101-512x512 FILE" in done.out
+    authors = read_authors_models()
+    assert len(done.out.splitlines()) == 1 + len(entries) + 3 + len(authors)
+    assert all(
+        any({name, model.url} <= set(line.split()) for line in done.out.splitlines()) for name, model in authors.items()
+    )
+    assert "4d2b04917d69ab8f6ac1a8b49aba90a5ffdf9078d19e59c9aac1efffda1e6d7d" in done.out
 
 
 def test_version(e2pose) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from itertools import islice
 from pathlib import Path
 
+from e2pose.cli.opening import read_pictures
 from e2pose.cli.terminal import say
 from e2pose.core.errors import MissingExtraError
 
@@ -19,12 +20,12 @@ def convert(model: str, output: Path, /, *, name: str | None = None, pictures: t
         model: A `frozen_model.pb` file, or a name that `e2pose models` lists, which is fetched.
         output: The `.onnx` file to write.
         name: What the model is called; if not given, it has the name of the output.
-        pictures: Compare both on these pictures, folders or patterns; on noise if not given.
+        pictures: Compare both on these pictures, folders or patterns; on a few scenes if not given.
     """
-    from e2pose.sources.open import open_source
     from e2pose.zoo.authors import fetch_authors_model, read_authors_models
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it has advice for whoever wrote tf2onnx
     try:
         from e2pose.export.upstream import convert_upstream
     except ModuleNotFoundError as error:
@@ -32,8 +33,7 @@ def convert(model: str, output: Path, /, *, name: str | None = None, pictures: t
 
     known = model in read_authors_models() and not Path(model).exists()
     path = fetch_authors_model(model) if known else Path(model)
-    with open_source(pictures) as source:
-        images = [frame.image for frame in islice(source, MOST_PICTURES)]
+    images = read_pictures(pictures, MOST_PICTURES)
     deviation = convert_upstream(path, output, name=name or (model if known else None), images=images)
     say(
         f"written to {output}; it deviates from TensorFlow by at most {deviation.keypoint_px:.2g} px and "

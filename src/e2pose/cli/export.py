@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cyclopts import Parameter
 
+from e2pose.cli.opening import read_pictures
 from e2pose.cli.terminal import Progress, say
 from e2pose.core.errors import MissingExtraError, ModelError, OptionError
 from e2pose.runtimes.options import Precision, RuntimeOptions
@@ -43,8 +44,8 @@ class ExportOptions:
         name: What the model is called; if not given, as before.
         canvas: Height and width of the canvas, multiples of 32; more finds smaller people and takes longer.
         threshold: Below this person score the model sees nobody, unless asked otherwise.
-        pictures: Compare before and after on these pictures, folders or patterns, on noise if not given; int8 needs
-            them, a hundred or two like those that the model will see.
+        pictures: Compare before and after on these pictures, folders or patterns, on a few scenes if not given; int8
+            needs them, a hundred or two like those that the model will see.
         annotations: Measure the AP lost by int8 with these COCO annotations, and refuse if it is more than 1.
         images: The folder that the file names in the annotations start from.
     """
@@ -82,7 +83,8 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
 
     Args:
         model: A name that `e2pose models` lists, a `.safetensors` file from a training, or an `.onnx` file for
-            openvino, tensorrt and int8. The result is compared with what it is made from.
+            openvino, tensorrt and int8. The result is compared with what it is made from, which for a name is the
+            `.safetensors` file if torch is installed.
         output: The file to write; if not given, it is named after the model and lies here.
         options: What to write, and what to check it on.
     """
@@ -92,13 +94,14 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
     to = wanted_format(options.to, output)
     changes = SpecChanges(options.name, options.canvas, options.threshold)
     needs_weights = to == "onnx" or changes != UNCHANGED or options.batch != "dynamic"
-    path = find_model(model, (".safetensors",) if needs_weights else (".onnx",))
+    path = find_model(model, (".safetensors",) if needs_weights or find_spec("torch") else (".onnx",))
     output = output or Path(f"{path.stem}{'-int8' if to == 'int8' else ''}{SUFFIXES[to]}")
     if output.resolve() == path.resolve():
         raise OptionError(f"'{output}' is the model itself and will not be overwritten", "choose another name")
     if (options.annotations is None) != (options.images is None) or (options.images and to != "int8"):
         raise OptionError("--annotations and --images belong together, and to int8", "give both or none")
-    job = Job(path, output, options, changes, read_pictures(options.pictures))
+    given = bool(options.pictures) or to != "int8"
+    job = Job(path, output, options, changes, read_pictures(options.pictures, MOST_PICTURES) if given else [])
     try:
         WRITERS[to](job)
     except ModuleNotFoundError as error:
@@ -113,14 +116,6 @@ def wanted_format(to: Format | None, output: Path | None) -> Format:
         accepted = ", ".join(sorted(set(SUFFIXES.values())))
         raise OptionError(f"an exported model must end in one of {accepted}, not '{suffix}'", "or say --to")
     return to or fitting or "onnx"
-
-
-def read_pictures(names: tuple[str, ...]) -> Images:
-    """The first pictures and frames behind some names, as many as make sense."""
-    from e2pose.sources.open import open_source
-
-    with open_source(names) as source:
-        return [frame.image for frame in islice(source, MOST_PICTURES)]
 
 
 def write_onnx(job: Job) -> None:

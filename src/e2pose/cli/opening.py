@@ -1,8 +1,9 @@
-"""How commands open the model that they were asked for."""
+"""How commands open the model and the pictures that they were asked for."""
 
 from __future__ import annotations
 
 import warnings
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,12 @@ from e2pose.core.errors import FallbackWarning
 from e2pose.runtimes.options import RuntimeOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+
     from e2pose.inference.estimator import Estimator
+
+_USUAL_SCENES = range(1, 25, 3)
 
 
 def open_estimator(
@@ -36,3 +42,19 @@ def open_estimator(
     if not quiet:
         say(f"model: {estimator.description}")
     return estimator
+
+
+def read_pictures(names: tuple[str, ...], most: int) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+    """The first pictures and frames behind some names; scenes with 1 to 22 photographed people if there is no name.
+
+    Args:
+        names: What `open_source` understands.
+        most: How many there are at most.
+    """
+    from e2pose.bench.pictures import crowd
+    from e2pose.sources.open import open_source
+
+    if not names:
+        return [crowd(people) for people in _USUAL_SCENES]
+    with open_source(names) as source:
+        return [frame.image for frame in islice(source, most)]
