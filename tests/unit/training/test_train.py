@@ -202,17 +202,34 @@ def test_a_run_leaves_everything_that_it_was_made_of(root, whole):
     assert cv2.imread(str(whole / "curves.png")).std() > 0
 
 
-def test_held_out_images_are_measured_and_drawn_while_training(tmp_path):
-    root = write_set(tmp_path)
+def write_set_of(count: int, folder: Path) -> Path:
+    """Writes the set `made` with its picture listed several times."""
+    root = write_set(folder)
     path = root / "made" / "annotations.json"
     record = json.loads(path.read_text(encoding="utf-8"))
-    record["images"] = [{**record["images"][0], "id": number} for number in range(1, 5)]
+    numbers = range(1, count + 1)
+    record["images"] = [{**record["images"][0], "id": number} for number in numbers]
     record["annotations"] = [
-        {**person, "image_id": n, "id": 2 * n + i}
-        for n in range(1, 5)
-        for i, person in enumerate(record["annotations"])
+        {**person, "image_id": number, "id": 2 * number + index}
+        for number in numbers
+        for index, person in enumerate(record["annotations"])
     ]
     path.write_text(json.dumps(record), encoding="utf-8")
+    return root
+
+
+@pytest.mark.slow
+def test_a_picture_is_learned_by_heart_from_the_default_model(tmp_path):
+    recipe, run = write_recipe(tmp_path, write_set_of(2, tmp_path), steps=120), tmp_path / "run"
+    network = ["weights=default", "strides=[16,32,64]", "width=128", "head_depth=2", "refinements=2"]
+    changes = ["data.sets.0.holdout=2", "optim.batch_size=2", "optim.learning_rate=2e-3", "loss.distance=1"]
+    train(recipe, overrides=[*changes, *(f"network.{change}" for change in network)], output=run, listener=Quiet())
+    numbers = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert (numbers["ap"], numbers["duplicates_per_image"]) == (1, 0)
+
+
+def test_held_out_images_are_measured_and_drawn_while_training(tmp_path):
+    root = write_set_of(4, tmp_path)
     listener, recipe = Quiet(), write_recipe(tmp_path, root, steps=3)
     train(
         recipe,
