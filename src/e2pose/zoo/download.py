@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import http.client
 import os
-import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from e2pose.core.cache import OFFLINE, cache_folder, is_offline
-from e2pose.core.errors import ModelError
+from filelock import FileLock
+
+from e2pose.core.cache import HOME, OFFLINE, cache_folder, is_offline
+from e2pose.core.errors import ModelError, OutputError
 from e2pose.core.files import atomic_path, cannot_write, check_folder, sha256_of
 
 MIRROR = "E2POSE_MIRROR"
 """Environment variable: an http(s) address that holds the files by name; asked instead of the catalogue's addresses."""
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _TIMEOUT_S = 30
 
 
@@ -29,8 +31,9 @@ def fetch(file: str, urls: Sequence[str], *, size_bytes: int | None, sha256: str
     """The local copy of a file, fetched if it is not there yet.
 
     It lies in a folder named by its hash, so that a new edition never meets an old one. What has arrived stays beside
-    it as `.part` if the connection breaks, and the next call goes on from there. A file whose hash nobody knows is
-    fetched in one go, and its hash is recorded beside it. Every call checks the hash.
+    it as `.part` if the connection breaks or the process ends, and the next call goes on from there. A file whose hash
+    nobody knows is fetched in one go, and its hash is recorded beside it. Of several processes one fetches, and the
+    others wait. Every call checks the hash.
 
     Args:
         file: Its name.
@@ -43,28 +46,52 @@ def fetch(file: str, urls: Sequence[str], *, size_bytes: int | None, sha256: str
         OutputError: The cache folder cannot be written.
     """
     target = place_of(file, sha256)
-    expected = sha256 or _recorded(target)
-    if target.is_file() and sha256_of(target) == expected:
+    if _is_there(target, sha256):
         return target
     if is_offline():
         raise ModelError(
             f"the model file '{file}' has not been fetched yet, and {OFFLINE} forbids it",
             f"unset {OFFLINE}, or put the file into '{target.parent}'",
         )
+    with _lock(target):
+        if not _is_there(target, sha256):
+            mirror = os.environ.get(MIRROR)
+            _fetch_any([f"{mirror.rstrip('/')}/{file}"] if mirror else urls, target, size_bytes, sha256)
+    return target
+
+
+def _is_there(target: Path, sha256: str | None) -> bool:
+    return target.is_file() and sha256_of(target) == (sha256 or _recorded(target))
+
+
+@contextmanager
+def _lock(target: Path) -> Iterator[None]:
+    """Keeps other processes from fetching the same file. The system frees the lock of a process that was killed."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         check_folder(target.parent)
+        lock = FileLock(target.with_name(f"{target.name}.lock"))
+        lock.acquire()
     except OSError as error:
         raise cannot_write(target, error) from error
-    mirror = os.environ.get(MIRROR)
+    except NotImplementedError as error:
+        raise OutputError(f"'{target.parent}' is on a disk without locks: {error}", f"set {HOME} to another") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch_any(urls: Sequence[str], target: Path, size_bytes: int | None, sha256: str | None) -> None:
+    """Fetches a file from the first address that has it."""
     failures = []
-    for url in [f"{mirror.rstrip('/')}/{file}"] if mirror else urls:
+    for url in urls:
         try:
-            return _fetch_one(url, target, size_bytes, expected)
+            return _fetch_one(url, target, size_bytes, sha256 or _recorded(target))
         except (OSError, ValueError, http.client.HTTPException) as error:  # a bad address is a ValueError
             failures.append(f"{url}: {error}")
     raise ModelError(
-        f"cannot fetch the model file '{file}': {'; '.join(failures)}",
+        f"cannot fetch the model file '{target.name}': {'; '.join(failures)}",
         f"run it again to go on where it stopped; set {MIRROR} to an address that has the file; or fetch it by other "
         f"means into '{target.parent}'",
     )
@@ -82,35 +109,25 @@ def _recorded(target: Path) -> str | None:
     return sha256_of(target) if target.is_file() else None
 
 
-def _fetch_one(url: str, target: Path, size_bytes: int | None, sha256: str | None) -> Path:
-    """Fetches a file from one address.
-
-    What an earlier call left is taken over by renaming it, so that of several processes only one goes on with it and
-    none touches the file of another.
-    """
+def _fetch_one(url: str, target: Path, size_bytes: int | None, sha256: str | None) -> None:
+    """Fetches a file from one address, on from where an earlier call stopped."""
     part = target.with_name(f"{target.name}.part")
-    own = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
+    if sha256 is None:
+        part.unlink(missing_ok=True)  # nothing would tell two halves of different files
+    part.touch()
     try:
-        part.replace(own)
-    except FileNotFoundError:
-        own.touch()
-    try:
-        if sha256 is None:
-            own.write_bytes(b"")  # nothing would tell two halves of different files
-        _receive(url, own, size_bytes)
-        actual = sha256_of(own)
+        _receive(url, part, size_bytes)
+        actual = sha256_of(part)
         if actual != (sha256 or actual):
-            own.unlink()
+            part.unlink()
             raise ValueError(f"what arrives has the SHA-256 {actual}, not {sha256}")
         if sha256 is None:
             with atomic_path(_record(target)) as record:
                 record.write_text(f"{actual}\n", encoding="ascii")
-        own.replace(target)
+        part.replace(target)
     finally:
-        if own.is_file() and own.stat().st_size:
-            own.replace(part)
-        own.unlink(missing_ok=True)
-    return target
+        if part.is_file() and not part.stat().st_size:
+            part.unlink()
 
 
 def _receive(url: str, path: Path, size_bytes: int | None) -> None:

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +26,7 @@ class Server(ThreadingHTTPServer):
     content = CONTENT
     ranges = True
     break_after: int | None = None
+    hangs = False
     kind = "application/octet-stream"
 
     def __init__(self) -> None:
@@ -52,6 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", self.server.kind)
         self.end_headers()
         self.wfile.write(body[: self.server.break_after])
+        if self.server.hangs:
+            self.rfile.read()  # until the other side is gone
 
     def log_message(self, *arguments: object) -> None:
         """Tests are quiet."""
@@ -77,7 +81,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def files(home: Path) -> list[str]:
-    return sorted(path.name for path in home.rglob("*") if path.is_file())
+    return sorted(path.name for path in home.rglob("*") if path.is_file() and path.suffix != ".lock")
 
 
 def test_file_arrives_once(server: Server, home: Path) -> None:
@@ -170,6 +174,7 @@ def test_two_at_once_do_no_harm(server: Server, home: Path) -> None:
         thread.join()
     assert [path.read_bytes() == CONTENT for path in found] == [True] * 4
     assert files(home) == ["m.onnx"]
+    assert len(server.asked) == 1
 
 
 def test_folder_that_cannot_be_written(home: Path) -> None:
@@ -253,9 +258,39 @@ fetch("m.onnx", [sys.argv[1]], size_bytes=int(sys.argv[2]), sha256=sys.argv[3])
 """
 
 
-def test_two_processes_at_once_do_no_harm(server: Server, home: Path) -> None:
+def start_process(server: Server) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-c", FETCH, f"{server.url}/m.onnx", str(FILE["size_bytes"]), FILE["sha256"]]
-    processes = [subprocess.Popen(words) for _ in range(2)]
+    return subprocess.Popen(words)
+
+
+def test_killed_process_is_gone_on_from(server: Server, home: Path) -> None:
+    server.break_after, server.hangs = 100_000, True
+    part = home / "models" / FILE["sha256"][:12] / "m.onnx.part"
+    with start_process(server) as process:
+        end = time.monotonic() + 60
+        while not (part.is_file() and part.stat().st_size) and time.monotonic() < end:
+            time.sleep(0.01)
+        process.kill()
+    server.break_after, server.hangs = None, False
+    arrived = part.stat().st_size
+    assert 0 < arrived <= 100_000
+    assert fetch("m.onnx", [f"{server.url}/m.onnx"], **FILE).read_bytes() == CONTENT
+    assert server.asked[1] == ("/m.onnx", f"bytes={arrived}-")
+    assert files(home) == ["m.onnx"]
+
+
+def test_disk_without_locks_is_one_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(lock: object) -> None:
+        raise NotImplementedError("no flock")
+
+    monkeypatch.setattr("e2pose.zoo.download.FileLock.acquire", refuse)
+    with pytest.raises(OutputError, match="without locks: no flock"):
+        fetch("m.onnx", ["https://unused.invalid/m.onnx"], **FILE)
+
+
+def test_two_processes_at_once_do_no_harm(server: Server, home: Path) -> None:
+    processes = [start_process(server) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
     assert files(home) == ["m.onnx"]
     assert next(home.rglob("m.onnx")).read_bytes() == CONTENT
+    assert len(server.asked) == 1
