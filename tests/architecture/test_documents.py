@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -73,8 +74,18 @@ def test_examples_run(example: str, tiny_model: Path, tmp_path: Path) -> None:
     assert says in done.stdout
 
 
+def test_the_first_images_of_a_set_become_one(tmp_path: Path) -> None:
+    for words in (["stick_people.py", "made", "5"], ["subset.py", "made", "few", "2"]):
+        example = ROOT / "examples" / words[0]
+        subprocess.run([sys.executable, str(example), *words[1:]], cwd=tmp_path, check=True)
+    assert sorted(path.name for path in (tmp_path / "few" / "images").iterdir()) == ["00001.png", "00002.png"]
+    made, few = (json.loads((tmp_path / name / "annotations.json").read_text()) for name in ("made", "few"))
+    assert few["images"] == made["images"][:2]
+    assert few["annotations"] == [entry for entry in made["annotations"] if entry["image_id"] <= 2]
+
+
 def test_every_example_is_run() -> None:
-    elsewhere = {"ablations.py"}  # needs a training set: tests/journeys/test_ablations.py
+    elsewhere = {"ablations.py", "subset.py"}  # need an image set: tests/journeys/test_ablations.py, and above
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(EXAMPLES) | elsewhere
 
 
