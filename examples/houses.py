@@ -11,7 +11,7 @@ import numpy as np
 from stick_people import draw_noise, write_set
 
 from e2pose import KeypointSchema
-from e2pose.formats.coco import CocoImage, CocoPerson
+from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 
 SIZE = 192  # pixels, height and width of a picture
 CORNERS = {
@@ -26,7 +26,7 @@ NAMES = list(CORNERS)
 SCHEMA = KeypointSchema.from_names("house", NAMES, edges=list(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True)))
 
 
-def draw_house(picture: np.ndarray, rng: np.random.Generator, column: int, columns: int) -> CocoPerson:
+def draw_house(picture: np.ndarray, rng: np.random.Generator, column: int, columns: int) -> PersonAnnotation:
     """Draws a house at a random place into one of the picture's columns, as a whole."""
     shape = np.array(list(CORNERS.values())) * (rng.uniform(0.7, 1.1), rng.uniform(0.8, 1.4))
     shape[3, 0] += rng.uniform(-0.2, 0.2)
@@ -44,16 +44,18 @@ def draw_house(picture: np.ndarray, rng: np.random.Generator, column: int, colum
     x, y = points.min(axis=0).tolist()
     width, height = np.ptp(points, axis=0).tolist()
     visible = np.full(len(points), 2, np.uint8)
-    return CocoPerson(points.astype(np.float32), visible, float(cv2.contourArea(outline)) / 256, (x, y, width, height))
+    return PersonAnnotation(
+        points.astype(np.float32), visible, float(cv2.contourArea(outline)) / 256, (x, y, width, height)
+    )
 
 
-def make_picture(number: int) -> tuple[np.ndarray, CocoImage]:
+def make_picture(number: int) -> tuple[np.ndarray, ImageAnnotation]:
     """One to three houses before blurred noise."""
     rng = np.random.default_rng(number)
     picture = draw_noise(rng, SIZE, 5)
     count = int(rng.integers(1, 4))
     houses = tuple(draw_house(picture, rng, column, count) for column in range(count))
-    return picture, CocoImage(number, f"{number:05}.png", (SIZE, SIZE), houses, tuple(range(len(SCHEMA))))
+    return picture, ImageAnnotation(number, f"{number:05}.png", (SIZE, SIZE), houses, tuple(range(len(SCHEMA))))
 
 
 def main(folder: str, count: str = "500") -> None:

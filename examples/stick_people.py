@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from e2pose import KeypointSchema, load_schema
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
+from e2pose.formats.coco import to_coco_annotations
 
 SIZE = 160  # pixels, height and width of a picture
 SCHEMA = load_schema("coco")
@@ -40,7 +41,7 @@ def draw_pose(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return pose
 
 
-def draw_person(picture: np.ndarray, rng: np.random.Generator, column: int, columns: int) -> CocoPerson:
+def draw_person(picture: np.ndarray, rng: np.random.Generator, column: int, columns: int) -> PersonAnnotation:
     """Draws a person at a random place into one of the picture's columns, which limbs may leave."""
     pose = draw_pose(rng)
     height, turn = rng.uniform(60, 120) / columns**0.3, rng.uniform(-0.25, 0.25)
@@ -58,7 +59,7 @@ def draw_person(picture: np.ndarray, rng: np.random.Generator, column: int, colu
     visible = ((points >= 0) & (points < SIZE)).all(axis=1)
     x, y = points.min(axis=0).tolist()
     width, length = np.ptp(points, axis=0).tolist()
-    return CocoPerson(
+    return PersonAnnotation(
         points.astype(np.float32), np.where(visible, 2, 0).astype(np.uint8), 0.4 * width * length, (x, y, width, length)
     )
 
@@ -69,17 +70,17 @@ def draw_noise(rng: np.random.Generator, size: int, blur: float) -> np.ndarray:
     return cv2.convertScaleAbs(noise, alpha=2.5, beta=rng.uniform(-280, -200))
 
 
-def make_picture(number: int) -> tuple[np.ndarray, CocoImage]:
+def make_picture(number: int) -> tuple[np.ndarray, ImageAnnotation]:
     """One to three people before blurred noise."""
     rng = np.random.default_rng(number)
     picture = draw_noise(rng, SIZE, 6)
     count = int(rng.integers(1, 4))
     persons = tuple(draw_person(picture, rng, column, count) for column in range(count))
-    return picture, CocoImage(number, f"{number:05}.png", (SIZE, SIZE), persons, tuple(range(len(SCHEMA))))
+    return picture, ImageAnnotation(number, f"{number:05}.png", (SIZE, SIZE), persons, tuple(range(len(SCHEMA))))
 
 
 def write_set(
-    folder: Path, schema: KeypointSchema, count: int, make: Callable[[int], tuple[np.ndarray, CocoImage]]
+    folder: Path, schema: KeypointSchema, count: int, make: Callable[[int], tuple[np.ndarray, ImageAnnotation]]
 ) -> None:
     """Writes pictures and their annotations."""
     images = folder / "images"
@@ -89,7 +90,7 @@ def write_set(
         picture, entry = make(number)
         (images / entry.file_name).write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
         entries.append(entry)
-    record = to_coco_annotations(CocoDataset(schema, tuple(entries)))
+    record = to_coco_annotations(Annotations(schema, tuple(entries)))
     (folder / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
     print(f"{count} pictures in {folder}")
 

@@ -8,9 +8,10 @@ import numpy as np
 from pycocotools import coco as reference_coco
 from pycocotools import cocoeval as reference_eval
 
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations, to_coco_results
+from e2pose.formats.coco import to_coco_annotations, to_coco_results
 
 COCO = load_schema("coco")
 CUSTOM = KeypointSchema.from_names("tool", ["left_tip", "right_tip", "grip"], sigmas=[0.02, 0.3, 0.1])
@@ -25,7 +26,7 @@ def person(centre, size, schema, rng, **changes):
         "area": float(size * size * rng.uniform(0.3, 0.8)),
         "box": (*low.tolist(), float(size), float(size)),
     }
-    return CocoPerson(**fields | changes)
+    return PersonAnnotation(**fields | changes)
 
 
 def made_dataset(schema, rng, images=25):
@@ -41,9 +42,9 @@ def made_dataset(schema, rng, images=25):
         every = tuple(range(len(schema)))
         crowding = round(float(rng.random()), 2)
         made.append(
-            CocoImage(100 + 7 * index, f"{index}.jpg", (SIZE, SIZE), tuple(persons), every, crowd_index=crowding)
+            ImageAnnotation(100 + 7 * index, f"{index}.jpg", (SIZE, SIZE), tuple(persons), every, crowd_index=crowding)
         )
-    return CocoDataset(schema, tuple(made))
+    return Annotations(schema, tuple(made))
 
 
 def made_results(dataset, rng):

@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import load_schema
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
+from e2pose.formats.coco import to_coco_annotations
 
 COCO = load_schema("coco")
 SIZE = (120, 160)
@@ -33,7 +34,7 @@ def front(name: str) -> tuple[float, float]:
     return (x, y) if not side else (0.5 + (x if side == "left" else -x), y)
 
 
-def made_person(box=(40.0, 20.0, 50.0, 90.0), *, behind=False, visibility=None, seed=0, **options) -> CocoPerson:
+def made_person(box=(40.0, 20.0, 50.0, 90.0), *, behind=False, visibility=None, seed=0, **options) -> PersonAnnotation:
     """Somebody who stands and looks at us, or away from us, with keypoints a little off."""
     x, y, width, height = box
     fractions = np.array([front(name) for name in COCO.keypoints]) + np.random.default_rng(seed).normal(
@@ -46,20 +47,20 @@ def made_person(box=(40.0, 20.0, 50.0, 90.0), *, behind=False, visibility=None, 
     if behind and visibility is None:
         seen[0] = 1
     area = options.pop("area", 0.5 * width * height)
-    return CocoPerson(points.astype(np.float32), seen.astype(np.uint8), area, box, **options)
+    return PersonAnnotation(points.astype(np.float32), seen.astype(np.uint8), area, box, **options)
 
 
-def made_image(number: int, *persons: CocoPerson, **options) -> CocoImage:
-    return CocoImage(
+def made_image(number: int, *persons: PersonAnnotation, **options) -> ImageAnnotation:
+    return ImageAnnotation(
         number, f"{number}.png", SIZE, persons, options.pop("labelled_keypoints", tuple(range(17))), **options
     )
 
 
-def made_dataset(*images: CocoImage, schema=COCO) -> CocoDataset:
-    return CocoDataset(schema, images)
+def made_dataset(*images: ImageAnnotation, schema=COCO) -> Annotations:
+    return Annotations(schema, images)
 
 
-def good_images(count: int, start: int = 0) -> list[CocoImage]:
+def good_images(count: int, start: int = 0) -> list[ImageAnnotation]:
     """People from all sides, none of whom is labelled wrongly."""
     return [
         made_image(number, made_person((20.0 + number % 7, 15.0, 60.0, 100.0), behind=number % 3 == 0, seed=number))
@@ -67,7 +68,7 @@ def good_images(count: int, start: int = 0) -> list[CocoImage]:
     ]
 
 
-def write_dataset(folder: Path, dataset: CocoDataset, *, seed: int = 0, scale: int = 1) -> Path:
+def write_dataset(folder: Path, dataset: Annotations, *, seed: int = 0, scale: int = 1) -> Path:
     """Writes labels and different pictures, blurred noise, for all images."""
     (folder / "images").mkdir(parents=True)
     (folder / "annotations.json").write_text(json.dumps(to_coco_annotations(dataset)), encoding="utf-8")
@@ -82,7 +83,7 @@ def write_noise(path: Path, *, seed: int, scale: int = 1, size_hw=SIZE) -> None:
     cv2.imwrite(str(path), pixels)
 
 
-def swapped(person: CocoPerson, one: str, other: str) -> CocoPerson:
+def swapped(person: PersonAnnotation, one: str, other: str) -> PersonAnnotation:
     """The same person with two keypoints exchanged."""
     i, j = COCO.keypoints.index(one), COCO.keypoints.index(other)
     keypoints = person.keypoints.copy()

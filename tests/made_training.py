@@ -6,8 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import load_schema
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
+from e2pose.formats.coco import to_coco_annotations
 
 SCHEMA = load_schema("coco")
 _RECIPE = """
@@ -76,11 +77,13 @@ def write_set(folder: Path) -> Path:
         for a, b in SCHEMA.edges:
             ends = [tuple(int(v) for v in points[k]) for k in (a, b)]
             cv2.line(pixels, *ends, (250, 60 + 120 * index, 20 * a % 256), 2)
-        persons.append(CocoPerson(points.astype(np.float32), np.full(17, 2, np.uint8), 1100.0, (x - 16, 12, 32, 72)))
+        persons.append(
+            PersonAnnotation(points.astype(np.float32), np.full(17, 2, np.uint8), 1100.0, (x - 16, 12, 32, 72))
+        )
     (folder / "made" / "images").mkdir(parents=True)
     cv2.imwrite(str(folder / "made" / "images" / "1.png"), pixels)
-    image = CocoImage(1, "1.png", (96, 96), tuple(persons), tuple(range(17)))
-    record = to_coco_annotations(CocoDataset(SCHEMA, (image,)))
+    image = ImageAnnotation(1, "1.png", (96, 96), tuple(persons), tuple(range(17)))
+    record = to_coco_annotations(Annotations(SCHEMA, (image,)))
     (folder / "made" / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
     return folder
 

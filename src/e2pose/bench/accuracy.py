@@ -11,12 +11,13 @@ import numpy as np
 from e2pose.bench.pictures import Picture
 from e2pose.bench.protocol import FoundPose
 from e2pose.bench.runner import PeerRun
+from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.evaluation.evaluate import evaluate_results
 from e2pose.evaluation.matching import MAX_PERSONS
-from e2pose.formats.coco import CocoDataset, read_coco, to_coco_results
+from e2pose.formats.coco import read_coco, to_coco_results
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class AnnotatedPictures:
         frame_of: The number of the frame that shows each picture, by the picture's id.
     """
 
-    dataset: CocoDataset
+    dataset: Annotations
     frame_of: Mapping[int, int]
 
 

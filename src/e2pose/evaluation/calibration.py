@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from e2pose.core.annotations import Annotations
 from e2pose.core.poses import Poses
 from e2pose.evaluation.matching import MAX_PERSONS, match
-from e2pose.formats.coco import CocoDataset
 
 _BINS = 10
 
@@ -54,7 +54,7 @@ class Calibration:
     bins: tuple[CalibrationBin, ...]
 
 
-def calibrate(dataset: CocoDataset, found: Mapping[int, Poses]) -> Calibration:
+def calibrate(dataset: Annotations, found: Mapping[int, Poses]) -> Calibration:
     """Compares the scores of poses with how often they are right.
 
     Args:

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from e2pose.core.affine import Affine
+from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.evaluation.matching import SAME_PERSON, Matching
-from e2pose.formats.coco import CocoImage
 from e2pose.render.overlay import draw_poses
 from e2pose.render.text import draw_label
 from e2pose.transforms.warp import warp
@@ -29,7 +29,7 @@ Image = UInt8[np.ndarray, "_ _ 3"]
 Box = tuple[float, float, float, float]
 
 
-def draw_comparison(image: Image, annotated: CocoImage, poses: Poses, matching: Matching) -> Image:
+def draw_comparison(image: Image, annotated: ImageAnnotation, poses: Poses, matching: Matching) -> Image:
     """Draws the annotated people on the left and the poses on the right of a new picture.
 
     Missed people and wrong poses have red boxes; people who do not count, such as crowds, have grey ones. "again" is
@@ -58,7 +58,9 @@ def draw_comparison(image: Image, annotated: CocoImage, poses: Poses, matching: 
     return np.concatenate([left_pane, gap, right_pane], axis=1)
 
 
-def _annotated(resized: Image, annotated: CocoImage, matching: Matching, schema: KeypointSchema, scale: float) -> Image:
+def _annotated(
+    resized: Image, annotated: ImageAnnotation, matching: Matching, schema: KeypointSchema, scale: float
+) -> Image:
     persons = [person for person in annotated.persons if person.is_posed]
     truth = Poses(
         keypoints=np.array([scale * person.keypoints for person in persons], np.float32).reshape(-1, len(schema), 2),

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from e2pose.core.annotations import Annotations
 from e2pose.core.poses import Poses
 from e2pose.evaluation.matching import similarity_to_all
-from e2pose.formats.coco import CocoDataset
 
 _DUPLICATE_SIMILARITY = 0.7
 
 
-def count_duplicates(dataset: CocoDataset, found: Mapping[int, Poses], *, threshold: float) -> int:
+def count_duplicates(dataset: Annotations, found: Mapping[int, Poses], *, threshold: float) -> int:
     """Counts poses that show an annotated person whom another pose shows better.
 
     A pose shows the person that it fits best, if their OKS is above 0.7. Crowds and persons without labelled keypoints

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError, OptionError
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
@@ -16,7 +17,7 @@ from e2pose.evaluation.duplicates import count_duplicates
 from e2pose.evaluation.latency import Latency, PoseFunction, TimedEstimator
 from e2pose.evaluation.matching import MAX_PERSONS
 from e2pose.evaluation.metrics import KeypointMetrics, Protocol, coco_eval, keypoint_metrics, under_protocol
-from e2pose.formats.coco import CocoDataset, read_coco, to_coco_results
+from e2pose.formats.coco import read_coco, to_coco_results
 from e2pose.formats.coco_results import read_coco_results, results_to_poses
 from e2pose.inference.estimator import Estimator
 from e2pose.sources.images import read_image
@@ -51,7 +52,7 @@ class EvaluationResult:
     calibration: Calibration
     latency: Mapping[str, Latency]
     threshold: float
-    dataset: CocoDataset
+    dataset: Annotations
     results: Sequence[Mapping[str, Any]]
     found: Mapping[int, Poses]
 
@@ -80,7 +81,7 @@ class EvaluationResult:
 
 def evaluate(
     estimator: Estimator | PoseFunction,
-    annotations: CocoDataset | str | Path,
+    annotations: Annotations | str | Path,
     images_folder: str | Path,
     *,
     protocol: Protocol | None = None,
@@ -129,7 +130,7 @@ def evaluate(
 
 def evaluate_results(
     results: Iterable[Mapping[str, Any]] | str | Path,
-    annotations: CocoDataset | str | Path,
+    annotations: Annotations | str | Path,
     *,
     protocol: Protocol | None = None,
     schema: KeypointSchema | None = None,
@@ -160,7 +161,7 @@ def evaluate_results(
 
 
 def _compare(
-    dataset: CocoDataset,
+    dataset: Annotations,
     results: Sequence[Mapping[str, Any]],
     protocol: Protocol | None,
     threshold: float,
@@ -181,22 +182,22 @@ def _compare(
     )
 
 
-def _by_image(dataset: CocoDataset, results: Sequence[Mapping[str, Any]]) -> dict[int, Poses]:
+def _by_image(dataset: Annotations, results: Sequence[Mapping[str, Any]]) -> dict[int, Poses]:
     entries: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for result in results:
         entries[result["image_id"]].append(result)
     return {image.id: results_to_poses(entries[image.id], dataset.schema) for image in dataset.images}
 
 
-def _read(annotations: CocoDataset | str | Path) -> CocoDataset:
-    dataset = annotations if isinstance(annotations, CocoDataset) else read_coco(annotations)
+def _read(annotations: Annotations | str | Path) -> Annotations:
+    dataset = annotations if isinstance(annotations, Annotations) else read_coco(annotations)
     if not dataset.images:
-        name = "the data set" if isinstance(annotations, CocoDataset) else f"'{annotations}'"
+        name = "the data set" if isinstance(annotations, Annotations) else f"'{annotations}'"
         raise AnnotationError(f"{name} lists no images", "give annotations of at least one image")
     return dataset
 
 
-def _first(dataset: CocoDataset, limit: int | None) -> CocoDataset:
+def _first(dataset: Annotations, limit: int | None) -> Annotations:
     if limit is not None and limit < 1:
         raise OptionError(f"the limit must be at least 1 image, not {limit}", "leave it out to use all images")
     return replace(dataset, images=dataset.images[:limit])
@@ -208,7 +209,7 @@ def _check_threshold(threshold: float) -> float:
     return threshold
 
 
-def _check_images(dataset: CocoDataset, folder: Path) -> None:
+def _check_images(dataset: Annotations, folder: Path) -> None:
     missing = [image.file_name for image in dataset.images if not (folder / image.file_name).is_file()]
     if missing:
         raise AnnotationError(
@@ -218,7 +219,7 @@ def _check_images(dataset: CocoDataset, folder: Path) -> None:
         )
 
 
-def _with_schema(dataset: CocoDataset, schema: KeypointSchema) -> CocoDataset:
+def _with_schema(dataset: Annotations, schema: KeypointSchema) -> Annotations:
     """The data set with another schema of the same keypoints, for its sigmas, which a COCO file cannot carry."""
     if schema.keypoints != dataset.schema.keypoints:
         raise AnnotationError(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 from e2pose.core.oks import object_keypoint_similarity
 from e2pose.core.poses import Poses
-from e2pose.formats.coco import CocoImage, CocoPerson
 
 MAX_PERSONS = 20
 """COCO looks at no more poses of an image than these, the ones with the highest scores."""
@@ -48,7 +48,7 @@ class Matching:
         return np.asarray(~self.right & ~self.ignored)
 
 
-def match(image: CocoImage, poses: Poses, least: float = SAME_PERSON) -> Matching:
+def match(image: ImageAnnotation, poses: Poses, least: float = SAME_PERSON) -> Matching:
     """Gives each pose, the one with the highest score first, the person that it fits best and that is still free.
 
     Args:
@@ -89,7 +89,7 @@ def _last_best(similarities: Float[np.ndarray, "p"], least: float) -> int:
     return int(np.flatnonzero(similarities == similarities.max())[-1])
 
 
-def similarity_to_all(image: CocoImage, poses: Poses) -> Float[np.ndarray, "n p"]:
+def similarity_to_all(image: ImageAnnotation, poses: Poses) -> Float[np.ndarray, "n p"]:
     """The OKS of each pose with each annotated person; 0 where no keypoint is labelled."""
     return object_keypoint_similarity(
         poses.keypoints,
@@ -100,7 +100,7 @@ def similarity_to_all(image: CocoImage, poses: Poses) -> Float[np.ndarray, "n p"
     )
 
 
-def _similarity(image: CocoImage, poses: Poses) -> Float[np.ndarray, "n p"]:
+def _similarity(image: ImageAnnotation, poses: Poses) -> Float[np.ndarray, "n p"]:
     """As above, but somebody without labelled keypoints fits whatever lies in the box of three times the size."""
     similarity = similarity_to_all(image, poses)
     for index, person in enumerate(image.persons):
@@ -109,7 +109,7 @@ def _similarity(image: CocoImage, poses: Poses) -> Float[np.ndarray, "n p"]:
     return similarity
 
 
-def _similarity_to_box(person: CocoPerson, poses: Poses) -> Float[np.ndarray, "n"]:
+def _similarity_to_box(person: PersonAnnotation, poses: Poses) -> Float[np.ndarray, "n"]:
     x, y, width, height = person.box
     low, high = np.array([x - width, y - height]), np.array([x + 2 * width, y + 2 * height])
     points_xy = poses.keypoints.astype(np.float64) - 0.5  # COCO compares its pixel centres with the box as it is

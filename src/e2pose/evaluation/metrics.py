@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from e2pose.core.annotations import Annotations, PersonAnnotation
 from e2pose.core.errors import AnnotationError, MissingExtraError
 from e2pose.evaluation.matching import MAX_PERSONS
-from e2pose.formats.coco import AREA_OF_BOX, CocoDataset, CocoPerson, to_coco_annotations
+from e2pose.formats.coco import AREA_OF_BOX, to_coco_annotations
 
 Protocol = Literal["coco", "crowdpose"]
 """Whose rules: COCO's, or those of CrowdPose."""
@@ -64,7 +65,7 @@ class KeypointMetrics:
         return {"protocol": self.protocol, "ap": self.ap, "ap50": self.ap50, "ap75": self.ap75, **parts, "ar": self.ar}
 
 
-def under_protocol(dataset: CocoDataset, protocol: Protocol | None) -> tuple[CocoDataset, Protocol]:
+def under_protocol(dataset: Annotations, protocol: Protocol | None) -> tuple[Annotations, Protocol]:
     """The data set as a protocol sees it: CrowdPose takes the area of a person from the box.
 
     Args:
@@ -90,12 +91,12 @@ def under_protocol(dataset: CocoDataset, protocol: Protocol | None) -> tuple[Coc
     return replace(dataset, images=tuple(images)), protocol
 
 
-def _with_area_of_box(person: CocoPerson) -> CocoPerson:
+def _with_area_of_box(person: PersonAnnotation) -> PersonAnnotation:
     return replace(person, area=AREA_OF_BOX * person.box[2] * person.box[3])
 
 
 def keypoint_metrics(
-    dataset: CocoDataset, results: Sequence[Mapping[str, Any]], protocol: Protocol = "coco"
+    dataset: Annotations, results: Sequence[Mapping[str, Any]], protocol: Protocol = "coco"
 ) -> KeypointMetrics:
     """Compares poses with annotations; the tolerances are the sigmas of the data set's schema.
 
@@ -147,14 +148,14 @@ def coco_eval() -> ModuleType:
         raise MissingExtraError("faster_coco_eval", "eval") from error
 
 
-def _part(dataset: CocoDataset, level: str) -> CocoDataset:
+def _part(dataset: Annotations, level: str) -> Annotations:
     low, high = _CROWDING[level]
     chosen = (image for image in dataset.images if image.crowd_index is not None and low <= image.crowd_index < high)
     return replace(dataset, images=tuple(chosen))
 
 
 def _accumulate(
-    dataset: CocoDataset, results: Sequence[Mapping[str, Any]], areas: Sequence[tuple[float, float]]
+    dataset: Annotations, results: Sequence[Mapping[str, Any]], areas: Sequence[tuple[float, float]]
 ) -> tuple[Float[np.ndarray, "10 101 a"], Float[np.ndarray, "10 a"]]:
     """Precisions and recalls of all persons and, one after the other, of those in each range of areas."""
     package = coco_eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.errors import OutputError
 from e2pose.core.files import atomic_path, check_folder
 from e2pose.core.poses import Poses
@@ -11,7 +12,6 @@ from e2pose.evaluation.charts import check_matplotlib, write_calibration, write_
 from e2pose.evaluation.comparison import draw_comparison
 from e2pose.evaluation.evaluate import EvaluationResult
 from e2pose.evaluation.matching import MAX_PERSONS, Matching, match
-from e2pose.formats.coco import CocoImage
 from e2pose.sinks.images import encode_image
 from e2pose.sources.images import read_image
 
@@ -56,7 +56,7 @@ def write_report(folder: Path, result: EvaluationResult, images_folder: Path | N
             temporary.write_bytes(encode_image(drawn, path))
 
 
-def worst_images(result: EvaluationResult) -> list[tuple[CocoImage, Poses, Matching]]:
+def worst_images(result: EvaluationResult) -> list[tuple[ImageAnnotation, Poses, Matching]]:
     """The images with any fault, the worst first, with the poses above the threshold and whom they show.
 
     Each missed person and each wrong pose is a fault, and each right pose is one in so far as its OKS falls short of 1.

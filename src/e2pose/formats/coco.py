@@ -11,13 +11,12 @@ import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
 
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError, SchemaError
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema, load_schema, mirrored_names, schema_names
@@ -32,69 +31,11 @@ AREA_OF_BOX = 0.53
 _HALF_PIXEL = np.float32(0.5)
 
 
-@dataclass(frozen=True, eq=False)
-class CocoPerson:
-    """One annotated person.
-
-    Args:
-        keypoints: (x, y) in pixels; (0, 0) is the outer corner of the image's first pixel. Without meaning where
-            `visibility` is 0.
-        visibility: 2 = visible, 1 = labelled but hidden, 0 = not labelled.
-        area: Area in square pixels.
-        box: x, y, width, height in pixels.
-        is_crowd: Whether this stands for a group of people that are not annotated one by one.
-    """
-
-    keypoints: Float32[np.ndarray, "k 2"]
-    visibility: UInt8[np.ndarray, "k"]
-    area: float
-    box: tuple[float, float, float, float]
-    is_crowd: bool = False
-
-    @property
-    def is_posed(self) -> bool:
-        """Whether this is one person with at least one labelled keypoint."""
-        return not self.is_crowd and bool(self.visibility.any())
-
-
-@dataclass(frozen=True, eq=False)
-class CocoImage:
-    """One annotated image.
-
-    Args:
-        id: Number of the image, distinct in its data set.
-        file_name: Path of the image relative to the folder of images.
-        size_hw: Height and width in pixels.
-        persons: The people in it.
-        labelled_keypoints: Indices of the keypoints that the annotators labelled at all; of others nothing is known.
-        exhaustive: Whether every person is labelled.
-        ignore: Boxes (x, y, width, height) in which there may be people that are not labelled.
-        crowd_index: How much people hide each other, from 0 to 1, as CrowdPose gives it; None if nobody said.
-    """
-
-    id: int
-    file_name: str
-    size_hw: tuple[int, int]
-    persons: tuple[CocoPerson, ...]
-    labelled_keypoints: tuple[int, ...]
-    exhaustive: bool = True
-    ignore: Float32[np.ndarray, "r 4"] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
-    crowd_index: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class CocoDataset:
-    """A file of annotations."""
-
-    schema: KeypointSchema
-    images: tuple[CocoImage, ...]
-
-
-def read_coco(path: str | Path) -> CocoDataset:
+def read_coco(path: str | Path) -> Annotations:
     """Reads a file of COCO keypoint annotations.
 
     Besides COCO's own fields an image may have `labelled_keypoints`, `exhaustive`, `ignore` and CrowdPose's
-    `crowdIndex`; see `CocoImage`.
+    `crowdIndex`; see `ImageAnnotation`.
     Annotations of other categories than the one with keypoints are left out.
 
     Raises:
@@ -103,7 +44,7 @@ def read_coco(path: str | Path) -> CocoDataset:
     record = _load(path)
     category = _category(record["categories"], path)
     schema = _schema(category, path)
-    persons: dict[int, list[CocoPerson]] = {}
+    persons: dict[int, list[PersonAnnotation]] = {}
     for position, entry in enumerate(record["annotations"]):
         with _blame(path, "annotation", entry, position):
             if entry.get("category_id", category["id"]) == category["id"]:
@@ -121,10 +62,10 @@ def read_coco(path: str | Path) -> CocoDataset:
             f"'{path}': annotations refer to images that are not listed, with the ids {', '.join(strangers[:5])}",
             "add the images to the list 'images', or remove the annotations",
         )
-    return CocoDataset(schema, tuple(images))
+    return Annotations(schema, tuple(images))
 
 
-def to_coco_annotations(dataset: CocoDataset) -> dict[str, Any]:
+def to_coco_annotations(dataset: Annotations) -> dict[str, Any]:
     """The contents of a file of annotations: the inverse of `read_coco`, up to a thousandth of a pixel."""
     schema = dataset.schema
     images: list[dict[str, Any]] = []
@@ -232,7 +173,7 @@ def _blame(path: str | Path, kind: str, entry: object, position: int) -> Iterato
         raise AnnotationError(f"'{path}': {name} is wrong: {reason}", "correct or remove this entry") from error
 
 
-def _image(entry: Mapping[str, Any], persons: Sequence[CocoPerson], count: int) -> CocoImage:
+def _image(entry: Mapping[str, Any], persons: Sequence[PersonAnnotation], count: int) -> ImageAnnotation:
     size_hw = int(entry["height"]), int(entry["width"])
     if min(size_hw) < 1:
         raise ValueError(f"its height and width must be positive, not {size_hw}")
@@ -245,7 +186,7 @@ def _image(entry: Mapping[str, Any], persons: Sequence[CocoPerson], count: int) 
     crowd_index = None if entry.get("crowdIndex") is None else float(entry["crowdIndex"])
     if crowd_index is not None and not 0 <= crowd_index <= 1:
         raise ValueError(f"its crowdIndex must lie between 0 and 1, not {crowd_index}")
-    return CocoImage(
+    return ImageAnnotation(
         id=operator.index(entry["id"]),
         file_name=str(entry["file_name"]),
         size_hw=size_hw,
@@ -257,7 +198,7 @@ def _image(entry: Mapping[str, Any], persons: Sequence[CocoPerson], count: int) 
     )
 
 
-def _person(entry: Mapping[str, Any], count: int) -> CocoPerson:
+def _person(entry: Mapping[str, Any], count: int) -> PersonAnnotation:
     numbers = np.array(entry["keypoints"], dtype=np.float64)
     if numbers.shape != (3 * count,) or not np.isfinite(numbers).all():
         raise ValueError(f"its keypoints must be {3 * count} finite numbers (x, y, visibility for each of {count})")
@@ -268,7 +209,7 @@ def _person(entry: Mapping[str, Any], count: int) -> CocoPerson:
     area = float(entry.get("area", AREA_OF_BOX * width * height))
     if not (math.isfinite(x + y + width + height + area) and min(width, height, area) >= 0):
         raise ValueError(f"its box {entry['bbox']} and area {area} must be finite and not negative")
-    return CocoPerson(
+    return PersonAnnotation(
         keypoints=triples[:, :2].astype(np.float32) + _HALF_PIXEL,
         visibility=triples[:, 2].astype(np.uint8),
         area=area,
@@ -277,7 +218,7 @@ def _person(entry: Mapping[str, Any], count: int) -> CocoPerson:
     )
 
 
-def _annotation(person: CocoPerson, number: int, image_id: int) -> dict[str, Any]:
+def _annotation(person: PersonAnnotation, number: int, image_id: int) -> dict[str, Any]:
     labelled = person.visibility > 0
     points = np.where(labelled[:, None], person.keypoints.astype(np.float64) - _HALF_PIXEL, 0).round(3)
     return {

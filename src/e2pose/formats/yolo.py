@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError, MissingExtraError, SchemaError
 from e2pose.core.schema import KeypointSchema, load_schema, mirrored_names, schema_names
-from e2pose.formats.coco import AREA_OF_BOX, CocoDataset, CocoImage, CocoPerson
+from e2pose.formats.coco import AREA_OF_BOX
 
 _SHAPE_HINT = "kpt_shape is [number of keypoints, 2 or 3], such as [17, 3]"
 _SLACK = 0.01  # by how much a box may leave the picture before it looks as if it were in pixels
@@ -47,7 +48,7 @@ class YoloFile:
 
 def read_yolo(
     path: str | Path, split: str, *, suffixes: Collection[str], size_of: Callable[[Path], tuple[int, int]]
-) -> CocoDataset:
+) -> Annotations:
     """Reads one split of a YOLO pose folder. The file names in it are relative to `read_yolo_file(path).folder`.
 
     A picture without a text file shows nobody. Of a person with two numbers per keypoint, those at (0, 0) or with
@@ -81,7 +82,7 @@ def read_yolo(
         size_hw = size_of(picture)
         name = picture.relative_to(file.folder) if picture.is_relative_to(file.folder) else picture
         images.append(
-            CocoImage(
+            ImageAnnotation(
                 id=number,
                 file_name=name.as_posix(),
                 size_hw=size_hw,
@@ -89,7 +90,7 @@ def read_yolo(
                 labelled_keypoints=tuple(range(len(file.schema))),
             )
         )
-    return CocoDataset(file.schema, tuple(images))
+    return Annotations(file.schema, tuple(images))
 
 
 def read_yolo_file(path: str | Path) -> YoloFile:
@@ -207,7 +208,7 @@ def _label_path(picture: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _persons(path: Path, file: YoloFile, size_hw: tuple[int, int]) -> Iterator[CocoPerson]:
+def _persons(path: Path, file: YoloFile, size_hw: tuple[int, int]) -> Iterator[PersonAnnotation]:
     if not path.exists():
         return
     for number, line in _lines(path):
@@ -222,7 +223,7 @@ def _persons(path: Path, file: YoloFile, size_hw: tuple[int, int]) -> Iterator[C
             raise AnnotationError(f"'{path}', line {number} is wrong: {error}", "correct or remove the line") from error
 
 
-def _person(values: np.ndarray, file: YoloFile, size_hw: tuple[int, int]) -> CocoPerson:
+def _person(values: np.ndarray, file: YoloFile, size_hw: tuple[int, int]) -> PersonAnnotation:
     count, dimensions = len(file.schema), file.dimensions
     if values.shape != (5 + count * dimensions,) or not np.isfinite(values).all():
         raise ValueError(
@@ -240,7 +241,7 @@ def _person(values: np.ndarray, file: YoloFile, size_hw: tuple[int, int]) -> Coc
     if not {0, 1, 2}.issuperset(visibility.tolist()):
         raise ValueError(f"the visibility of its keypoints must be 0, 1 or 2, not {visibility.tolist()}")
     (x, y), (width, height) = ((center - extent / 2) * size_xy).tolist(), (extent * size_xy).tolist()
-    return CocoPerson(
+    return PersonAnnotation(
         keypoints=(points * size_xy).astype(np.float32),
         visibility=visibility.astype(np.uint8),
         area=AREA_OF_BOX * width * height,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch.utils.data import Dataset
 
+from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.schema import KeypointSchema
-from e2pose.formats.coco import CocoImage
 from e2pose.training.canvases.augment import move_labels, person_affine, random_affine
 from e2pose.training.canvases.colours import draw_finish
 from e2pose.training.canvases.mixing import Scene, cut_out, draw_tiles, mosaic, paste, take_piece
@@ -95,7 +95,7 @@ class TrainingImages(Dataset[Sample]):
         y, x = rng.integers(0, room_hw + 1).tolist()
         return paste(scene, piece, (x, y))
 
-    def _draw(self, rng: np.random.Generator) -> tuple[int, CocoImage]:
+    def _draw(self, rng: np.random.Generator) -> tuple[int, ImageAnnotation]:
         """An image and its number."""
         part = int(rng.choice(len(self._images), p=self._chances))
         index = int(rng.integers(len(self._images[part])))

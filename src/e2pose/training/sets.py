@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from e2pose.core.annotations import Annotations, PersonAnnotation
 from e2pose.core.errors import AnnotationError
 from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.formats.coco import CocoDataset, CocoPerson, read_coco
+from e2pose.formats.coco import read_coco
 from e2pose.formats.yolo import read_yolo, read_yolo_file
 from e2pose.sources.images import PICTURE_SUFFIXES
 from e2pose.sources.size import read_size
@@ -31,8 +32,8 @@ class ImageSet:
     """
 
     folder: Path
-    annotations: CocoDataset
-    heldout: CocoDataset
+    annotations: Annotations
+    heldout: Annotations
     weight: float
 
 
@@ -50,7 +51,7 @@ def open_set(config: DataSetConfig, root: Path, schema: KeypointSchema) -> Image
     held = [config.holdout is not None and index % config.holdout == 0 for index in range(len(dataset.images))]
     learned = tuple(image for image, out in zip(dataset.images, held, strict=True) if not out)
     heldout = tuple(image for image, out in zip(dataset.images, held, strict=True) if out)
-    return ImageSet(folder, CocoDataset(schema, learned), CocoDataset(schema, heldout), config.weight)
+    return ImageSet(folder, Annotations(schema, learned), Annotations(schema, heldout), config.weight)
 
 
 def recipe_schema(recipe: Recipe, root: Path) -> KeypointSchema:
@@ -65,7 +66,7 @@ def recipe_schema(recipe: Recipe, root: Path) -> KeypointSchema:
     return load_schema(recipe.schema_name)
 
 
-def read_set(config: DataSetConfig, root: Path) -> tuple[Path, CocoDataset]:
+def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
     """Reads the annotations of a set with its own keypoints.
 
     Returns:
@@ -95,7 +96,7 @@ def read_set(config: DataSetConfig, root: Path) -> tuple[Path, CocoDataset]:
     return folder, replace(dataset, schema=schema)
 
 
-def with_schema(dataset: CocoDataset, schema: KeypointSchema, name: str) -> CocoDataset:
+def with_schema(dataset: Annotations, schema: KeypointSchema, name: str) -> Annotations:
     """The same images with the keypoints of a schema, found by their names.
 
     Keypoints that the data set does not have are not labelled anywhere, so nothing is learned about them.
@@ -125,10 +126,10 @@ def with_schema(dataset: CocoDataset, schema: KeypointSchema, name: str) -> Coco
         )
         for image in dataset.images
     )
-    return CocoDataset(schema, images)
+    return Annotations(schema, images)
 
 
-def _rearranged(person: CocoPerson, sources: np.ndarray) -> CocoPerson:
+def _rearranged(person: PersonAnnotation, sources: np.ndarray) -> PersonAnnotation:
     """The person with keypoints taken from these positions; a negative one is not labelled."""
     return replace(
         person,

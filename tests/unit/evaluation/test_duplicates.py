@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.evaluation.duplicates import count_duplicates
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson
 from e2pose.formats.coco_results import results_to_poses
 from made_evaluation import CUSTOM, SIZE
 
@@ -18,8 +18,8 @@ def tool_at(x):
 def two_people(**changes):
     """One tool at x = 100, another at x = 400."""
     seen = np.full(3, 2, np.uint8)
-    persons = [CocoPerson(tool_at(x), seen, 5000.0, (x, 100, 50, 100), **changes) for x in (100, 400)]
-    return CocoDataset(CUSTOM, (CocoImage(1, "1.jpg", (SIZE, SIZE), tuple(persons), (0, 1, 2)),))
+    persons = [PersonAnnotation(tool_at(x), seen, 5000.0, (x, 100, 50, 100), **changes) for x in (100, 400)]
+    return Annotations(CUSTOM, (ImageAnnotation(1, "1.jpg", (SIZE, SIZE), tuple(persons), (0, 1, 2)),))
 
 
 def result(x, score=0.9, dx=0.0):

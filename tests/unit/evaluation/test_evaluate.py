@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError, OptionError
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.evaluation.evaluate import evaluate, evaluate_results
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
+from e2pose.formats.coco import to_coco_annotations
 from e2pose.inference.estimator import load
 from made import TINY_KEYPOINTS
 from made_evaluation import made_dataset, made_results, pycocotools, summary
@@ -27,7 +28,7 @@ def made(tmp_path):
     images = []
     for index in range(6):
         persons = tuple(
-            CocoPerson(
+            PersonAnnotation(
                 rng.uniform(10, 110, (17, 2)).astype(np.float32).round(1),
                 np.full(17, 2, np.uint8),
                 area=5000.0,
@@ -36,11 +37,11 @@ def made(tmp_path):
             for _ in range(2)
         )
         name = f"bild {index} ü.png"
-        images.append(CocoImage(index + 1, name, (SIZE, SIZE), persons, tuple(range(17))))
+        images.append(ImageAnnotation(index + 1, name, (SIZE, SIZE), persons, tuple(range(17))))
         pixels = cv2.imencode(".png", np.full((SIZE, SIZE, 3), 20 * index, np.uint8))[1]
         (tmp_path / "images").mkdir(exist_ok=True)
         (tmp_path / "images" / name).write_bytes(pixels.tobytes())
-    dataset = CocoDataset(COCO, tuple(images))
+    dataset = Annotations(COCO, tuple(images))
     annotations = tmp_path / "annotations.json"
     annotations.write_text(json.dumps(to_coco_annotations(dataset)), encoding="utf-8")
     return dataset, annotations, tmp_path / "images"
@@ -164,7 +165,7 @@ def test_stored_poses_give_the_same_numbers(made, tmp_path):
 
 def test_stored_poses_equal_pycocotools_file_for_file(tmp_path):
     rng = np.random.default_rng(3)
-    dataset = CocoDataset(COCO, tuple(replace(image, crowd_index=None) for image in made_dataset(COCO, rng).images))
+    dataset = Annotations(COCO, tuple(replace(image, crowd_index=None) for image in made_dataset(COCO, rng).images))
     results = made_results(dataset, rng)
     paths = tmp_path / "annotations.json", tmp_path / "results.json"
     for path, record in zip(paths, (to_coco_annotations(dataset), results), strict=True):
@@ -176,7 +177,7 @@ def test_stored_poses_equal_pycocotools_file_for_file(tmp_path):
 
 def test_images_with_a_crowd_index_are_taken_for_crowdpose(made):
     dataset, _, images = made
-    crowded = CocoDataset(COCO, tuple(replace(image, crowd_index=0.5) for image in dataset.images))
+    crowded = Annotations(COCO, tuple(replace(image, crowd_index=0.5) for image in dataset.images))
     result = evaluate(oracle(dataset), crowded, images)
     assert result.metrics.protocol == "crowdpose"
     assert result.metrics.ap_of == {"easy": -1, "medium": pytest.approx(1), "hard": -1}
@@ -194,11 +195,11 @@ def test_missing_images_are_counted(made):
 
 def test_no_images(made):
     dataset, annotations, images = made
-    annotations.write_text(json.dumps(to_coco_annotations(CocoDataset(COCO, ()))), encoding="utf-8")
+    annotations.write_text(json.dumps(to_coco_annotations(Annotations(COCO, ()))), encoding="utf-8")
     with pytest.raises(AnnotationError, match=r"annotations\.json' lists no images"):
         evaluate(oracle(dataset), annotations, images)
     with pytest.raises(AnnotationError, match="the data set lists no images"):
-        evaluate_results([], CocoDataset(COCO, ()))
+        evaluate_results([], Annotations(COCO, ()))
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 from e2pose.core.poses import Poses
 from e2pose.evaluation.matching import MAX_PERSONS, match
-from e2pose.formats.coco import CocoImage, CocoPerson
 from e2pose.formats.coco_results import results_to_poses
 from made_evaluation import COCO, CUSTOM, made_dataset, made_results, pycocotools
 
@@ -42,8 +42,8 @@ def tool_at(x):
 
 def made_image(*places, **changes):
     seen = np.full(3, 2, np.uint8)
-    persons = (CocoPerson(tool_at(x), seen, 5000.0, (x, 100.0, 50.0, 100.0), **changes) for x in places)
-    return CocoImage(1, "1.jpg", (640, 640), tuple(persons), (0, 1, 2))
+    persons = (PersonAnnotation(tool_at(x), seen, 5000.0, (x, 100.0, 50.0, 100.0), **changes) for x in places)
+    return ImageAnnotation(1, "1.jpg", (640, 640), tuple(persons), (0, 1, 2))
 
 
 def poses_at(*places):

@@ -8,9 +8,10 @@ import faster_coco_eval
 import numpy as np
 import pytest
 
+from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError, MissingExtraError
 from e2pose.evaluation.metrics import keypoint_metrics, under_protocol
-from e2pose.formats.coco import CocoDataset, read_coco, to_coco_annotations
+from e2pose.formats.coco import read_coco, to_coco_annotations
 from made_evaluation import COCO, CUSTOM, made_dataset, made_results, perfect_results, pycocotools, summary
 
 CROWDPOSE = dataclasses.replace(COCO, name="crowd", sigmas=tuple(np.linspace(0.03, 0.1, 17).tolist()))
@@ -122,7 +123,7 @@ def test_crowdpose_is_equal_to_another_implementation(crowded, tmp_path):
 )
 def test_where_crowding_begins(index, part):
     dataset = made_dataset(COCO, np.random.default_rng(0))
-    dataset = CocoDataset(COCO, tuple(dataclasses.replace(image, crowd_index=index) for image in dataset.images))
+    dataset = Annotations(COCO, tuple(dataclasses.replace(image, crowd_index=index) for image in dataset.images))
     parts = keypoint_metrics(dataset, perfect_results(dataset), "crowdpose").ap_of
     assert parts == dict.fromkeys(["easy", "medium", "hard"], -1.0) | {part: 1.0}
 
@@ -138,7 +139,7 @@ def test_crowdpose_takes_areas_from_boxes():
 def test_the_protocol_without_being_told():
     dataset = made_dataset(COCO, np.random.default_rng(0))
     first, *others = dataset.images
-    partly = CocoDataset(COCO, (dataclasses.replace(first, crowd_index=None), *others))
+    partly = Annotations(COCO, (dataclasses.replace(first, crowd_index=None), *others))
     assert under_protocol(dataset, None)[1] == "crowdpose"
     assert under_protocol(partly, None) == (partly, "coco")
     with pytest.raises(AnnotationError, match="1 of 25 images have no 'crowdIndex'"):
@@ -154,7 +155,7 @@ def test_perfect_poses_have_precision_one():
 def test_nobody_found_and_nobody_annotated():
     dataset = made_dataset(COCO, np.random.default_rng(0))
     assert flat(keypoint_metrics(dataset, [])) == [0.0] * 6
-    empty = CocoDataset(COCO, tuple(dataclasses.replace(image, persons=()) for image in dataset.images))
+    empty = Annotations(COCO, tuple(dataclasses.replace(image, persons=()) for image in dataset.images))
     assert flat(keypoint_metrics(empty, [])) == [-1.0] * 6
     assert keypoint_metrics(empty, perfect_results(dataset)).ar == -1
 

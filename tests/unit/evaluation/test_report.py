@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from e2pose.core.annotations import Annotations
 from e2pose.core.errors import MissingExtraError, OutputError
 from e2pose.evaluation.calibration import calibration_of
 from e2pose.evaluation.charts import write_calibration, write_precision_recall
@@ -14,7 +15,6 @@ from e2pose.evaluation.comparison import draw_comparison
 from e2pose.evaluation.evaluate import evaluate_results
 from e2pose.evaluation.matching import match
 from e2pose.evaluation.report import WORST, check_report, worst_images, write_report
-from e2pose.formats.coco import CocoDataset
 from e2pose.formats.coco_results import results_to_poses
 from made_evaluation import COCO, made_dataset, made_results, perfect_results
 
@@ -76,7 +76,7 @@ def test_images_without_a_fault_are_left_out():
         replace(image, persons=tuple(replace(one, keypoints=one.keypoints.round()) for one in image.persons))
         for image in dataset.images
     ]
-    dataset = CocoDataset(COCO, tuple(rounded))
+    dataset = Annotations(COCO, tuple(rounded))
     assert worst_images(evaluate_results(perfect_results(dataset), dataset)) == []
     assert len(worst_images(evaluate_results([], dataset))) == sum(
         any(one.is_posed for one in image.persons) for image in dataset.images
@@ -92,7 +92,7 @@ def test_missed_people_are_marked_on_the_left_and_wrong_poses_on_the_right():
     dataset = made_dataset(COCO, np.random.default_rng(0))
     image = next(one for one in dataset.images if sum(person.is_posed for person in one.persons) == 2)
     image = replace(image, persons=tuple(person for person in image.persons if person.is_posed))
-    right = perfect_results(CocoDataset(COCO, (image,)))
+    right = perfect_results(Annotations(COCO, (image,)))
     far = [{**right[0], "keypoints": (np.array(right[0]["keypoints"]) * 0.5 + 200).tolist()}]
     picture = np.full((640, 640, 3), 90, np.uint8)
 

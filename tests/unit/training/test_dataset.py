@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
+from e2pose.formats.coco import to_coco_annotations
 from e2pose.training.canvases import pictures as pictures_module
 from e2pose.training.config import Recipe
 from e2pose.training.dataset import TrainingImages
@@ -38,9 +39,9 @@ def root(tmp_path_factory):
         for x, y in points.astype(int):
             pixels[y - 2 : y + 3, x - 2 : x + 3] = 255
         cv2.imwrite(str(folder / "images" / f"{number}.png"), pixels)
-        person = CocoPerson(points, np.full(17, 2, np.uint8), 3000.0, (58, 28, 84, 94))
-        images.append(CocoImage(number, f"{number}.png", (150, 200), (person,), tuple(range(17))))
-    record = to_coco_annotations(CocoDataset(SCHEMA, tuple(images)))
+        person = PersonAnnotation(points, np.full(17, 2, np.uint8), 3000.0, (58, 28, 84, 94))
+        images.append(ImageAnnotation(number, f"{number}.png", (150, 200), (person,), tuple(range(17))))
+    record = to_coco_annotations(Annotations(SCHEMA, tuple(images)))
     (folder / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
     return folder.parent
 

@@ -6,21 +6,22 @@ import cv2
 import numpy as np
 import pytest
 
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError, SchemaError
 from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson, to_coco_annotations
+from e2pose.formats.coco import to_coco_annotations
 from e2pose.training.config import DataSetConfig, Recipe
 from e2pose.training.sets import open_set, read_set, recipe_schema, with_schema
 
 TOOL = KeypointSchema.from_names("tool", ["left_tip", "right_tip", "grip"], flip_pairs=[("left_tip", "right_tip")])
 
 
-def dataset(schema=TOOL, **options) -> CocoDataset:
+def dataset(schema=TOOL, **options) -> Annotations:
     count = len(schema)
     points = np.stack([np.arange(count), 2.0 * np.arange(count)], axis=1).astype(np.float32) + 0.5
-    person = CocoPerson(points, np.arange(count, dtype=np.uint8) % 3, 30.0, (0, 0, 10, 10))
+    person = PersonAnnotation(points, np.arange(count, dtype=np.uint8) % 3, 30.0, (0, 0, 10, 10))
     options = {"labelled_keypoints": tuple(range(count))} | options
-    return CocoDataset(schema, (CocoImage(1, "a.png", (20, 30), (person,), **options),))
+    return Annotations(schema, (ImageAnnotation(1, "a.png", (20, 30), (person,), **options),))
 
 
 def write_coco(folder, data):
@@ -124,6 +125,6 @@ def test_a_recipe_can_take_its_schema_from_the_data(tmp_path):
 def test_a_set_that_is_nowhere_or_empty(tmp_path):
     with pytest.raises(AnnotationError, match=r"a/annotations\.json"):
         open_set(DataSetConfig(path="a"), tmp_path, TOOL)
-    write_coco(tmp_path / "b", CocoDataset(TOOL, ()))
+    write_coco(tmp_path / "b", Annotations(TOOL, ()))
     with pytest.raises(AnnotationError, match="b' lists no image"):
         open_set(DataSetConfig(path="b"), tmp_path, TOOL)

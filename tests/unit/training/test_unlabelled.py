@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from e2pose.core.affine import Affine
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import KeypointSchema
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson
 from e2pose.models.head import Prediction
 from e2pose.training.canvases.augment import move_labels, random_affine
 from e2pose.training.canvases.mixing import Scene, draw_tiles, mosaic, paste, take_piece
@@ -29,15 +29,17 @@ LAYOUT = layout_of(CANVAS, (16, 32))
 WIDE = AugmentConfig(scale=(0.6, 1.6), rotation=60, rotation_chance=0.7, aspect=0.3, shift=0.2)
 
 
-def person(center_xy, visibility=2, **options) -> CocoPerson:
+def person(center_xy, visibility=2, **options) -> PersonAnnotation:
     points = np.array(center_xy) + 14 * np.random.default_rng(0).uniform(-1, 1, (17, 2))
     box = (center_xy[0] - 15.0, center_xy[1] - 15.0, 30.0, 30.0)
     seen = np.broadcast_to(np.asarray(visibility, np.uint8), 17).copy()
-    return CocoPerson(points.astype(np.float32), seen, 500.0, box, **options)
+    return PersonAnnotation(points.astype(np.float32), seen, 500.0, box, **options)
 
 
-def image(*persons, **options) -> CocoImage:
-    return CocoImage(1, "made.png", IMAGE, persons, options.pop("labelled_keypoints", tuple(range(17))), **options)
+def image(*persons, **options) -> ImageAnnotation:
+    return ImageAnnotation(
+        1, "made.png", IMAGE, persons, options.pop("labelled_keypoints", tuple(range(17))), **options
+    )
 
 
 def learn(labels: CanvasLabels) -> tuple[Prediction, torch.Tensor]:
@@ -148,7 +150,7 @@ def test_keypoints_that_a_set_does_not_have_learn_neither_place_nor_score(mirror
     kept = [SCHEMA.keypoints.index(name) for name in names]
     whole = person((60, 60))
     part = replace(whole, keypoints=whole.keypoints[kept], visibility=whole.visibility[kept])
-    data = CocoDataset(own, (image(part, labelled_keypoints=tuple(range(14))),))
+    data = Annotations(own, (image(part, labelled_keypoints=tuple(range(14))),))
     (mapped,) = with_schema(data, SCHEMA, "own").images
     affine = Affine.horizontal_flip(128) if mirrored else Affine.identity()
     prediction, matched = learn(move_labels(mapped, SCHEMA, affine, CANVAS))

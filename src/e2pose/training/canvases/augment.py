@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from e2pose.core.affine import Affine
+from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import Fit
-from e2pose.formats.coco import CocoImage, CocoPerson
 from e2pose.training.config import AugmentConfig
 from e2pose.training.target import CanvasLabels
 from e2pose.transforms.fit import fit_affine
@@ -37,7 +37,9 @@ def random_affine(
     return Affine.translation(width / 2 + shift_x, height / 2 + shift_y) @ turn @ to_origin
 
 
-def move_labels(image: CocoImage, schema: KeypointSchema, affine: Affine, canvas_hw: tuple[int, int]) -> CanvasLabels:
+def move_labels(
+    image: ImageAnnotation, schema: KeypointSchema, affine: Affine, canvas_hw: tuple[int, int]
+) -> CanvasLabels:
     """The labels of an image after it was moved onto a canvas.
 
     People who are too small or mostly outside, who have no labelled keypoint, and crowds become ignored boxes.
@@ -71,7 +73,7 @@ def move_labels(image: CocoImage, schema: KeypointSchema, affine: Affine, canvas
 
 
 def person_affine(
-    person: CocoPerson, size: float, config: AugmentConfig, rng: np.random.Generator
+    person: PersonAnnotation, size: float, config: AugmentConfig, rng: np.random.Generator
 ) -> tuple[Affine, tuple[int, int]]:
     """Draws a map that takes one person, with a margin, out of an image.
 

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from e2pose.core.affine import Affine
+from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.schema import KeypointSchema
-from e2pose.formats.coco import CocoImage
 from e2pose.training.canvases.augment import KEPT_SHARE, move_labels
 from e2pose.training.canvases.plan import Box, CutOut, Layer
 from e2pose.training.target import CanvasLabels
@@ -53,7 +53,7 @@ def mosaic(tiles: Sequence[Scene], boxes: Sequence[Box]) -> Scene:
 
 
 def take_piece(
-    picture: int, image: CocoImage, schema: KeypointSchema, affine: Affine, size_hw: tuple[int, int]
+    picture: int, image: ImageAnnotation, schema: KeypointSchema, affine: Affine, size_hw: tuple[int, int]
 ) -> Scene:
     """Takes a part of an image that can be laid over another one, with a soft edge that its labels do not belong to.
 

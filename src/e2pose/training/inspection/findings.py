@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from e2pose.formats.coco import CocoDataset, CocoImage
+from e2pose.core.annotations import Annotations, ImageAnnotation
 
 _EXAMPLES = 3
 
@@ -25,10 +25,10 @@ class Part:
 
     name: str
     folder: Path
-    dataset: CocoDataset
+    dataset: Annotations
     side: str
 
-    def path(self, image: CocoImage) -> Path:
+    def path(self, image: ImageAnnotation) -> Path:
         """The file of one of the images."""
         return self.folder / image.file_name
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from e2pose.core.annotations import Annotations
 from e2pose.core.schema import KeypointSchema, mirrored_names
-from e2pose.formats.coco import CocoDataset
 from e2pose.training.inspection.findings import Problem
 
 _ENOUGH = 20  # people to judge by
@@ -28,7 +28,7 @@ NOT_LEVEL = "flip pair at different heights"
 ALL_EXCHANGED = "left and right exchanged in the whole set"
 
 
-def flip_problems(dataset: CocoDataset) -> Iterator[Problem]:
+def flip_problems(dataset: Annotations) -> Iterator[Problem]:
     """Flip pairs that do not look like pairs."""
     schema = dataset.schema
     names = schema.keypoints

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.oks import object_keypoint_similarity
-from e2pose.formats.coco import CocoDataset, CocoImage, CocoPerson
 from e2pose.training.inspection.findings import Problem
 
 _SLACK = 1.0  # pixels
@@ -26,7 +26,7 @@ NEVER = "keypoint that is never labelled"
 NOBODY = "no person with keypoints"
 
 
-def label_problems(dataset: CocoDataset) -> Iterator[Problem]:
+def label_problems(dataset: Annotations) -> Iterator[Problem]:
     """Everything that is wrong with the labels, as far as it can be known without the pictures."""
     names = dataset.schema.keypoints
     for image in dataset.images:
@@ -36,7 +36,7 @@ def label_problems(dataset: CocoDataset) -> Iterator[Problem]:
     yield from _missing(dataset)
 
 
-def _person_problems(person: CocoPerson, image: CocoImage, names: tuple[str, ...]) -> Iterator[Problem]:
+def _person_problems(person: PersonAnnotation, image: ImageAnnotation, names: tuple[str, ...]) -> Iterator[Problem]:
     size_xy = np.array(image.size_hw[::-1])
     low, extent = np.array(person.box[:2]), np.array(person.box[2:])
     box = f"box {[round(value, 1) for value in person.box]}"
@@ -62,7 +62,7 @@ def _person_problems(person: CocoPerson, image: CocoImage, names: tuple[str, ...
             )
 
 
-def _twice(image: CocoImage, sigmas: np.ndarray) -> Iterator[Problem]:
+def _twice(image: ImageAnnotation, sigmas: np.ndarray) -> Iterator[Problem]:
     """Pairs of people whose common keypoints lie in the same places."""
     people = [person for person in image.persons if person.is_posed and person.area > 0]
     for index, one in enumerate(people):
@@ -80,7 +80,7 @@ def _twice(image: CocoImage, sigmas: np.ndarray) -> Iterator[Problem]:
                 yield Problem(TWICE, f"{image.file_name}: at {one.keypoints[common].mean(axis=0).round().tolist()}")
 
 
-def _missing(dataset: CocoDataset) -> Iterator[Problem]:
+def _missing(dataset: Annotations) -> Iterator[Problem]:
     posed = [(person, image) for image in dataset.images for person in image.persons if person.is_posed]
     if not posed:
         yield Problem(NOBODY, f"{len(dataset.images)} images", is_error=True)

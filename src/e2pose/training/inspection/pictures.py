@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8, UInt64
 
+from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.errors import InputError
-from e2pose.formats.coco import CocoImage
 from e2pose.sources.images import read_image
 from e2pose.training.inspection.findings import Part, Problem
 
@@ -97,7 +97,7 @@ def fingerprint_bits(picture: UInt8[np.ndarray, "h w 3"]) -> UInt64[np.ndarray, 
     return np.packbits(small[:, :-1] > small[:, 1:]).view(np.uint64)
 
 
-def _read(index: int, part: Part, image: CocoImage) -> Problem | Fingerprint:
+def _read(index: int, part: Part, image: ImageAnnotation) -> Problem | Fingerprint:
     path = part.path(image)
     try:
         picture = read_image(path)

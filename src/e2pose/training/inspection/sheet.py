@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.errors import InputError
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
-from e2pose.formats.coco import CocoImage
 from e2pose.render.overlay import draw_poses
 from e2pose.render.sheet import contact_sheet
 from e2pose.sources.images import read_image
@@ -52,7 +52,7 @@ def draw_labels(
     return drawn
 
 
-def _tile(part: Part, image: CocoImage) -> Picture:
+def _tile(part: Part, image: ImageAnnotation) -> Picture:
     """A small copy of an image with its poses, and in red the boxes of crowds and of ignored regions."""
     try:
         picture = read_image(part.path(image))

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from e2pose.core.affine import Affine
+from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import load_schema
-from e2pose.formats.coco import CocoImage, CocoPerson
 from e2pose.training.canvases.augment import move_labels, person_affine, random_affine
 from e2pose.training.canvases.plan import Layer
 from e2pose.training.canvases.render import move_pixels
@@ -16,17 +16,17 @@ CANVAS = (96, 128)
 NO_BOXES = np.zeros((0, 4), np.float32)
 
 
-def person_at(points: np.ndarray, visibility: np.ndarray | None = None, *, crowd: bool = False) -> CocoPerson:
+def person_at(points: np.ndarray, visibility: np.ndarray | None = None, *, crowd: bool = False) -> PersonAnnotation:
     low, high = points.min(axis=0), points.max(axis=0)
     box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
     seen = np.full(17, 2, np.uint8) if visibility is None else visibility.astype(np.uint8)
-    return CocoPerson(points.astype(np.float32), seen, area=1200.0, box=box, is_crowd=crowd)
+    return PersonAnnotation(points.astype(np.float32), seen, area=1200.0, box=box, is_crowd=crowd)
 
 
 def image_with(
-    *persons: CocoPerson, exhaustive: bool = True, ignore: np.ndarray = NO_BOXES, labelled=range(17)
-) -> CocoImage:
-    return CocoImage(1, "made.png", (90, 70), persons, tuple(labelled), exhaustive, ignore)
+    *persons: PersonAnnotation, exhaustive: bool = True, ignore: np.ndarray = NO_BOXES, labelled=range(17)
+) -> ImageAnnotation:
+    return ImageAnnotation(1, "made.png", (90, 70), persons, tuple(labelled), exhaustive, ignore)
 
 
 def placed(pixels, image, affine):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from e2pose.core.affine import Affine
+from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import load_schema
-from e2pose.formats.coco import CocoImage, CocoPerson
 from e2pose.training.canvases.augment import move_labels
 from e2pose.training.canvases.mixing import Scene, cover, cut_out, draw_tiles, mosaic, paste, take_piece
 from e2pose.training.canvases.plan import CanvasPlan, Layer
@@ -19,15 +19,15 @@ SCHEMA = load_schema("coco")
 CANVAS = (96, 128)
 
 
-def image_of(size_hw, center_xy, reach=10.0, **options) -> CocoImage:
+def image_of(size_hw, center_xy, reach=10.0, **options) -> ImageAnnotation:
     """An image of one person whose keypoints lie on a circle."""
     angle = np.linspace(0, 2 * np.pi, 17, endpoint=False)
     points = np.array(center_xy) + reach * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     low = np.array(center_xy) - reach
-    person = CocoPerson(
+    person = PersonAnnotation(
         points.astype(np.float32), np.full(17, 2, np.uint8), 1200.0, (*low.tolist(), 2 * reach, 2 * reach)
     )
-    return CocoImage(1, "made.png", size_hw, (person,), tuple(range(17)), **options)
+    return ImageAnnotation(1, "made.png", size_hw, (person,), tuple(range(17)), **options)
 
 
 def rendered(scene, *pictures) -> np.ndarray:
@@ -105,7 +105,7 @@ def test_what_the_piece_shows_of_its_neighbours_is_known_too():
     main = image_of((60, 100), (30, 30)).persons[0]
     half, far = (image_of((60, 100), (x, 30)).persons[0] for x in (47, 90))
     crowd = replace(image_of((60, 100), (30, 45)).persons[0], is_crowd=True)
-    image = CocoImage(1, "made.png", (60, 100), (main, half, far, crowd), tuple(range(17)))
+    image = ImageAnnotation(1, "made.png", (60, 100), (main, half, far, crowd), tuple(range(17)))
     piece = take_piece(0, image, SCHEMA, Affine.translation(-10, -10), (40, 40))
     assert len(piece.labels.areas) == 2
     assert piece.labels.labelled[0].all()
