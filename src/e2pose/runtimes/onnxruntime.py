@@ -78,6 +78,7 @@ def _provider(options: RuntimeOptions) -> tuple[str, dict[str, Any]]:
 def _open_session(path: Path, threads: int, options: RuntimeOptions) -> onnxruntime.InferenceSession:
     provider, settings = _provider(options)
     if provider == PROVIDERS["cuda"]:
+        onnxruntime.set_default_logger_severity(_FATAL)
         with redirect_stdout(None):  # it prints what it does not find, and what matters is what is used in the end
             onnxruntime.preload_dlls()  # the CUDA of Python packages, if there is one
     session_options = onnxruntime.SessionOptions()
@@ -98,6 +99,6 @@ def _open_session(path: Path, threads: int, options: RuntimeOptions) -> onnxrunt
     if used != provider:
         raise RuntimeChoiceError(
             f"onnxruntime has {provider}, but it cannot be used here: the session would run on {used}",
-            "check the GPU's driver, CUDA and cuDNN, or ask for the device 'cpu'",
+            "check the GPU's driver, add CUDA and cuDNN with pip install 'onnxruntime-gpu[cuda,cudnn]', or ask for 'cpu'",
         )
     return session
