@@ -99,6 +99,6 @@ def _open_session(path: Path, threads: int, options: RuntimeOptions) -> onnxrunt
     if used != provider:
         raise RuntimeChoiceError(
             f"onnxruntime has {provider}, but it cannot be used here: the session would run on {used}",
-            "check the GPU's driver, add CUDA and cuDNN with pip install 'onnxruntime-gpu[cuda,cudnn]', or ask for 'cpu'",
+            "check the GPU's driver; for CUDA and cuDNN: pip install 'onnxruntime-gpu[cuda,cudnn]'; or ask for 'cpu'",
         )
     return session
