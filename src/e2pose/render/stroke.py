@@ -40,7 +40,7 @@ class Stroke:
             return
         start, end = np.rint((part - 0.5) * 2**_SUBPIXEL_BITS).astype(int).tolist()  # OpenCV counts from pixel centres
         thickness = self.thickness + 2 * grow
-        if np.array_equal(*self.ends_xy):
+        if (self.ends_xy[0] == self.ends_xy[1]).all():
             radius = round(thickness / 2 * 2**_SUBPIXEL_BITS)
             cv2.circle(canvas, start, radius, rgb, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
         else:
@@ -53,6 +53,9 @@ class Stroke:
             Liang and Barsky, "A new concept and method for line clipping", 1984.
         """
         margin = 2 * self.thickness + 8
+        middle_xy = np.array(canvas.shape[1::-1]) / 2
+        if (np.abs(self.ends_xy - middle_xy) <= middle_xy + margin).all():
+            return self.ends_xy
         start, step = self.ends_xy[0], self.ends_xy[1] - self.ends_xy[0]
         first, last = 0.0, 1.0
         for axis, size in enumerate(canvas.shape[1::-1]):

@@ -139,8 +139,10 @@ class _VideoWriter:
 
     def write(self, image: UInt8[np.ndarray, "h w 3"], time_s: float) -> None:
         height, width = self._size_hw
-        even = np.pad(fitted(image, self._size_hw), ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
+        even = fitted(image, self._size_hw)
+        if height % 2 or width % 2:
+            even = np.pad(even, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(even), format="rgb24").reformat(
             self._stream.width,
             self._stream.height,
             "yuv420p",
