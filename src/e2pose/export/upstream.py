@@ -150,9 +150,9 @@ def _wrapped(model: onnx.ModelProto, graph: _Graph, spec: ModelSpec) -> onnx.Mod
         [helper.make_tensor_value_info(one, TensorProto.FLOAT, [batch, "m", *shapes[one]]) for one in OUTPUTS],
         [*model.graph.initializer, *(numpy_helper.from_array(array, one) for one, array in constants.items())],
     )
-    result = helper.make_model(
-        wrapped, opset_imports=list(model.opset_import), ir_version=model.ir_version, producer_name="e2pose"
-    )
+    used = {node.domain for node in wrapped.node}
+    versions = [entry for entry in model.opset_import if entry.domain in used]
+    result = helper.make_model(wrapped, opset_imports=versions, ir_version=model.ir_version, producer_name="e2pose")
     helper.set_model_props(result, {METADATA_KEY: spec.to_json()})
     return result
 

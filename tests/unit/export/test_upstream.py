@@ -55,9 +55,10 @@ def test_pixels_are_raw_rgb_and_answers_are_in_place(frozen: Path, converted: Pa
         assert np.allclose(candidates.keypoints[index], kvxy[0, ..., 1:], atol=1e-5)
 
 
-def test_pixels_are_floats_before_all_else(converted: Path) -> None:
-    nodes = onnx.load(converted).graph.node
-    assert [node.op_type for node in nodes if "pixels" in node.input] == ["Cast"]  # TensorRT takes no other
+def test_operators_are_standard_and_begin_with_a_cast(converted: Path) -> None:
+    model = onnx.load(converted)
+    assert {entry.domain: entry.version for entry in model.opset_import} == {"": 17}
+    assert [node.op_type for node in model.graph.node if "pixels" in node.input] == ["Cast"]  # TensorRT takes no other
 
 
 def test_peculiarities_are_values_of_the_spec(converted: Path) -> None:
