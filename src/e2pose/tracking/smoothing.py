@@ -31,9 +31,8 @@ class Smoother:
 
     Source:
         Cutoff that rises with speed: Casiez, Roussel and Vogel, "1 Euro Filter: A Simple Speed-based Low-pass Filter
-        for Noisy Input in Interactive Systems", CHI 2012. Position and velocity from one constant, by double exponential
-        smoothing: LaViola, "Double Exponential Smoothing: An Alternative to Kalman Filter-Based Predictive Tracking",
-        EGVE 2003.
+        for Noisy Input in Interactive Systems", CHI 2012. Position and velocity from one constant: LaViola, "Double
+        Exponential Smoothing: An Alternative to Kalman Filter-Based Predictive Tracking", EGVE 2003.
     """
 
     def __init__(self) -> None:
@@ -117,7 +116,9 @@ class _Filter:
         step_s = elapsed_s[again, None]
 
         speeds = np.linalg.norm(self.velocities[again], axis=1, keepdims=True) / size
-        cutoff_hz = (_REST_HZ + _HZ_PER_SPEED * np.maximum(speeds - _TREMBLING, 0)) * np.minimum(weights[again, None] / _SURE, 1)
+        cutoff_hz = (_REST_HZ + _HZ_PER_SPEED * np.maximum(speeds - _TREMBLING, 0)) * np.minimum(
+            weights[again, None] / _SURE, 1
+        )
         kept = 1 / (1 + 2 * np.pi * cutoff_hz * step_s)  # of what was thought before the step
         velocities = self.velocities[again] * np.exp(-step_s / _GOES_ON_S)
         expected = self.keypoints[again] + velocities * step_s

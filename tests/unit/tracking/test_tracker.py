@@ -47,8 +47,13 @@ def track(moments, **options):
     return [tracker.update(moment.found, moment.time_s) for moment in moments]
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("sequence", ["crossing", "occlusion", "leaving", "eight"])
+@pytest.mark.parametrize(
+    ("sequence", "seed"),
+    [
+        *((sequence, seed) for sequence in ("crossing", "occlusion", "leaving") for seed in range(3)),
+        *(("eight", seed) for seed in (0, 1, 2, 35, 43)),  # the last two need to know who is hidden
+    ],
+)
 def test_numbers_follow_people(sequence, seed):
     moments = getattr(sequences, sequence)(seed)
     assert identity_f1(moments, track(moments)) >= 0.95
@@ -135,6 +140,21 @@ def test_somebody_out_of_sight_is_found_again_where_they_must_be(unseen_s):
 def test_a_child_is_not_the_adult_who_went_out_of_sight():
     frames = [[person(300)]] * 10 + [[]] * 15 + [[person(300, height=120)]] * 3
     assert numbers_over_time(frames)[-1] == [2]
+
+
+@pytest.mark.parametrize("left", ["front", "hidden"])
+def test_who_is_hidden_is_not_taken_for_who_stands_in_front(left):
+    sure, unsure = np.full(17, 0.8), np.full(17, 0.25)
+
+    def update(people, index):
+        keypoints, keypoint_scores = (np.array(column, np.float32) for column in zip(*people, strict=True))
+        scores = np.linspace(0.9, 0.8, len(people), dtype=np.float32)
+        return tracker.update(Poses(keypoints, keypoint_scores, scores, COCO), index * FRAME_S).track_ids.tolist()
+
+    tracker = Tracker()
+    for index in range(20):
+        assert update([(person(300)[0], sure), (person(400 - 5 * index)[0], unsure)], index) == [1, 2]
+    assert update([(person(302)[0], sure if left == "front" else unsure)], 20) == [1 if left == "front" else 2]
 
 
 def test_somebody_in_sight_comes_before_somebody_lost():
