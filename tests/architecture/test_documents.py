@@ -62,6 +62,7 @@ EXAMPLES = {
     "houses.py": (["made", "5"], "5 pictures in made"),
     "runtimes.py": (["--help"], "model pictures annotations images"),
     "model_sizes.py": ([], "| resnet152 | 448 x 448 |"),
+    "video_rate.py": (["samples/sidestep.mp4", MODEL], ", ratio "),
 }
 
 
