@@ -60,6 +60,14 @@ def at(step: int, act):
     return Quiet(lambda done: act() if done == step else None)
 
 
+def assert_it_goes_on_from(step, recipe, run, whole):
+    """Checks what a run has left, and that it ends like the uninterrupted one."""
+    assert saved_step(run) == step
+    assert_nothing_is_left_over(run)
+    train(recipe, output=run, resume=True, listener=Quiet())
+    assert_same_weights(whole, run)
+
+
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(root, whole, tmp_path):
     class KilledError(Exception):
         pass
@@ -89,10 +97,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(root, whole, tmp_path, number, en
     assert signal.getsignal(number) is usual
     assert listener.is_closed
     assert "--resume" in listener.lines[-1]
-    assert saved_step(run) == 2
-    assert_nothing_is_left_over(run)
-    train(recipe, output=run, resume=True, listener=Quiet())
-    assert_same_weights(whole, run)
+    assert_it_goes_on_from(2, recipe, run, whole)
 
 
 @contextmanager
@@ -115,10 +120,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(root, whole, tmp_path, lost):
         train(recipe, output=run, listener=at(3, disk.__enter__))
     disk.__exit__(None, None, None)
     assert "disk space" in failure.value.hint
-    assert saved_step(run) == 2
-    assert_nothing_is_left_over(run)
-    train(recipe, output=run, resume=True, listener=Quiet())
-    assert_same_weights(whole, run)
+    assert_it_goes_on_from(2, recipe, run, whole)
 
 
 def test_a_diverging_run_leaves_the_last_good_checkpoint(root, whole, tmp_path):
@@ -132,10 +134,7 @@ def test_a_diverging_run_leaves_the_last_good_checkpoint(root, whole, tmp_path):
     with pytest.raises(TrainingError, match=r"diverged: at step [345] ") as failure:
         train(recipe, overrides=["optim.learning_rate=1e30"], output=run, resume=True, listener=Quiet())
     assert "optim.learning_rate" in failure.value.hint
-    assert saved_step(run) == 3
-    assert_nothing_is_left_over(run)
-    train(recipe, output=run, resume=True, listener=Quiet())
-    assert_same_weights(whole, run)
+    assert_it_goes_on_from(3, recipe, run, whole)
 
 
 def test_a_full_memory_leaves_the_checkpoint_before(root, whole, tmp_path):
@@ -147,9 +146,7 @@ def test_a_full_memory_leaves_the_checkpoint_before(root, whole, tmp_path):
     with pytest.raises(TrainingError, match="not enough memory for 4 images of 96x96") as failure:
         train(recipe, output=run, listener=at(4, run_out))
     assert "optim.accumulate" in failure.value.hint
-    assert saved_step(run) == 3
-    train(recipe, output=run, resume=True, listener=Quiet())
-    assert_same_weights(whole, run)
+    assert_it_goes_on_from(3, recipe, run, whole)
 
 
 def test_runs_are_not_overwritten_and_only_runs_can_be_resumed(root, again, tmp_path):
