@@ -56,12 +56,14 @@ def fetch(file: str, urls: Sequence[str], *, size_bytes: int | None, sha256: str
     with _lock(target):
         if not _is_there(target, sha256):
             mirror = os.environ.get(MIRROR)
-            _fetch_any([f"{mirror.rstrip('/')}/{file}"] if mirror else urls, target, size_bytes, sha256)
+            addresses = [f"{mirror.rstrip('/')}/{file}"] if mirror else urls
+            _fetch_any(addresses, target, size_bytes, sha256 or _recorded(target))
     return target
 
 
 def _is_there(target: Path, sha256: str | None) -> bool:
-    return target.is_file() and sha256_of(target) == (sha256 or _recorded(target))
+    expected = sha256 or _recorded(target)
+    return target.is_file() and (expected is None or sha256_of(target) == expected)
 
 
 @contextmanager
@@ -87,7 +89,7 @@ def _fetch_any(urls: Sequence[str], target: Path, size_bytes: int | None, sha256
     failures = []
     for url in urls:
         try:
-            return _fetch_one(url, target, size_bytes, sha256 or _recorded(target))
+            return _fetch_one(url, target, size_bytes, sha256)
         except (OSError, ValueError, http.client.HTTPException) as error:  # a bad address is a ValueError
             failures.append(f"{url}: {error}")
     raise ModelError(
@@ -102,11 +104,9 @@ def _record(target: Path) -> Path:
 
 
 def _recorded(target: Path) -> str | None:
-    """The hash that was recorded when a file was fetched, or that of a file that somebody has put there."""
+    """The hash that was recorded when a file was fetched; None for a file that somebody has put there."""
     record = _record(target)
-    if record.is_file():
-        return record.read_text(encoding="ascii").strip()
-    return sha256_of(target) if target.is_file() else None
+    return record.read_text(encoding="ascii").strip() if record.is_file() else None
 
 
 def _fetch_one(url: str, target: Path, size_bytes: int | None, sha256: str | None) -> None:
