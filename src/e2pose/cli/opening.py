@@ -51,10 +51,11 @@ def read_pictures(names: tuple[str, ...], most: int) -> list[UInt8[np.ndarray, "
         names: What `open_source` understands.
         most: How many there are at most.
     """
-    from e2pose.bench.pictures import crowd
+    if not names:
+        from e2pose.bench.pictures import crowd
+
+        return [crowd(people) for people in _USUAL_SCENES]
     from e2pose.sources.open import open_source
 
-    if not names:
-        return [crowd(people) for people in _USUAL_SCENES]
     with open_source(names) as source:
         return [frame.image for frame in islice(source, most)]

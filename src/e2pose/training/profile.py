@@ -23,8 +23,8 @@ _MEASURED = 20
 
 def profile(recipe_path: str | Path, *, overrides: Sequence[str] = (), root: str | Path | None = None) -> str:
     """Tells where the time of a recipe's steps goes, as a table for people; see `time_phases`."""
-    seconds = time_phases(recipe_path, overrides=overrides, root=root)
-    return phase_table(seconds, load_recipe(Path(recipe_path), overrides).optim.batch_size)
+    recipe = load_recipe(Path(recipe_path), overrides)
+    return phase_table(_time(recipe, root), recipe.optim.batch_size)
 
 
 def time_phases(
@@ -43,7 +43,11 @@ def time_phases(
     Raises:
         E2PoseError: As `e2pose.training.train.train` does.
     """
-    recipe = as_in_model(load_recipe(Path(recipe_path), overrides))
+    return _time(load_recipe(Path(recipe_path), overrides), root)
+
+
+def _time(recipe: Recipe, root: str | Path | None) -> dict[str, float]:
+    recipe = as_in_model(recipe)
     short = recipe.optim.model_copy(update={"steps": _WARM_UP + _MEASURED})
     return launch(
         recipe, _time_phases, recipe.model_copy(update={"optim": short, "log_every": 1}), Path(root or recipe.data.root)
