@@ -116,9 +116,8 @@ class _Filter:
         step_s = elapsed_s[again, None]
 
         speeds = np.linalg.norm(self.velocities[again], axis=1, keepdims=True) / size
-        cutoff_hz = (_REST_HZ + _HZ_PER_SPEED * np.maximum(speeds - _TREMBLING, 0)) * np.minimum(
-            weights[again, None] / _SURE, 1
-        )
+        trust = np.minimum(weights[again, None] / _SURE, 1)
+        cutoff_hz = (_REST_HZ + _HZ_PER_SPEED * np.maximum(speeds - _TREMBLING, 0)) * trust
         kept = 1 / (1 + 2 * np.pi * cutoff_hz * step_s)  # of what was thought before the step
         velocities = self.velocities[again] * np.exp(-step_s / _GOES_ON_S)
         expected = self.keypoints[again] + velocities * step_s
