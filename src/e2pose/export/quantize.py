@@ -15,13 +15,16 @@ import numpy as np
 import onnx
 from jaxtyping import UInt8
 from onnxruntime.quantization import CalibrationDataReader, QuantType, create_calibrator
+from onnxruntime.quantization.calibrate import TensorData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.files import atomic_path
-from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
+from e2pose.core.spec import METADATA_KEY, PRECISION_KEY
+from e2pose.export.equalize import correct_biases, equalize, watch
+from e2pose.export.integer_input import PIXELS, fold_normalization, read_integers
 from e2pose.export.sensitivity import Choice, choose_layers
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import Deviation, Images, largest_deviation
@@ -112,7 +115,10 @@ class _Workshop:
         self._spec = source.spec
         prepared = folder / "prepared.onnx"
         quant_pre_process(str(source.onnx), str(prepared), skip_symbolic_shape=True)
+        canvases = [prepare([image], source.spec).pixels for image in images]
         self._model = onnx.load(prepared)
+        self._pixels = fold_normalization(self._model)
+        equalize(self._model, canvases)
         for index, node in enumerate(self._model.graph.node):
             node.name = f"{node.op_type}_{index}"
         onnx.save(self._model, prepared)
@@ -122,8 +128,15 @@ class _Workshop:
         calibrator = create_calibrator(
             str(prepared), list(_OPERATORS), augmented_model_path=str(folder / "watched.onnx")
         )
-        calibrator.collect_data(_Reader(images, source.spec))
+        calibrator.collect_data(_Reader(canvases))
         self._ranges = calibrator.compute_data()
+        if self._pixels is not None:
+            name, middle = self._pixels
+            self._ranges[name] = TensorData(
+                lowest=np.float32(PIXELS[0] - middle), highest=np.float32(PIXELS[1] - middle)
+            )
+        read = [node.input[0] for node in self._model.graph.node if node.name in self.layers]
+        self._activity = watch(self._model, sorted(set(read)), canvases)
 
     def candidates(self, layers: Sequence[str], canvases: Sequence[UInt8[np.ndarray, "_ 3 h w"]]) -> list[Candidates]:
         """What the model says with these layers quantised."""
@@ -136,8 +149,10 @@ class _Workshop:
         """Writes the model with these layers quantised, and what lies between them."""
         chosen = set(layers)
         between = self._between if len(chosen) > 1 else set()
+        corrected = copy.deepcopy(self._model)
+        correct_biases(corrected, chosen, self._activity)
         quantizer = QDQQuantizer(
-            copy.deepcopy(self._model),
+            corrected,
             per_channel=True,
             reduce_range=False,
             weight_qType=QuantType.QInt8,
@@ -150,6 +165,8 @@ class _Workshop:
         )
         quantizer.quantize_model()
         model = quantizer.model.model
+        if self._pixels is not None:
+            read_integers(model, self._pixels[0])
         used = {node.domain for node in model.graph.node}
         versions = [entry for entry in model.opset_import if entry.domain in used]
         del model.opset_import[:]
@@ -162,8 +179,8 @@ class _Workshop:
 class _Reader(CalibrationDataReader):  # type: ignore[misc] # ONNX Runtime has no types
     """Gives the calibrator one canvas after the other."""
 
-    def __init__(self, images: Images, spec: ModelSpec) -> None:
-        self._batches = iter([{INPUT: prepare([image], spec).pixels} for image in images])
+    def __init__(self, canvases: Sequence[UInt8[np.ndarray, "1 3 h w"]]) -> None:
+        self._batches = iter([{INPUT: canvas} for canvas in canvases])
 
     def get_next(self) -> dict[str, Any] | None:
         """The next canvas; None after the last."""

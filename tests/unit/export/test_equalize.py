@@ -1,0 +1,118 @@
+"""Convolutions made ready for eight bits must say what they said before."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+from e2pose.export.equalize import Weights, correct_biases, equalize, watch
+from e2pose.export.integer_input import fold_normalization, read_integers
+
+CANVASES = list(np.random.default_rng(1).integers(0, 256, (4, 1, 3, 8, 8), dtype=np.uint8))
+SIZES = np.array([1e-3, 0.05, 0.3, 1.0], np.float32)  # channels as unlike as those of MobileNetV2
+
+
+@pytest.fixture
+def model() -> onnx.ModelProto:
+    """Normalisation, then a full, a depthwise and a pointwise convolution, clipped between."""
+    draw = np.random.default_rng(0)
+    kernels = {"a": (4, 3, 3, 3), "b": (4, 1, 3, 3), "c": (2, 4, 1, 1)}
+    weights = {"mean": np.array([120, 110, 100]).reshape(1, 3, 1, 1), "deviation": np.full((1, 3, 1, 1), 60)}
+    weights |= {f"w{name}": draw.normal(size=shape) for name, shape in kernels.items()}
+    weights |= {f"b{name}": np.abs(draw.normal(size=shape[0])) for name, shape in kernels.items()}
+    weights["wa"], weights["ba"] = weights["wa"] * SIZES[:, None, None, None], weights["ba"] * SIZES
+    weights |= {"low": np.array(0), "high": np.array(6)}
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["cast"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Sub", ["cast", "mean"], ["centred"]),
+        helper.make_node("Div", ["centred", "deviation"], ["normal"]),
+        helper.make_node("Conv", ["normal", "wa", "ba"], ["a"], "conv_a", pads=[1, 1, 1, 1]),
+        helper.make_node("Clip", ["a", "low", "high"], ["a6"]),
+        helper.make_node("Conv", ["a6", "wb", "bb"], ["b"], "conv_b", pads=[1, 1, 1, 1], group=4),
+        helper.make_node("Clip", ["b", "low", "high"], ["b6"]),
+        helper.make_node("Conv", ["b6", "wc", "bc"], ["c"], "conv_c"),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, [1, 3, 8, 8])
+    answer = helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, [1, 2, 8, 8])
+    tensors = [numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()]
+    graph = helper.make_graph(nodes, "small", [pixels], [answer], tensors)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def answers(model: onnx.ModelProto) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {"pixels": canvas})[0] for canvas in CANVASES])
+
+
+def test_channels_become_alike_and_answers_stay(model: onnx.ModelProto) -> None:
+    before, peaks = answers(model), watch(model, ["a6"], CANVASES)["a6"].peak
+    assert peaks.max() > 50 * peaks.min()
+    equalize(model, CANVASES)
+    np.testing.assert_allclose(answers(model), before, rtol=1e-4, atol=1e-5)
+    seen = watch(model, ["a6", "b6"], CANVASES)
+    np.testing.assert_allclose(seen["a6"].peak, 6, rtol=1e-4)  # all that the eight bits can hold
+    assert seen["b6"].peak.max() <= 6
+
+
+def test_shared_kernels_and_maps_that_others_read_are_left_alone(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Conv", ["b6", "wc", "bc"], ["d"], "conv_d"))
+    model.graph.output.append(helper.make_tensor_value_info("a6", onnx.TensorProto.FLOAT, [1, 4, 8, 8]))
+    before = model.SerializeToString(deterministic=True)
+    equalize(model, CANVASES)
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_rounded_kernels_answer_the_same_on_the_average(model: onnx.ModelProto) -> None:
+    activity = watch(model, ["b6"], CANVASES)
+    weights = Weights(model.graph)
+    weights["wc"] = np.array([[0.5, 1.49, 0.49, 127], [1.4, 0.3, -2.4, -127]]).reshape(2, 4, 1, 1)
+    exact = answers(model).mean(axis=(0, 2, 3))
+    rounded = np.array([[0.0, 1, 0, 127], [1, 0, -2, -127]]).reshape(2, 4, 1, 1)
+    correct_biases(model, {"conv_c"}, activity)
+    weights["wc"] = rounded
+    np.testing.assert_allclose(answers(model).mean(axis=(0, 2, 3)), exact, rtol=1e-4)
+    before = model.SerializeToString(deterministic=True)
+    correct_biases(model, {"conv_c"}, activity)  # now there is nothing to round
+    correct_biases(model, {"conv_a"}, activity)  # of which nothing is known
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_depthwise_kernels_too(model: onnx.ModelProto) -> None:
+    activity = watch(model, ["a6"], CANVASES)
+    weights = Weights(model.graph)
+    kernel, bias = weights["wb"].copy(), weights["bb"].copy()
+    correct_biases(model, {"conv_b"}, activity)
+    step = np.abs(kernel).max(axis=(1, 2, 3), keepdims=True) / 127
+    error = (np.round(kernel / step) * step - kernel).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(weights["bb"], bias - error * activity["a6"].mean, rtol=1e-5)
+    assert np.abs(weights["bb"] - bias).max() > 0
+
+
+def test_normalisation_becomes_one_integer(model: onnx.ModelProto) -> None:
+    before = answers(model)
+    assert fold_normalization(model) == ("centred", 110)
+    inner = np.s_[:, :, 2:-2, 2:-2]  # beyond the border there is another grey now
+    np.testing.assert_allclose(answers(model)[inner], before[inner], rtol=1e-4, atol=1e-5)
+    assert fold_normalization(model) is None
+
+
+def test_pixels_are_read_as_they_are(model: onnx.ModelProto) -> None:
+    assert fold_normalization(model) is not None
+    read_integers(model, "centred")  # not quantised: nothing to do
+    before = answers(model)
+    graph = model.graph
+    for name, value in (("one", np.float32(1)), ("middle", np.uint8(110))):
+        graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    first = next(node for node in graph.node if node.op_type == "Conv")
+    first.input[0] = "again"
+    at = list(graph.node).index(first)
+    graph.node.insert(at, helper.make_node("DequantizeLinear", ["bits", "one", "middle"], ["again"]))
+    graph.node.insert(at, helper.make_node("QuantizeLinear", ["centred", "one", "middle"], ["bits"]))
+    np.testing.assert_allclose(answers(model), before, rtol=1e-6)  # pixels less 110 bear it
+    read_integers(model, "centred")
+    assert [node.op_type for node in graph.node][:2] == ["DequantizeLinear", "Conv"]
+    assert "mean" not in {tensor.name for tensor in graph.initializer}
+    np.testing.assert_allclose(answers(model), before, rtol=1e-6)
