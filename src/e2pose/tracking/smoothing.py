@@ -15,7 +15,7 @@ from e2pose.tracking.clock import Clock
 
 _REST_HZ = 1.0  # cutoff for a keypoint at rest
 _HZ_PER_SPEED = 10.0  # what a speed of one size per second adds to it
-_TREMBLING = 0.05  # sizes per second that a keypoint may seem to move at rest; they add nothing
+_TREMBLING = 0.85  # tolerances per second that a keypoint may seem to move at rest; they add nothing
 _GOES_ON_S = 1.0  # a velocity that nothing confirms fades like this
 _SURE = 0.5  # keypoints that score this much or more are believed in full
 _GAP_S = 0.5  # a keypoint that was away for longer starts anew
@@ -75,13 +75,14 @@ class Smoother:
         weights = pose_weights(poses.keypoints, poses.keypoint_scores)
         known = np.where(weights[..., None] > 0, poses.keypoints, 0).astype(np.float64)
         sizes = pose_sizes(known, weights)
+        trembling = _TREMBLING * np.array(poses.schema.sigmas)
         smooth = poses.keypoints.copy()
         for index, number in enumerate(poses.track_ids.tolist()):
             if number == NO_TRACK:
                 continue
             seen = weights[index] > 0
             person = self._filters.setdefault(number, _Filter.empty(len(poses.schema)))
-            person.advance(known[index], weights[index], float(sizes[index]), time_s)
+            person.advance(known[index], weights[index], float(sizes[index]), trembling, time_s)
             smooth[index, seen] = person.keypoints[seen]
         self._filters = {n: person for n, person in self._filters.items() if time_s - person.seen_s.max() <= _GAP_S}
         return replace(poses, keypoints=smooth)
@@ -107,9 +108,14 @@ class _Filter:
         return _Filter(np.zeros((count, 2)), np.zeros((count, 2)), np.full(count, -np.inf))
 
     def advance(
-        self, found: Float[np.ndarray, "k 2"], weights: Float[np.ndarray, "k"], size: float, time_s: float
+        self,
+        found: Float[np.ndarray, "k 2"],
+        weights: Float[np.ndarray, "k"],
+        size: float,
+        trembling: Float[np.ndarray, "k"],
+        time_s: float,
     ) -> None:
-        """Takes in the next sight of the person; keypoints without weight wait."""
+        """Takes in the next sight of the person; keypoints without weight wait, speeds up to `trembling` are rest."""
         elapsed_s = time_s - self.seen_s
         again = (weights > 0) & (elapsed_s <= _GAP_S) & (elapsed_s > 0)
         new = (weights > 0) & (elapsed_s > _GAP_S)
@@ -117,7 +123,7 @@ class _Filter:
 
         speeds = np.linalg.norm(self.velocities[again], axis=1, keepdims=True) / size
         trust = np.minimum(weights[again, None] / _SURE, 1)
-        cutoff_hz = (_REST_HZ + _HZ_PER_SPEED * np.maximum(speeds - _TREMBLING, 0)) * trust
+        cutoff_hz = (_REST_HZ + _HZ_PER_SPEED * np.maximum(speeds - trembling[again, None], 0)) * trust
         kept = 1 / (1 + 2 * np.pi * cutoff_hz * step_s)  # of what was thought before the step
         velocities = self.velocities[again] * np.exp(-step_s / _GOES_ON_S)
         expected = self.keypoints[again] + velocities * step_s
