@@ -1,8 +1,8 @@
-"""How much of the network's own rate is left when a video is read, drawn and written as well.
+"""How much of the network's own rate is left when a video is read as well, and the poses or a video with them written.
 
 Usage: python examples/video_rate.py VIDEO [MODEL] [THREADS]
 
-Both rates are taken in turn, five times, on the same frames and with the same number of threads; the medians count.
+The rates are taken in turn, five times, on the same frames and with the same number of threads; the medians count.
 The machine must have nothing else to do. On two cores: taskset --cpu-list 0,1 python examples/video_rate.py VIDEO
 """
 
@@ -33,7 +33,10 @@ def network_rate(estimator: e2pose.Estimator, video: str) -> float:
 
 
 def whole_rate(estimator: e2pose.Estimator, video: str, output: Path) -> float:
-    """Frames per second from one H.264 file to another, with the poses drawn; opening and closing count."""
+    """Frames per second from an H.264 file to JSON lines or, with the poses drawn, to another H.264 file.
+
+    Opening and closing count.
+    """
 
     def draw(frame: Frame, poses: Poses):  # noqa: ANN202 - an RGB picture
         return e2pose.draw_poses(frame.image, poses, threshold=estimator.spec.keypoint_threshold)
@@ -47,11 +50,16 @@ def main(video: str, model: str = "default", threads: str = "2") -> None:
     """Prints both rates and their ratio."""
     estimator = e2pose.load(model, threads=int(threads))
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "out.mp4"
-        pairs = [(network_rate(estimator, video), whole_rate(estimator, video, output)) for _ in range(ROUNDS)]
-    network, whole = (statistics.median(rates) for rates in zip(*pairs, strict=True))
+        outputs = [Path(folder) / name for name in ("out.jsonl", "out.mp4")]
+        rounds = [
+            [network_rate(estimator, video), *(whole_rate(estimator, video, output) for output in outputs)]
+            for _ in range(ROUNDS)
+        ]
+    network, *wholes = (statistics.median(rates) for rates in zip(*rounds, strict=True))
     print(estimator.description)
-    print(f"network {network:.1f}/s, from file to file {whole:.1f}/s, ratio {whole / network:.2f}")
+    print(f"network alone {network:.1f}/s")
+    for output, whole in zip(outputs, wholes, strict=True):
+        print(f"from file to {output.suffix} {whole:.1f}/s, ratio {whole / network:.2f}")
 
 
 if __name__ == "__main__":
