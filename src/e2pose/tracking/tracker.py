@@ -150,15 +150,17 @@ class Tracker:
     def _recognise(self, sightings: Sightings, sure: Sequence[int], time_s: float) -> dict[int, Track]:
         """The tracks that poses continue, by the index of the pose.
 
-        First come people with numbers who are not lost. A pose that is unsure, or looks like a better one, must suit
-        them better. Sure poses that are left go to those who have only just appeared.
+        First come people with numbers. A pose that is unsure, or looks like a better one, must suit them better. One
+        that suits somebody lost best is nobody's yet: it waits for a second sight of them. Sure poses that are left go
+        to those who have only just appeared.
         """
-        known = [track for track in self._tracks if track.is_confirmed and not self._is_lost(track, time_s)]
+        known = [track for track in self._tracks if track.is_confirmed]
         singles = sightings.without_doubles(range(len(sightings)), (), _DOUBLE)
         candidates = sorted({*sure, *singles})
         trust = np.where(np.isin(candidates, sure) & np.isin(candidates, singles), 1.0, _TRUST_IF_UNSURE)
         pairs = best_pairs(_worth(known, sightings, candidates, time_s, trust))
-        owners = {candidates[column]: known[row] for row, column in pairs}
+        found = [(candidates[column], known[row]) for row, column in pairs]
+        owners = {index: track for index, track in found if not self._is_lost(track, time_s)}
 
         recent = [track for track in self._tracks if not track.is_confirmed]
         left = [index for index in sure if index not in owners]

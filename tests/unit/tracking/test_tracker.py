@@ -51,6 +51,7 @@ def track(moments, **options):
     ("sequence", "seed"),
     [
         *((sequence, seed) for sequence in ("crossing", "occlusion", "leaving") for seed in range(3)),
+        ("occlusion", 34),  # one comes out where the other has just gone in
         *(("eight", seed) for seed in (0, 1, 2, 35, 43)),  # the last two need to know who is hidden
     ],
 )
@@ -160,6 +161,20 @@ def test_who_is_hidden_is_not_taken_for_who_stands_in_front(left):
 def test_somebody_in_sight_comes_before_somebody_lost():
     frames = [[person(300), person(360)]] * 10 + [[person(360)]] * 20 + [[person(350)]] * 5
     assert numbers_over_time(frames)[-1] == [2]
+
+
+def test_a_pose_that_suits_somebody_lost_best_waits_for_a_second_sight():
+    small = [person(318, height=240)]
+    frames = [[person(300), *small]] * 10 + [[person(300)]] * 15 + [[]] * 3 + [small] * 3
+    assert numbers_over_time(frames)[-4:] == [[], [NO_TRACK], [2], [2]]
+
+
+@pytest.mark.parametrize("speed", [2, 5, 8])
+def test_who_sets_off_at_once_is_not_left_behind(speed):
+    """In sizes per second."""
+    times_s = np.arange(0, 1, FRAME_S)
+    ahead = np.maximum(times_s - 0.5, 0) * speed * 105
+    assert numbers_over_time([[person(200 + x)] for x in ahead], times_s) == [[1]] * 30
 
 
 @pytest.mark.parametrize("frame_s", [1 / 120, 1 / 30, 1 / 10, 1 / 4, 1 / 2])
