@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.tracking.association import pose_similarity, pose_sizes, pose_weights
@@ -32,19 +32,23 @@ class Sightings:
         weights: How much each keypoint counts, in [0, 1].
         sizes: Of each person, in pixels.
         sigmas: Tolerance of each keypoint, relative to the size.
+        flip: For each keypoint the index of its partner on the other side.
     """
 
     keypoints: Float[np.ndarray, "n k 2"]
     weights: Float[np.ndarray, "n k"]
     sizes: Float[np.ndarray, "n"]
     sigmas: Float[np.ndarray, "k"]
+    flip: Int[np.ndarray, "k"]
 
     @staticmethod
     def of(poses: Poses) -> Sightings:
         """Prepares the poses of a frame."""
         weights = pose_weights(poses.keypoints, poses.keypoint_scores)
         keypoints = np.where(weights[..., None] > 0, poses.keypoints, 0).astype(np.float64)
-        return Sightings(keypoints, weights, pose_sizes(keypoints, weights), np.array(poses.schema.sigmas))
+        schema = poses.schema
+        sizes = pose_sizes(keypoints, weights)
+        return Sightings(keypoints, weights, sizes, np.array(schema.sigmas), np.array(schema.flip))
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -52,19 +56,25 @@ class Sightings:
     def without_doubles(self, indices: Iterable[int], taken: Collection[int], least: float) -> list[int]:
         """Those of some poses that are of nobody whose pose is taken, nor of anybody named before them.
 
+        A person seen from behind may well be found twice, once with left and right exchanged.
+
         Args:
             indices: The poses to look through.
             taken: Poses that are somebody for sure.
             least: Poses that are at least so similar, from 0 to 1, count as the same person.
         """
-        weights = np.minimum(self.weights[:, None], self.weights)
-        tolerances = (2 * self.sigmas * self.sizes[:, None])[:, None]
-        alike = pose_similarity(self.keypoints[:, None], self.keypoints[None], weights, tolerances)
+        alike = np.maximum(self._alike(np.arange(len(self.flip))), self._alike(self.flip))
         kept: list[int] = []
         for index in indices:
             if (alike[[*taken, *kept], index] < least).all():
                 kept.append(index)
         return kept
+
+    def _alike(self, order: Int[np.ndarray, "k"]) -> Float[np.ndarray, "n n"]:
+        """How similar each pose is to each other one with its keypoints in some order."""
+        weights = np.minimum(self.weights[:, None], self.weights[:, order])
+        tolerances = (2 * self.sigmas * self.sizes[:, None])[:, None]
+        return pose_similarity(self.keypoints[:, None], self.keypoints[None, :, order], weights, tolerances)
 
 
 @dataclass(eq=False)

@@ -109,6 +109,12 @@ def test_a_double_of_somebody_is_left_out():
     assert numbers_over_time(frames) == [[1]] * 6
 
 
+def test_a_double_with_left_and_right_exchanged_is_left_out_too():
+    keypoints, score = person(104, 0.8)
+    exchanged = keypoints[list(COCO.flip)], score
+    assert numbers_over_time([[person(100)]] + [[person(100), exchanged]] * 5) == [[1]] * 6
+
+
 def test_somebody_much_like_somebody_else_is_kept_without_a_number():
     frames = [[person(100)]] + [[person(100), person(118, 0.8)]] * 5 + [[person(100), person(200, 0.8)]] * 2
     assert numbers_over_time(frames) == [[1]] + [[1, -1]] * 6 + [[1, 2]]
