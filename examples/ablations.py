@@ -35,7 +35,6 @@ VARIANTS: dict[str, list[str]] = {
     "keypoints by OKS alone": ["loss.distance=0"],
     "strides 32 to 512": ["network.strides=[32,64,128,256,512]"],
     "without refinement": ["network.refinements=0"],
-    "drafts supervised less": ["loss.drafts=0.3"],
     "without companions": ["match.companions=0"],
     "without mosaic": ["augment.mosaic=0"],
     "combined": ["loss.distance=0", "loss.many=0.1", "augment.mosaic=0"],

@@ -140,9 +140,6 @@ class LossConfig(_Record):
     many: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the one-to-many person score, which only training has; 0 leaves it out. A person has a claiming
     candidate and its companions there, so that 0.1 weighs about as much as 1 for the person score."""
-    drafts: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the keypoints before their refinements, all together, relative to the final ones. With 0 nothing tells
-    the head where keypoints are, since no gradient passes through a refinement."""
     center: Positive = 0.2
     visibility: Positive = 0.5
     score_floor: Fraction = 0.2

@@ -80,7 +80,7 @@ def compute_losses(
     oks_loss, distance = 1 - oks, paired.distance(errors)
     for draft in prediction.drafts:
         draft_errors = draft[chosen] * layout.canvas_wh - paired.keypoints
-        share = config.drafts / len(prediction.drafts)
+        share = 1 / len(prediction.drafts)  # all together weigh as much as the final keypoints
         oks_loss = oks_loss + share * (1 - paired.oks(draft_errors, layout))
         distance = distance + share * paired.distance(draft_errors)
     center = (prediction.centers[chosen] * layout.canvas_wh - paired.centers).abs().sum(dim=1) / paired.sizes
