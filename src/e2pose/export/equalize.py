@@ -59,9 +59,9 @@ class Weights:
 
 
 def watch(
-    model: onnx.ModelProto, names: Sequence[str], canvases: Sequence[UInt8[np.ndarray, "1 3 h w"]]
+    model: onnx.ModelProto, names: Sequence[str], canvases: Sequence[UInt8[np.ndarray, "batch 3 h w"]]
 ) -> dict[str, Activity]:
-    """What the named maps (1, channels, h, w) of a model are like on canvases."""
+    """What the named maps (batch, channels, h, w) of a model are like on canvases."""
     if not names:
         return {}
     open_model = copy.deepcopy(model)
@@ -79,7 +79,7 @@ def watch(
     }
 
 
-def equalize(model: onnx.ModelProto, canvases: Sequence[UInt8[np.ndarray, "1 3 h w"]]) -> None:
+def equalize(model: onnx.ModelProto, canvases: Sequence[UInt8[np.ndarray, "batch 3 h w"]]) -> None:
     """Enlarges small channels between two convolutions, and makes the second one's weights for them smaller.
 
     Eight bits of a map are shared by its channels; without this, small ones would get a few levels only. A depthwise

@@ -115,8 +115,9 @@ class _Workshop:
         self._spec = source.spec
         prepared = folder / "prepared.onnx"
         quant_pre_process(str(source.onnx), str(prepared), skip_symbolic_shape=True)
-        canvases = [prepare([image], source.spec).pixels for image in images]
         self._model = onnx.load(prepared)
+        batch = self._model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1  # 0 stands for any
+        canvases = [prepare([image] * batch, source.spec).pixels for image in images]
         self._pixels = fold_normalization(self._model)
         equalize(self._model, canvases)
         for index, node in enumerate(self._model.graph.node):
@@ -179,7 +180,7 @@ class _Workshop:
 class _Reader(CalibrationDataReader):  # type: ignore[misc] # ONNX Runtime has no types
     """Gives the calibrator one canvas after the other."""
 
-    def __init__(self, canvases: Sequence[UInt8[np.ndarray, "1 3 h w"]]) -> None:
+    def __init__(self, canvases: Sequence[UInt8[np.ndarray, "batch 3 h w"]]) -> None:
         self._batches = iter([{INPUT: canvas} for canvas in canvases])
 
     def get_next(self) -> dict[str, Any] | None:

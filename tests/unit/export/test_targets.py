@@ -14,6 +14,7 @@ from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.spec import PRECISION_KEY
 from e2pose.export import quantize
 from e2pose.export.agreement import mean_agreement
+from e2pose.export.onnx import export_onnx
 from e2pose.export.openvino import export_openvino
 from e2pose.export.quantize import export_int8
 from e2pose.export.sensitivity import ENOUGH, choose_layers
@@ -127,6 +128,15 @@ def test_int8_keeps_the_last_convolutions_in_float(source: ExportSource, tmp_pat
     assert " in int8" in runtime.description
     assert " in int8 and f32" in OpenVinoRuntime(tmp_path / "small.onnx").description
     assert {entry.domain for entry in model.opset_import} <= {"", "ai.onnx"}
+
+
+def test_int8_of_a_model_that_takes_two_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "MIN_AGREEMENT", 0.5)
+    network = two_layer_network()
+    export_onnx(network, SPEC, tmp_path / "two.onnx", batch=2)
+    source = ExportSource(tmp_path / "two.onnx", TorchRuntime(network, SPEC))
+    assert export_int8(source, tmp_path / "int8.onnx", IMAGES).layers.agreement >= quantize.MIN_AGREEMENT
+    assert onnx.load(tmp_path / "int8.onnx").graph.input[0].type.tensor_type.shape.dim[0].dim_value == 2
 
 
 def test_int8_that_is_not_accepted_does_not_appear(source: ExportSource, tmp_path: Path, monkeypatch) -> None:
