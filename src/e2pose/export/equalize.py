@@ -52,6 +52,10 @@ class Weights:
     def __setitem__(self, name: str, values: Float[np.ndarray, "..."]) -> None:
         self._tensors[name].CopyFrom(numpy_helper.from_array(values.astype(np.float32), name))
 
+    def constant(self, name: str) -> float | None:
+        """A number; None if it is computed, or left out."""
+        return float(self[name]) if name in self._tensors and self[name].size == 1 else None
+
     def are_own(self, convolution: onnx.NodeProto) -> bool:
         """Whether a convolution has a bias, and shares neither it nor the kernel with others."""
         own = convolution.input[1:]
@@ -92,7 +96,7 @@ def equalize(model: onnx.ModelProto, canvases: Sequence[UInt8[np.ndarray, "batch
         canvases: Pictures as the model takes them.
     """
     weights = Weights(model.graph)
-    pairs = [pair for pair in _pairs(model.graph) if weights.are_own(pair.first) and weights.are_own(pair.second)]
+    pairs = list(_pairs(model.graph, weights))
     activity = watch(model, [pair.between for pair in pairs], canvases)
     for pair in pairs:
         kernel, bias = pair.first.input[1:]
@@ -141,7 +145,7 @@ def _mean_answer(kernel: Kernel, mean: Channels) -> Float[np.ndarray, "out"]:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two convolutions, of which only the second reads what the first gives.
+    """Two convolutions with weights of their own, of which only the second reads what the first gives.
 
     Args:
         first: Gives the map.
@@ -156,24 +160,29 @@ class _Pair:
     limit: float | None
 
 
-def _pairs(graph: onnx.GraphProto) -> Iterator[_Pair]:
+def _pairs(graph: onnx.GraphProto, weights: Weights) -> Iterator[_Pair]:
     """All pairs with a rectifier or nothing between, in the order of computation."""
-    readers: dict[str, list[onnx.NodeProto]] = {}
+    readers: dict[str, list[onnx.NodeProto | None]] = {output.name: [None] for output in graph.output}
     for node in graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    results = {output.name for output in graph.output}
+
+    def only_reader(name: str) -> onnx.NodeProto | None:
+        read_by = readers.get(name, [])
+        return read_by[0] if len(read_by) == 1 else None
+
     for first in graph.node:
-        if first.op_type != "Conv":
+        if first.op_type != "Conv" or not weights.are_own(first):
             continue
         between, limit = first.output[0], None
-        read_by = readers.get(between, [])
-        if len(read_by) == 1 and read_by[0].op_type in ("Clip", "Relu"):
-            if read_by[0].op_type == "Clip":
-                limit = float(numpy_helper.to_array(constants[read_by[0].input[2]]))
-            between = read_by[0].output[0]
-            read_by = readers.get(between, [])
-        is_only = len(read_by) == 1 and read_by[0].op_type == "Conv" and between not in results
-        if is_only and read_by[0].input[0] == between:
-            yield _Pair(first, read_by[0], between, limit)
+        second = only_reader(between)
+        if second is not None and second.op_type in ("Clip", "Relu"):
+            if second.op_type == "Clip":
+                bounds = [weights.constant(name) for name in second.input[1:]]
+                if len(bounds) < 2 or bounds[0] != 0 or bounds[1] is None:
+                    continue  # it does more than rectify, so that its channels cannot be scaled
+                limit = bounds[1]
+            between = second.output[0]
+            second = only_reader(between)
+        if second is not None and second.op_type == "Conv" and weights.are_own(second):
+            yield _Pair(first, second, between, limit)

@@ -8,11 +8,10 @@ import onnx
 from e2pose.export.equalize import Weights
 from e2pose.runtimes.base import INPUT
 
-PIXELS = (0, 255)
-"""Least and largest value of a pixel."""
+_LARGEST = 255  # value of a pixel
 
 
-def fold_normalization(model: onnx.ModelProto) -> tuple[str, int] | None:
+def fold_normalization(model: onnx.ModelProto) -> tuple[str, tuple[int, int]] | None:
     """Moves mean and deviation of the pixels into the first convolution, but for one integer for all colours.
 
     Beyond the border a convolution sees zeros, which are then pixels of this integer and no longer of the mean colour:
@@ -22,8 +21,8 @@ def fold_normalization(model: onnx.ModelProto) -> tuple[str, int] | None:
         model: Changed in place, if it begins by casting, subtracting and dividing for one convolution.
 
     Returns:
-        Name of the map that the convolution reads then, and the integer that has been subtracted from the pixels;
-        None if the model begins otherwise.
+        Name of the map that the convolution reads then, and the least and largest integer in it; None if the model
+        begins otherwise.
     """
     graph, weights = model.graph, Weights(model.graph)
     beginning = graph.node[:4]
@@ -41,7 +40,7 @@ def fold_normalization(model: onnx.ModelProto) -> tuple[str, int] | None:
     graph.node.remove(divide)
     _forget(graph, divide.input[1])
     first.input[0] = subtract.output[0]
-    return subtract.output[0], middle
+    return subtract.output[0], (-middle, _LARGEST - middle)
 
 
 def read_integers(model: onnx.ModelProto, values: str) -> None:

@@ -24,7 +24,7 @@ from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.files import atomic_path
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY
 from e2pose.export.equalize import correct_biases, equalize, watch
-from e2pose.export.integer_input import PIXELS, fold_normalization, read_integers
+from e2pose.export.integer_input import fold_normalization, read_integers
 from e2pose.export.sensitivity import Choice, choose_layers
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import Deviation, Images, largest_deviation
@@ -132,10 +132,8 @@ class _Workshop:
         calibrator.collect_data(_Reader(canvases))
         self._ranges = calibrator.compute_data()
         if self._pixels is not None:
-            name, middle = self._pixels
-            self._ranges[name] = TensorData(
-                lowest=np.float32(PIXELS[0] - middle), highest=np.float32(PIXELS[1] - middle)
-            )
+            name, (lowest, highest) = self._pixels
+            self._ranges[name] = TensorData(lowest=np.float32(lowest), highest=np.float32(highest))
         read = [node.input[0] for node in self._model.graph.node if node.name in self.layers]
         self._activity = watch(self._model, sorted(set(read)), canvases)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -63,18 +64,23 @@ class Sightings:
             taken: Poses that are somebody for sure.
             least: Poses that are at least so similar, from 0 to 1, count as the same person.
         """
-        alike = np.maximum(self._alike(np.arange(len(self.flip))), self._alike(self.flip))
         kept: list[int] = []
         for index in indices:
-            if (alike[[*taken, *kept], index] < least).all():
+            if (self._alike[[*taken, *kept], index] < least).all():
                 kept.append(index)
         return kept
 
-    def _alike(self, order: Int[np.ndarray, "k"]) -> Float[np.ndarray, "n n"]:
-        """How similar each pose is to each other one with its keypoints in some order."""
-        weights = np.minimum(self.weights[:, None], self.weights[:, order])
+    @cached_property
+    def _alike(self) -> Float[np.ndarray, "n n"]:
+        """How similar each pose is to each other one, or to that one with left and right exchanged."""
         tolerances = (2 * self.sigmas * self.sizes[:, None])[:, None]
-        return pose_similarity(self.keypoints[:, None], self.keypoints[None, :, order], weights, tolerances)
+
+        def similarity(order: Int[np.ndarray, "k"]) -> Float[np.ndarray, "n n"]:
+            weights = np.minimum(self.weights[:, None], self.weights[:, order])
+            return pose_similarity(self.keypoints[:, None], self.keypoints[:, order], weights, tolerances)
+
+        alike: Float[np.ndarray, "n n"] = np.maximum(similarity(np.arange(len(self.flip))), similarity(self.flip))
+        return alike
 
 
 @dataclass(eq=False)

@@ -65,6 +65,13 @@ def test_shared_kernels_and_maps_that_others_read_are_left_alone(model: onnx.Mod
     assert model.SerializeToString(deterministic=True) == before
 
 
+def test_what_clips_elsewhere_than_at_0_is_left_alone(model: onnx.ModelProto) -> None:
+    Weights(model.graph)["low"] = np.array(-1.0)
+    before = model.SerializeToString(deterministic=True)
+    equalize(model, CANVASES)
+    assert model.SerializeToString(deterministic=True) == before
+
+
 def test_rounded_kernels_answer_the_same_on_the_average(model: onnx.ModelProto) -> None:
     activity = watch(model, ["b6"], CANVASES)
     weights = Weights(model.graph)
@@ -93,7 +100,7 @@ def test_depthwise_kernels_too(model: onnx.ModelProto) -> None:
 
 def test_normalisation_becomes_one_integer(model: onnx.ModelProto) -> None:
     before = answers(model)
-    assert fold_normalization(model) == ("centred", 110)
+    assert fold_normalization(model) == ("centred", (-110, 145))
     inner = np.s_[:, :, 2:-2, 2:-2]  # beyond the border there is another grey now
     np.testing.assert_allclose(answers(model)[inner], before[inner], rtol=1e-4, atol=1e-5)
     assert fold_normalization(model) is None
