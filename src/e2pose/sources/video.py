@@ -178,7 +178,10 @@ class _Length:
         if not any(name in container.format.name for name in _STATES_DURATION):
             return
         if video.duration is not None and video.time_base is not None:
-            self.stated_s = float(video.duration * video.time_base)
+            duration = video.duration
+            if container.format.name == "avi":  # its duration is counted anew where the file is cut, its frames are not
+                duration = max(duration, video.frames)
+            self.stated_s = float(duration * video.time_base)
             self._start_s = float((video.start_time or 0) * video.time_base)
         elif container.duration is not None:
             self.stated_s = container.duration / av.time_base

@@ -194,10 +194,12 @@ def test_a_cut_video_with_sound_says_how_much_is_missing(tmp_path, name, codec):
         sound_rate=44_100 if name == "a.flv" else 48_000,
     )
     assert read(whole)[1] == ""
-    frames, message = read(save(tmp_path / f"cut-{name}", whole.read_bytes()[: whole.stat().st_size // 2]))
-    assert 5 < len(frames) < 45
-    assert "is truncated or damaged" in message
-    assert "s are missing at its end" in message or (name, codec) == ("a.avi", "libx264")  # where times are a guess
+    middle = whole.stat().st_size // 2
+    for size in range(middle, middle + 3000, 150):  # inside pictures, inside sound and between
+        frames, message = read(save(tmp_path / f"cut-{name}", whole.read_bytes()[:size]))
+        assert 5 < len(frames) < 45
+        assert "is truncated or damaged" in message
+        assert "s are missing at its end" in message
 
 
 @pytest.mark.parametrize("name", ["a.mts", "a.m2ts"])
