@@ -32,16 +32,12 @@ def warp(
         border_rgb: Colour of the canvas where the image does not reach.
     """
     shrinking_xy = 1 / np.linalg.norm(affine.matrix[:, :2], axis=0)
-    width, height = (
-        max(1, size // max(1, int(factor))) for size, factor in zip(image.shape[1::-1], shrinking_xy, strict=True)
-    )
-    if (height, width) != image.shape[:2]:
-        affine = affine @ Affine.scaling(image.shape[1] / width, image.shape[0] / height)
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    smaller = _averaged(image, max(1, int(shrinking_xy[0])), max(1, int(shrinking_xy[1])))
+    affine = affine @ Affine.scaling(image.shape[1] / smaller.shape[1], image.shape[0] / smaller.shape[0])
     matrix = (_TO_CENTRE.inverse @ affine @ _TO_CENTRE).matrix
     return np.asarray(
         cv2.warpAffine(
-            image,
+            smaller,
             matrix,
             (size_hw[1], size_hw[0]),
             flags=cv2.INTER_LINEAR,
@@ -49,3 +45,13 @@ def warp(
             borderValue=border_rgb,
         )
     )
+
+
+def _averaged(image: UInt8[np.ndarray, "h w 3"], by_x: int, by_y: int) -> UInt8[np.ndarray, "_ _ 3"]:
+    """An image shrunk by whole factors: each new pixel is the mean of those that it stands for."""
+    height, width = image.shape[:2]
+    while by_x % 2 == by_y % 2 == height % 2 == width % 2 == 0:  # OpenCV halves five times as fast as it quarters
+        height, width, by_x, by_y = height // 2, width // 2, by_x // 2, by_y // 2
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    size = max(1, width // by_x), max(1, height // by_y)
+    return image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
