@@ -2,13 +2,16 @@
 
 Usage: python examples/video_rate.py VIDEO [MODEL] [THREADS]
 
-The rates are taken in turn, five times, on the same frames and with the same number of threads; the medians count.
+The network is asked with all threads for one frame after the other, and with one thread each for several at once; the
+video goes the second way, as on the command line. The rates are taken in turn, five times, on the same frames and with
+the same number of threads; the medians count.
 The machine must have nothing else to do. On two cores: taskset --cpu-list 0,1 python examples/video_rate.py VIDEO
 """
 
 import statistics
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 
@@ -22,17 +25,18 @@ from e2pose.sources.prefetch import Prefetch
 ROUNDS = 5
 
 
-def network_rate(estimator: e2pose.Estimator, video: str) -> float:
+def network_rate(estimator: e2pose.Estimator, video: str, at_once: int) -> float:
     """Frames per second of the network alone, on canvases that are ready."""
     with e2pose.open_source([video]) as source:
         canvases = [prepare([frame.image], estimator.spec).pixels for frame in source]
     start = perf_counter()
-    for pixels in canvases:
-        estimator.runtime(pixels)
+    with ThreadPoolExecutor(at_once) as threads:
+        for _ in threads.map(estimator.runtime, canvases):
+            pass
     return len(canvases) / (perf_counter() - start)
 
 
-def whole_rate(estimator: e2pose.Estimator, video: str, output: Path) -> float:
+def whole_rate(estimator: e2pose.Estimator, video: str, at_once: int, output: Path) -> float:
     """Frames per second from an H.264 file to JSON lines or, with the poses drawn, to another H.264 file.
 
     Opening and closing count.
@@ -42,24 +46,29 @@ def whole_rate(estimator: e2pose.Estimator, video: str, output: Path) -> float:
         return e2pose.draw_poses(frame.image, poses, threshold=estimator.spec.keypoint_threshold)
 
     sink = WriteBehind(e2pose.open_sink(output, draw=draw))
-    summary = e2pose.run(estimator, Prefetch(e2pose.open_source([video])), sinks=[sink])
+    summary = e2pose.run(estimator, Prefetch(e2pose.open_source([video])), sinks=[sink], at_once=at_once)
     return summary.frames / summary.wall_s
 
 
 def main(video: str, model: str = "default", threads: str = "2") -> None:
-    """Prints both rates and their ratio."""
-    estimator = e2pose.load(model, threads=int(threads))
+    """Prints all rates and their ratios."""
+    at_once = int(threads)
+    all_threads, one_thread = e2pose.load(model, threads=at_once), e2pose.load(model, threads=1)
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / name for name in ("out.jsonl", "out.mp4")]
         rounds = [
-            [network_rate(estimator, video), *(whole_rate(estimator, video, output) for output in outputs)]
+            [
+                network_rate(all_threads, video, 1),
+                network_rate(one_thread, video, at_once),
+                *(whole_rate(one_thread, video, at_once, output) for output in outputs),
+            ]
             for _ in range(ROUNDS)
         ]
-    network, *wholes = (statistics.median(rates) for rates in zip(*rounds, strict=True))
-    print(estimator.description)
-    print(f"network alone {network:.1f}/s")
+    in_turn, together, *wholes = (statistics.median(rates) for rates in zip(*rounds, strict=True))
+    print(all_threads.description)
+    print(f"network alone, one frame after the other {in_turn:.1f}/s, {at_once} at once {together:.1f}/s")
     for output, whole in zip(outputs, wholes, strict=True):
-        print(f"from file to {output.suffix} {whole:.1f}/s, ratio {whole / network:.2f}")
+        print(f"from file to {output.suffix} {whole:.1f}/s, ratio {whole / in_turn:.2f} and {whole / together:.2f}")
 
 
 if __name__ == "__main__":

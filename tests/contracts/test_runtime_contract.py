@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -78,6 +79,14 @@ def test_batch_of_three_is_three_times_one(runtime: Runtime) -> None:
         assert len(together) == len(alone) == CANDIDATES
         assert np.allclose(together.scores, alone.scores, atol=1e-6)
         assert np.abs(together.keypoints - alone.keypoints).max() < 1e-2
+
+
+def test_several_threads_may_ask(runtime: Runtime) -> None:
+    canvases = [canvas[None] for canvas in noise(20).transpose(0, 3, 1, 2)]
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(runtime, canvases))
+    for canvas, answer in zip(canvases, answers, strict=True):
+        assert np.array_equal(answer.keypoints, runtime(canvas).keypoints)
 
 
 @pytest.mark.parametrize("batch", [1, 8])

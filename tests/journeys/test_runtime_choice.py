@@ -19,6 +19,14 @@ def test_predict_says_what_really_runs(predict, picture: Path) -> None:
     assert predict(picture, "-o", "again.json", "--runtime", "openvino", "--quiet").err == ""
 
 
+def test_several_pictures_share_the_threads_and_one_has_them_all(predict, picture: Path, tmp_path: Path) -> None:
+    write_picture(tmp_path / "two.png")
+    for inputs, says in (((picture,), "2 threads"), ((picture, "two.png"), "1 thread for each of 2 pictures at once")):
+        done = predict(*inputs, "-o", "poses.json", "--threads", "2")
+        assert done.code == 0
+        assert f" on cpu in f32, {says}\n" in done.err
+
+
 @pytest.mark.parametrize("asked", [("--device", "cuda:7"), ("--precision", "bf16")], ids=" ".join)
 def test_what_is_not_there_is_an_error_or_if_allowed_a_warning(
     predict, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, str]

@@ -21,7 +21,12 @@ _USUAL_SCENES = range(1, 25, 3)
 
 
 def open_estimator(
-    model: str | Path, options: RuntimeOptions, *, threshold: float | None = None, quiet: bool = False
+    model: str | Path,
+    options: RuntimeOptions,
+    *,
+    threshold: float | None = None,
+    at_once: int = 1,
+    quiet: bool = False,
 ) -> Estimator:
     """Loads a model and says what really runs it.
 
@@ -29,6 +34,7 @@ def open_estimator(
         model: A name from the catalogue, or the path of a model file.
         options: What runs it.
         threshold: Leave out persons with a lower score; None for the model's own value.
+        at_once: How many pictures it will look at at the same time, which is said.
         quiet: Say nothing, but that something else is used than what was asked for.
     """
     from e2pose.inference.estimator import Estimator
@@ -40,7 +46,7 @@ def open_estimator(
     for warning in caught:
         say(f"warning: {warning.message}")
     if not quiet:
-        say(f"model: {estimator.description}")
+        say(f"model: {estimator.description}" + (f" for each of {at_once} pictures at once" if at_once > 1 else ""))
     return estimator
 
 

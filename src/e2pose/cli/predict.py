@@ -102,7 +102,7 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
     inputs = open_source(source, on_error=report, on_notice=say)
     if inputs.info == SourceInfo(frame_count=0):
         return 1
-    model = first_model(options)
+    model = first_model(options, inputs.info)
     draw = drawing(options, model)
     targets = options.output or (() if options.show else (OVERLAYS,))
     ahead = LatestFrame(inputs) if inputs.info.is_live else Prefetch(inputs)
@@ -116,22 +116,38 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
             Progress(inputs.info.frame_count, shown=not options.quiet) as progress,
         ):
             stages = memory(options, model.tracker)
-            summary = run(model, NeverEmpty(ahead), stages, sinks, on_frame=lambda *_: progress.advance())
+            summary = run(model, NeverEmpty(ahead), stages, sinks, lambda *_: progress.advance(), at_once=model.at_once)
     except NothingRead:
         return interrupts.exit_code or 1
     if not options.quiet:
-        say(sentence(summary, ahead.dropped, targets))
+        say(sentence(summary, model.at_once, ahead.dropped, targets))
     return interrupts.exit_code or (1 if problems else 0)
 
 
-def first_model(options: PredictOptions) -> RunningModel:
-    """The model that was asked for, with what tells people apart if that was."""
+def first_model(options: PredictOptions, inputs: SourceInfo) -> RunningModel:
+    """The model that was asked for, with what tells people apart if that was.
+
+    Args:
+        options: What was asked for.
+        inputs: Whether somebody waits for each picture, or for all of them.
+    """
     from e2pose.cli.running_model import RunningModel
+    from e2pose.runtimes.select import divided
     from e2pose.tracking.tracker import Tracker
 
-    estimator = open_estimator(options.model[0], options.runtime, threshold=options.threshold, quiet=options.quiet)
-    tracker = Tracker(estimator.threshold) if options.track or options.smooth else None
-    return RunningModel(estimator, tracker, keeps_doubtful=options.track, keypoint_threshold=options.keypoint_threshold)
+    at_once, runtime = 1, options.runtime
+    if not (inputs.is_live or options.show or inputs.frame_count == 1):
+        at_once, runtime = divided(options.model[0], options.runtime)
+    estimator = open_estimator(
+        options.model[0], runtime, threshold=options.threshold, at_once=at_once, quiet=options.quiet
+    )
+    return RunningModel(
+        estimator,
+        Tracker(estimator.threshold) if options.track or options.smooth else None,
+        keeps_doubtful=options.track,
+        keypoint_threshold=options.keypoint_threshold,
+        at_once=at_once,
+    )
 
 
 def memory(options: PredictOptions, tracker: Tracker | None) -> list[Stage]:
@@ -259,11 +275,11 @@ def drawing(options: PredictOptions, model: RunningModel) -> Draw:
     return draw
 
 
-def sentence(summary: RunSummary, dropped: int, targets: Sequence[str]) -> str:
+def sentence(summary: RunSummary, at_once: int, dropped: int, targets: Sequence[str]) -> str:
     """What a run has done, in a line."""
     pictures = f"{summary.frames} picture" + ("s" if summary.frames != 1 else "")
     persons = f"{summary.persons} person" + ("s" if summary.persons != 1 else "")
-    each_ms = 1000 * summary.estimator_s / summary.frames
+    each_ms = 1000 * summary.estimator_s / summary.frames / at_once
     missed = f", {dropped} dropped" if dropped else ""
     written = f", written to {', '.join(targets)}" if targets else ""
     return f"{pictures}{missed}, {persons}, {each_ms:.0f} ms per picture{written}"

@@ -27,6 +27,7 @@ class RunningModel:
         tracker: What tells people apart, if anything does.
         keeps_doubtful: Whether tracked people are kept down to a part of the threshold.
         keypoint_threshold: Keypoints with a lower score are not drawn; None for each model's own value.
+        at_once: How many pictures it looks at at the same time; it cannot be changed while these are several.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class RunningModel:
         *,
         keeps_doubtful: bool = False,
         keypoint_threshold: float | None = None,
+        at_once: int = 1,
     ) -> None:
+        self.at_once = at_once
         self.tracker = tracker
         self._share = STILL_THE_SAME if keeps_doubtful else 1.0
         self._keypoint_threshold = keypoint_threshold
         self._estimator = estimator
-        self.stopwatch = Stopwatch(self._with_margin(estimator))
+        self.stopwatch = Stopwatch(self._with_margin(estimator), at_once)
         """How fast it is."""
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> Poses:

@@ -22,9 +22,11 @@ class Stopwatch:
 
     Args:
         estimator: Finds the poses.
+        at_once: How many pictures it looks at at the same time.
     """
 
-    def __init__(self, estimator: Estimator) -> None:
+    def __init__(self, estimator: Estimator, at_once: int = 1) -> None:
+        self._at_once = at_once
         self._seconds: deque[float] = deque(maxlen=_RECENT)
         self._estimator = estimator
         _warm_up(estimator)
@@ -46,7 +48,7 @@ class Stopwatch:
     @property
     def images_per_second(self) -> float:
         """The rate over the last 30 pictures; 0 before the first."""
-        return len(self._seconds) / sum(self._seconds) if self._seconds else 0.0
+        return self._at_once * len(self._seconds) / sum(self._seconds) if self._seconds else 0.0
 
     @property
     def latency_ms(self) -> float:

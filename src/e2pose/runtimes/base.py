@@ -33,7 +33,7 @@ class Runtime(Protocol):
         ...
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
-        """Runs the network on a batch of canvases."""
+        """Runs the network on a batch of canvases; several threads may do so at the same time."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import openvino
@@ -51,6 +52,7 @@ class OpenVinoRuntime:
         )
         _check_precision(self._compiled, asked)
         self._request = self._compiled.create_infer_request()
+        self._one_at_a_time = Lock()
         version = openvino.__version__.partition("-")[0]
         precision = f"int8 and {asked}" if quantised else asked
         self.description = f"openvino {version} on cpu in {precision}, {counted(threads)}"
@@ -59,8 +61,9 @@ class OpenVinoRuntime:
         """Runs the network on a batch of canvases."""
         portions = []
         for portion in whole_batches(pixels, self._batch):
-            answers = self._request.infer({INPUT: np.ascontiguousarray(portion)}, share_inputs=True)
-            portions.append(Candidates(*(answers[name].copy() for name in OUTPUTS)))
+            with self._one_at_a_time:
+                answers = self._request.infer({INPUT: np.ascontiguousarray(portion)}, share_inputs=True)
+                portions.append(Candidates(*(answers[name].copy() for name in OUTPUTS)))
         return joined(portions, len(pixels))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from e2pose.core.errors import FallbackWarning, MissingExtraError, ModelError, RuntimeChoiceError
-from e2pose.runtimes.base import Runtime
+from e2pose.runtimes.base import Runtime, usable_cores
 from e2pose.runtimes.options import USUAL, RuntimeName, RuntimeOptions
 from e2pose.zoo.catalog import find_model
 
@@ -20,12 +21,14 @@ class RuntimeKind(NamedTuple):
         suffixes: Of the files that it reads.
         package: What it needs installed.
         extra: The extra of e2pose that brings the package; None if it comes with e2pose.
+        most_at_once: How many pictures it can run at the same time on a CPU without waiting.
         open: Opens a file.
     """
 
     suffixes: tuple[str, ...]
     package: str
     extra: str | None
+    most_at_once: int
     open: Callable[[Path, RuntimeOptions], Runtime]
 
 
@@ -54,10 +57,10 @@ def _open_torch(path: Path, options: RuntimeOptions) -> Runtime:
 
 
 RUNTIMES: dict[RuntimeName, RuntimeKind] = {
-    "onnxruntime": RuntimeKind((".onnx",), "onnxruntime", None, _open_onnxruntime),
-    "openvino": RuntimeKind((".xml", ".onnx"), "openvino", "openvino", _open_openvino),
-    "tensorrt": RuntimeKind((".engine", ".onnx"), "tensorrt", "tensorrt", _open_tensorrt),
-    "torch": RuntimeKind((".safetensors",), "torch", "train", _open_torch),
+    "onnxruntime": RuntimeKind((".onnx",), "onnxruntime", None, 8, _open_onnxruntime),
+    "openvino": RuntimeKind((".xml", ".onnx"), "openvino", "openvino", 1, _open_openvino),
+    "tensorrt": RuntimeKind((".engine", ".onnx"), "tensorrt", "tensorrt", 1, _open_tensorrt),
+    "torch": RuntimeKind((".safetensors",), "torch", "train", 1, _open_torch),
 }
 """Each runtime; the first one that reads a file opens it unless another one is asked for."""
 
@@ -84,6 +87,27 @@ def open_runtime(model: str | Path, options: RuntimeOptions = USUAL) -> Runtime:
         runtime = _open(model, modest)
         warnings.warn(f"{error.message}; using {runtime.description} instead", FallbackWarning, stacklevel=2)
         return runtime
+
+
+def divided(model: str | Path, options: RuntimeOptions) -> tuple[int, RuntimeOptions]:
+    """How to get the most pictures per second: many at once, each with few threads, as threads wait for each other.
+
+    Args:
+        model: What will be opened.
+        options: How, with all threads.
+
+    Returns:
+        How many pictures to run at the same time, and the options with the threads for each of them.
+
+    Raises:
+        ModelError: There is no such model, or no runtime reads its file.
+    """
+    if options.device_kind != "cpu":
+        return 1, options
+    name = options.runtime or fitting_runtime(find_model(model, RUNTIMES["onnxruntime"].suffixes))
+    threads = options.threads or usable_cores()
+    at_once = min(threads, RUNTIMES[name].most_at_once)
+    return at_once, replace(options, threads=threads // at_once) if at_once > 1 else options
 
 
 def fitting_runtime(path: Path) -> RuntimeName:

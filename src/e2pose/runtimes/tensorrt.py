@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ class TensorRtRuntime:
         self.spec = ModelSpec.from_json(header.spec)
         self._engine = deserialised(plan, path.name)
         self._context = self._engine.create_execution_context()
+        self._one_at_a_time = Lock()
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         shapes = {name: tuple(self._engine.get_tensor_shape(name)) for name in names}
         inputs = {INPUT: tuple(None if axis == -1 else axis for axis in shapes.pop(INPUT, ()))}
@@ -62,7 +64,8 @@ class TensorRtRuntime:
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         """Runs the network on a batch of canvases."""
-        portions = [self._run(pixels[start : start + self._most]) for start in range(0, len(pixels), self._most)]
+        with self._one_at_a_time:
+            portions = [self._run(pixels[start : start + self._most]) for start in range(0, len(pixels), self._most)]
         return joined(portions, len(pixels))
 
     def _run(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:

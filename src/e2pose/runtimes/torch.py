@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -56,6 +57,7 @@ class TorchRuntime:
         self._network = network.to(memory_format=torch.channels_last) if self._on_gpu else network  # type: ignore[call-overload]
         self._recordings: dict[int, _Recording] = {}
         self._recorded = recorded and self._on_gpu
+        self._one_at_a_time = Lock()
         self.spec = spec
         threads = f", {counted(torch.get_num_threads())}" if self._device.type == "cpu" else ""
         self.description = f"torch {torch.__version__} on {device} in {precision}{threads}"
@@ -81,7 +83,7 @@ class TorchRuntime:
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         """Runs the network on a batch of canvases."""
-        with torch.inference_mode():
+        with self._one_at_a_time, torch.inference_mode():  # a recording has one place for its input
             batch = torch.tensor(pixels).contiguous()
             outputs = self._replay(batch) if self._recorded else self._compute(batch.to(self._device))
             return Candidates(*(output.cpu().numpy() for output in outputs))

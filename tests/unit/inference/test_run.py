@@ -1,6 +1,10 @@
+import threading
+from time import sleep
+
 import numpy as np
 import pytest
 
+from e2pose.core.errors import OptionError
 from e2pose.core.frame import Frame, Origin
 from e2pose.inference.estimator import Estimator
 from e2pose.inference.run import run
@@ -99,3 +103,53 @@ def test_any_function_can_be_the_estimator(runtime, picture, notes) -> None:
     sink = ListSink("sink", notes)
     run(lambda image: poses, ListSource([np.zeros((5, 5, 3), np.uint8)], notes), sinks=[sink])
     assert sink.written == [(0, 4)]
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2, 6])
+def test_several_frames_at_once_come_out_in_order(runtime, picture, notes, frames) -> None:
+    images = [picture(index) for index in range(frames)]
+    find = Estimator(runtime)
+
+    def slowest_first(image):
+        poses = find(image)
+        sleep(0.01 * (frames - len(poses)))
+        return poses
+
+    sink = ListSink("sink", notes)
+    summary = run(slowest_first, ListSource(images, notes), sinks=[sink], at_once=3)
+    assert sink.written == [(index, index) for index in range(frames)]
+    assert summary.frames == frames
+
+
+def test_frames_are_really_looked_at_at_once(runtime, picture, notes) -> None:
+    poses, meeting = Estimator(runtime)(picture(1)), threading.Barrier(3, timeout=10)
+
+    def wait_for_the_others(image):
+        meeting.wait()
+        return poses
+
+    sink = ListSink("sink", notes)
+    run(wait_for_the_others, ListSource([picture(1)] * 6, notes), sinks=[sink], at_once=3)
+    assert len(sink.written) == 6
+
+
+def test_an_error_comes_after_the_frames_before_it(runtime, picture, notes) -> None:
+    poses = Estimator(runtime)(picture(1))
+
+    def fail_at_white(image):
+        if image.all():
+            raise RuntimeError("boom")
+        return poses
+
+    images = [np.full((5, 5, 3), 255 * (index == 3), np.uint8) for index in range(5)]
+    sink = ListSink("sink", notes)
+    with pytest.raises(RuntimeError, match="boom"):
+        run(fail_at_white, ListSource(images, notes), sinks=[sink], at_once=2)
+    assert [index for index, _ in sink.written] == [0, 1, 2]
+    assert notes[-2:] == ["close sink after RuntimeError", "close source after RuntimeError"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("e2pose-estimator")]
+
+
+def test_no_frame_at_once_is_refused(runtime, notes) -> None:
+    with pytest.raises(OptionError, match="'at_once' must be at least 1, not 0"):
+        run(Estimator(runtime), ListSource([], notes), at_once=0)

@@ -34,3 +34,9 @@ def test_another_threshold_keeps_the_rate_and_another_model_does_not(tiny_model,
     watch.use(load(tiny_model, threads=1))
     assert watch.images_per_second == 0.0
     assert len(watch(PICTURE - 1)) == 1
+
+
+def test_rate_of_several_at_once(tiny_model, clock):
+    watch = Stopwatch(load(tiny_model, threads=1), at_once=3)
+    watch(PICTURE)
+    assert (watch.images_per_second, watch.latency_ms) == (6.0, 500.0)

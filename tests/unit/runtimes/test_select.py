@@ -8,7 +8,7 @@ import pytest
 from e2pose.core.errors import FallbackWarning, MissingExtraError, ModelError, RuntimeChoiceError
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 from e2pose.runtimes.options import RuntimeOptions
-from e2pose.runtimes.select import RUNTIMES, fitting_runtime, open_runtime
+from e2pose.runtimes.select import RUNTIMES, divided, fitting_runtime, open_runtime
 
 
 def test_suffix_chooses(tiny_model: Path, tmp_path: Path) -> None:
@@ -107,3 +107,14 @@ def test_no_warning_without_need(tiny_model: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         open_runtime(tiny_model, RuntimeOptions(device="cpu", allow_fallback=True))
+
+
+@pytest.mark.parametrize(("threads", "at_once", "each"), [(1, 1, 1), (2, 2, 1), (8, 8, 1), (20, 8, 2)])
+def test_threads_are_divided_among_pictures(tiny_model: Path, threads: int, at_once: int, each: int) -> None:
+    assert divided(tiny_model, RuntimeOptions(threads=threads)) == (at_once, RuntimeOptions(threads=each))
+    assert divided("default", RuntimeOptions("onnxruntime", "cpu", threads=threads))[0] == at_once
+
+
+def test_threads_are_not_divided_where_one_picture_runs_at_a_time(tiny_model: Path) -> None:
+    for options in (RuntimeOptions("openvino", threads=4), RuntimeOptions(device="cuda"), RuntimeOptions("tensorrt")):
+        assert divided(tiny_model, options) == (1, options)
