@@ -104,7 +104,7 @@ def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> Inheritan
         prefix = next((prefix for prefix in rows if name.startswith(prefix)), None)
         if prefix is None and name in source and source[name].shape == value.shape:
             value.copy_(source[name])
-        elif prefix is not None and _fits(source, target, f"{prefix}weight"):
+        elif prefix is not None and len(rows[prefix][0]) and _fits(source, target, f"{prefix}weight"):
             mine, theirs = rows[prefix]
             value[mine] = source[name][theirs]
         else:

@@ -61,6 +61,12 @@ def test_keypoints_in_common_are_taken_over_and_new_ones_begin_anew(weights):
     assert "new keypoints: hat" in inheritance.describe()
 
 
+def test_with_no_keypoint_in_common_corrections_begin_anew(weights):
+    inheritance = warm_start(other_network(2), KeypointSchema.from_names("mine", ["hat", "stick"]), weights)
+    assert {name.rpartition(".")[0] for name in inheritance.left} == {"refiner.output"}
+    assert inheritance.describe().endswith("; not refiner.output; new keypoints: hat, stick")
+
+
 def test_further_parts_stay_as_they_are_and_are_named(tmp_path):
     plain = other_network(refinements=0)
     save_weights(tmp_path / "plain.safetensors", plain, SPEC)
