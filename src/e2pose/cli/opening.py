@@ -46,7 +46,7 @@ def open_estimator(
     for warning in caught:
         say(f"warning: {warning.message}")
     if not quiet:
-        say(f"model: {estimator.description}" + (f" for each of {at_once} pictures at once" if at_once > 1 else ""))
+        say(f"model: {estimator.description}" + (f", {at_once} pictures at once" if at_once > 1 else ""))
     return estimator
 
 

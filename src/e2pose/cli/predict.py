@@ -136,8 +136,8 @@ def first_model(options: PredictOptions, inputs: SourceInfo) -> RunningModel:
     from e2pose.tracking.tracker import Tracker
 
     at_once, runtime = 1, options.runtime
-    if not (inputs.is_live or options.show or inputs.frame_count == 1):
-        at_once, runtime = divided(options.model[0], options.runtime)
+    if not (inputs.is_live or options.show):
+        at_once, runtime = divided(options.model[0], options.runtime, inputs.frame_count)
     estimator = open_estimator(
         options.model[0], runtime, threshold=options.threshold, at_once=at_once, quiet=options.quiet
     )

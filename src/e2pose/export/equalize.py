@@ -54,7 +54,7 @@ class Weights:
 
     def constant(self, name: str) -> float | None:
         """A number; None if it is computed, or left out."""
-        return float(self[name]) if name in self._tensors and self[name].size == 1 else None
+        return float(self[name].item()) if name in self._tensors and self[name].size == 1 else None
 
     def are_own(self, convolution: onnx.NodeProto) -> bool:
         """Whether a convolution has a bias, and shares neither it nor the kernel with others."""

@@ -60,8 +60,9 @@ def run(
         stages: Applied to the poses in order.
         sinks: Take each frame with its poses; opened and closed here.
         on_frame: Told of each frame when all sinks have taken it, for progress.
-        at_once: At how many frames the estimator looks at the same time, each in a thread of its own. Several give more
-            frames per second, but later: right for files, wrong for cameras.
+        at_once: At how many frames the estimator looks at the same time, each in a thread of its own, which it must
+            bear. Several give more frames per second, but each frame waits until so many more have come: right for
+            files, wrong for cameras.
 
     Raises:
         OptionError: `at_once` is below 1.
@@ -106,11 +107,24 @@ def _found(estimator: PoseFunction, source: Iterable[Frame], at_once: int) -> It
     if at_once == 1:
         yield from map(find, source)
         return
-    with ThreadPoolExecutor(at_once, "e2pose-estimator") as threads:
-        begun: deque[Future[_Found]] = deque()
-        for frame in source:
-            begun.append(threads.submit(find, frame))
+    threads = ThreadPoolExecutor(at_once, "e2pose-estimator")
+
+    def begin() -> Iterator[Future[_Found]]:
+        try:
+            for frame in source:
+                yield threads.submit(find, frame)
+        except Exception as error:  # it comes after the frames before it
+            failed: Future[_Found] = Future()
+            failed.set_exception(error)
+            yield failed
+
+    begun: deque[Future[_Found]] = deque()
+    try:
+        for future in begin():
+            begun.append(future)
             if len(begun) > at_once:  # one more, so that no thread waits while the stages and sinks are at work
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
+    finally:
+        threads.shutdown(cancel_futures=True)

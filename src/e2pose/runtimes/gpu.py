@@ -23,10 +23,15 @@ class Gpu:
     def __init__(self, index: int) -> None:
         self._rooms: dict[str, tuple[int, int]] = {}
         properties = _done(cuda.cudaGetDeviceProperties(index), f"there is no usable GPU 'cuda:{index}'")
-        _done(cuda.cudaSetDevice(index), f"the GPU 'cuda:{index}' cannot be used")
+        self._index = index
+        self.use()
         kind = properties.name.decode().rstrip("\0")
         self.name = f"{kind}, compute capability {properties.major}.{properties.minor}"
         self.stream = int(_done(cuda.cudaStreamCreate(), "the GPU gives no stream"))
+
+    def use(self) -> None:
+        """Makes it the GPU of the calling thread, which must be done before anything else."""
+        _done(cuda.cudaSetDevice(self._index), f"the GPU 'cuda:{self._index}' cannot be used")
 
     def room(self, name: str, size: int) -> int:
         """The address of a piece of memory of at least so many bytes; the same name gives the same piece."""

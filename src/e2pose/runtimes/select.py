@@ -21,7 +21,7 @@ class RuntimeKind(NamedTuple):
         suffixes: Of the files that it reads.
         package: What it needs installed.
         extra: The extra of e2pose that brings the package; None if it comes with e2pose.
-        most_at_once: How many pictures it can run at the same time on a CPU without waiting.
+        most_at_once: How many pictures it can usefully run at the same time on a CPU.
         open: Opens a file.
     """
 
@@ -56,8 +56,10 @@ def _open_torch(path: Path, options: RuntimeOptions) -> Runtime:
     return TorchRuntime.open(path, options)
 
 
+_MOST_AT_ONCE = 8  # whoever reads, prepares and writes can hardly keep up with more
+
 RUNTIMES: dict[RuntimeName, RuntimeKind] = {
-    "onnxruntime": RuntimeKind((".onnx",), "onnxruntime", None, 8, _open_onnxruntime),
+    "onnxruntime": RuntimeKind((".onnx",), "onnxruntime", None, _MOST_AT_ONCE, _open_onnxruntime),
     "openvino": RuntimeKind((".xml", ".onnx"), "openvino", "openvino", 1, _open_openvino),
     "tensorrt": RuntimeKind((".engine", ".onnx"), "tensorrt", "tensorrt", 1, _open_tensorrt),
     "torch": RuntimeKind((".safetensors",), "torch", "train", 1, _open_torch),
@@ -89,25 +91,29 @@ def open_runtime(model: str | Path, options: RuntimeOptions = USUAL) -> Runtime:
         return runtime
 
 
-def divided(model: str | Path, options: RuntimeOptions) -> tuple[int, RuntimeOptions]:
-    """How to get the most pictures per second: many at once, each with few threads, as threads wait for each other.
+def divided(model: str | Path, options: RuntimeOptions, pictures: int | None = None) -> tuple[int, RuntimeOptions]:
+    """How to get the most pictures per second: several at once, because the threads of one wait for each other.
 
     Args:
         model: What will be opened.
         options: How, with all threads.
+        pictures: How many there are; None if that is not known.
 
     Returns:
-        How many pictures to run at the same time, and the options with the threads for each of them.
+        How many pictures to run at the same time, each by a caller's thread, and the options with the other threads,
+        which help all of them, and one caller's.
 
     Raises:
         ModelError: There is no such model, or no runtime reads its file.
     """
-    if options.device_kind != "cpu":
-        return 1, options
-    name = options.runtime or fitting_runtime(find_model(model, RUNTIMES["onnxruntime"].suffixes))
+    name = options.runtime or "onnxruntime"
+    path = find_model(model, RUNTIMES[name].suffixes)
+    kind = RUNTIMES[options.runtime or fitting_runtime(path)]
     threads = options.threads or usable_cores()
-    at_once = min(threads, RUNTIMES[name].most_at_once)
-    return at_once, replace(options, threads=threads // at_once) if at_once > 1 else options
+    at_once = min(threads, kind.most_at_once, threads if pictures is None else pictures)
+    if at_once < 2 or options.device_kind != "cpu" or path.suffix.lower() not in kind.suffixes:
+        return 1, options
+    return at_once, replace(options, threads=threads - at_once + 1)
 
 
 def fitting_runtime(path: Path) -> RuntimeName:

@@ -65,6 +65,7 @@ class TensorRtRuntime:
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         """Runs the network on a batch of canvases."""
         with self._one_at_a_time:
+            self._gpu.use()
             portions = [self._run(pixels[start : start + self._most]) for start in range(0, len(pixels), self._most)]
         return joined(portions, len(pixels))
 

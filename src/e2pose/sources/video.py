@@ -30,6 +30,7 @@ VIDEO_SUFFIXES = frozenset(
 
 _STATES_DURATION = ("mp4", "matroska", "avi", "flv", "asf")  # of other containers the duration is only estimated
 _TRANSPORT_PACKETS = {188: 0, 192: 4}  # length and where the mark 47 is; Source: ISO/IEC 13818-1 and the BDAV format
+_UNKNOWN_FRAMES = 1 << 30  # what FFmpeg writes into an AVI that goes into a pipe
 _PATIENCE_S = 15.0  # for a server that is asked for a file
 _RESTART_S = 0.5  # a clock that runs back by more than this has started anew
 _COPY_AGAIN = "copy or download it again, or convert it to MP4"
@@ -57,7 +58,7 @@ class VideoSource:
             raise
         rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
         self._length = _Length(self._container, self._stream)
-        count = self._stream.frames or (round(self._length.stated_s * rate) if self._length.stated_s else None)
+        count = _stated_frames(self._stream) or (round(self._length.stated_s * rate) if self._length.stated_s else None)
         aspect = self._stream.sample_aspect_ratio or Fraction(1)
         file = None if is_address(path) else Path(path)
         self.origin = Origin(name=public_name(path), path=file, rate=rate, frame_count=count, pixel_aspect=aspect)
@@ -178,9 +179,8 @@ class _Length:
         if not any(name in container.format.name for name in _STATES_DURATION):
             return
         if video.duration is not None and video.time_base is not None:
-            duration = video.duration
-            if container.format.name == "avi":  # its duration is counted anew where the file is cut, its frames are not
-                duration = max(duration, video.frames)
+            # Of a cut AVI the duration is counted anew, but its frames are those that it had.
+            duration = _stated_frames(video) if container.format.name == "avi" else video.duration
             self.stated_s = float(duration * video.time_base)
             self._start_s = float((video.start_time or 0) * video.time_base)
         elif container.duration is not None:
@@ -196,6 +196,11 @@ class _Length:
         """Seconds that are missing at the end; 0 if they are few."""
         missing_s = self.stated_s - self._reached_s
         return missing_s if missing_s > max(tolerance_s, 0.01 * self.stated_s) else 0.0
+
+
+def _stated_frames(video: VideoStream) -> int:
+    """How many frames a file says it has; 0 if it does not."""
+    return 0 if video.frames == _UNKNOWN_FRAMES else video.frames
 
 
 def _open(place: str | Path) -> InputContainer:

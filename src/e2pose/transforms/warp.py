@@ -48,7 +48,7 @@ def warp(
 
 
 def _averaged(image: UInt8[np.ndarray, "h w 3"], by_x: int, by_y: int) -> UInt8[np.ndarray, "_ _ 3"]:
-    """An image shrunk by whole factors: each new pixel is the mean of those that it stands for."""
+    """An image shrunk by whole factors: each new pixel is the mean of those that it stands for, but for rounding."""
     height, width = image.shape[:2]
     while by_x % 2 == by_y % 2 == height % 2 == width % 2 == 0:  # OpenCV halves five times as fast as it quarters
         height, width, by_x, by_y = height // 2, width // 2, by_x // 2, by_y // 2

@@ -153,3 +153,32 @@ def test_an_error_comes_after_the_frames_before_it(runtime, picture, notes) -> N
 def test_no_frame_at_once_is_refused(runtime, notes) -> None:
     with pytest.raises(OptionError, match="'at_once' must be at least 1, not 0"):
         run(Estimator(runtime), ListSource([], notes), at_once=0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 10])
+def test_an_error_of_the_source_comes_after_the_frames_before_it(runtime, picture, notes, count) -> None:
+    class CutSource(ListSource):
+        def __iter__(self):
+            yield from super().__iter__()
+            raise OptionError("cut")
+
+    sink = ListSink("sink", notes)
+    with pytest.raises(OptionError, match="cut"):
+        run(Estimator(runtime), CutSource([picture(1)] * count, notes), sinks=[sink], at_once=3)
+    assert sink.written == [(index, 1) for index in range(count)]
+
+
+def test_a_sink_that_fails_ends_the_frames_in_flight(runtime, picture, notes) -> None:
+    find, looked = Estimator(runtime), []
+
+    def note(image):
+        looked.append(1)
+        return find(image)
+
+    def fail(frame, poses):
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        run(note, ListSource([picture(1)] * 100, notes), [fail], [ListSink("sink", notes)], at_once=2)
+    assert len(looked) <= 3
+    assert notes[-2:] == ["close sink after RuntimeError", "close source after RuntimeError"]

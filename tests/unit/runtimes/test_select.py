@@ -109,7 +109,7 @@ def test_no_warning_without_need(tiny_model: Path) -> None:
         open_runtime(tiny_model, RuntimeOptions(device="cpu", allow_fallback=True))
 
 
-@pytest.mark.parametrize(("threads", "at_once", "each"), [(1, 1, 1), (2, 2, 1), (8, 8, 1), (20, 8, 2)])
+@pytest.mark.parametrize(("threads", "at_once", "each"), [(1, 1, 1), (2, 2, 1), (8, 8, 1), (20, 8, 13)])
 def test_threads_are_divided_among_pictures(tiny_model: Path, threads: int, at_once: int, each: int) -> None:
     assert divided(tiny_model, RuntimeOptions(threads=threads)) == (at_once, RuntimeOptions(threads=each))
     assert divided("default", RuntimeOptions("onnxruntime", "cpu", threads=threads))[0] == at_once
@@ -118,3 +118,14 @@ def test_threads_are_divided_among_pictures(tiny_model: Path, threads: int, at_o
 def test_threads_are_not_divided_where_one_picture_runs_at_a_time(tiny_model: Path) -> None:
     for options in (RuntimeOptions("openvino", threads=4), RuntimeOptions(device="cuda"), RuntimeOptions("tensorrt")):
         assert divided(tiny_model, options) == (1, options)
+
+
+def test_threads_are_not_divided_among_more_pictures_than_there_are(tiny_model: Path) -> None:
+    options = RuntimeOptions(threads=8)
+    assert [divided(tiny_model, options, pictures)[0] for pictures in (0, 1, 2, 9)] == [1, 1, 2, 8]
+    assert divided(tiny_model, options, 2)[1].threads == 7  # one for the other picture, and seven that help both
+
+
+def test_threads_are_not_divided_if_another_runtime_will_be_used_instead(tmp_path: Path) -> None:
+    options = RuntimeOptions("onnxruntime", threads=2, allow_fallback=True)
+    assert divided(tmp_path / "m.safetensors", options) == (1, options)

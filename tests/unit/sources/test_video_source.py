@@ -1,5 +1,6 @@
 """Videos: every frame, at its time, upright, in the right colours, and as much as can be had of damaged ones."""
 
+import io
 from fractions import Fraction
 
 import av
@@ -200,6 +201,31 @@ def test_a_cut_video_with_sound_says_how_much_is_missing(tmp_path, name, codec):
         assert 5 < len(frames) < 45
         assert "is truncated or damaged" in message
         assert "s are missing at its end" in message
+
+
+def test_an_avi_from_a_pipe_states_no_length(tmp_path):
+    class Pipe(io.RawIOBase):
+        data = b""
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.data += bytes(data)
+            return len(data)
+
+    pipe = Pipe()
+    with av.open(pipe, "w", format="avi") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for image in noise(30):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    path = save(tmp_path / "a.avi", pipe.data)
+    with VideoSource(path) as source:
+        assert source.info.frame_count is None
+    frames, message = read(path)
+    assert (len(frames), message) == (30, "")
 
 
 @pytest.mark.parametrize("name", ["a.mts", "a.m2ts"])

@@ -116,3 +116,11 @@ def test_a_picture_twenty_thousand_pixels_wide():
     canvas = warp(image, fit_affine((50, 20_000), (64, 64), "stretch"), (64, 64))
     assert (canvas[8:56, 2:30] < 5).all()
     assert (canvas[8:56, 34:62] > 250).all()
+
+
+@pytest.mark.parametrize(("by_y", "by_x"), [(2, 2), (3, 3), (4, 4), (8, 8), (12, 12), (4, 2), (8, 1)])
+def test_an_image_that_shrinks_is_averaged(by_y, by_x):
+    image = np.random.default_rng(0).integers(0, 256, (6 * by_y, 5 * by_x, 3), np.uint8)
+    shrunk = warp(image, Affine.scaling(1 / by_x, 1 / by_y), (6, 5))
+    mean = image.reshape(6, by_y, 5, by_x, 3).mean(axis=(1, 3))
+    assert np.abs(shrunk - mean).max() <= 1.5  # each halving rounds
