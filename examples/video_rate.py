@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+
 import e2pose
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
@@ -25,10 +27,8 @@ from e2pose.sources.prefetch import Prefetch
 ROUNDS = 5
 
 
-def network_rate(estimator: e2pose.Estimator, video: str, at_once: int) -> float:
+def network_rate(estimator: e2pose.Estimator, canvases: list[np.ndarray], at_once: int) -> float:
     """Frames per second of the network alone, on canvases that are ready."""
-    with e2pose.open_source([video]) as source:
-        canvases = [prepare([frame.image], estimator.spec).pixels for frame in source]
     start = perf_counter()
     with ThreadPoolExecutor(at_once) as threads:
         for _ in threads.map(estimator.runtime, canvases):
@@ -54,12 +54,14 @@ def main(video: str, model: str = "default", threads: str = "2") -> None:
     """Prints all rates and their ratios."""
     at_once = int(threads)
     all_threads, one_thread = e2pose.load(model, threads=at_once), e2pose.load(model, threads=1)
+    with e2pose.open_source([video]) as source:
+        canvases = [prepare([frame.image], one_thread.spec).pixels for frame in source]
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / name for name in ("out.jsonl", "out.mp4")]
         rounds = [
             [
-                network_rate(all_threads, video, 1),
-                network_rate(one_thread, video, at_once),
+                network_rate(all_threads, canvases, 1),
+                network_rate(one_thread, canvases, at_once),
                 *(whole_rate(one_thread, video, at_once, output) for output in outputs),
             ]
             for _ in range(ROUNDS)

@@ -106,12 +106,13 @@ def divided(model: str | Path, options: RuntimeOptions, pictures: int | None = N
     Raises:
         ModelError: There is no such model, or no runtime reads its file.
     """
-    name = options.runtime or "onnxruntime"
-    path = find_model(model, RUNTIMES[name].suffixes)
-    kind = RUNTIMES[options.runtime or fitting_runtime(path)]
     threads = options.threads or usable_cores()
-    at_once = min(threads, kind.most_at_once, threads if pictures is None else pictures)
-    if at_once < 2 or options.device_kind != "cpu" or path.suffix.lower() not in kind.suffixes:
+    most = threads if pictures is None else min(threads, pictures)
+    if most < 2 or options.device_kind != "cpu":
+        return 1, options
+    path, name = _file_and_runtime(model, options)
+    at_once = min(most, RUNTIMES[name].most_at_once)
+    if at_once < 2 or path.suffix.lower() not in RUNTIMES[name].suffixes:
         return 1, options
     return at_once, replace(options, threads=threads - at_once + 1)
 
@@ -137,10 +138,15 @@ def fitting_runtime(path: Path) -> RuntimeName:
     )
 
 
-def _open(model: str | Path, options: RuntimeOptions) -> Runtime:
+def _file_and_runtime(model: str | Path, options: RuntimeOptions) -> tuple[Path, RuntimeName]:
+    """The file of a model, which some runtime reads, and the runtime that was asked for, or else fits."""
     path = find_model(model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
     fitting = fitting_runtime(path)
-    name = options.runtime or fitting
+    return path, options.runtime or fitting
+
+
+def _open(model: str | Path, options: RuntimeOptions) -> Runtime:
+    path, name = _file_and_runtime(model, options)
     kind = RUNTIMES[name]
     if path.suffix.lower() not in kind.suffixes:
         raise RuntimeChoiceError(

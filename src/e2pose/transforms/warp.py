@@ -33,7 +33,8 @@ def warp(
     """
     shrinking_xy = 1 / np.linalg.norm(affine.matrix[:, :2], axis=0)
     smaller = _averaged(image, max(1, int(shrinking_xy[0])), max(1, int(shrinking_xy[1])))
-    affine = affine @ Affine.scaling(image.shape[1] / smaller.shape[1], image.shape[0] / smaller.shape[0])
+    if smaller is not image:
+        affine = affine @ Affine.scaling(image.shape[1] / smaller.shape[1], image.shape[0] / smaller.shape[0])
     matrix = (_TO_CENTRE.inverse @ affine @ _TO_CENTRE).matrix
     return np.asarray(
         cv2.warpAffine(
