@@ -18,6 +18,7 @@ from e2pose.models.refine import KeypointRefiner
 
 BACKBONES: dict[str, Callable[[], MobileNetV2 | ResNet]] = {
     "mobilenetv2": MobileNetV2,
+    "mobilenetv2_150": lambda: MobileNetV2(multiplier=1.5),
     "resnet50": lambda: ResNet((3, 4, 6, 3)),
     "resnet101": lambda: ResNet((3, 4, 23, 3)),
     "resnet152": lambda: ResNet((3, 8, 36, 3)),

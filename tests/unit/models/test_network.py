@@ -97,6 +97,12 @@ def test_mobilenet_has_as_many_parameters_as_the_original_without_its_last_layer
     assert sum(p.numel() for p in MobileNetV2().parameters()) == whole - last_convolution - classifier
 
 
+def test_wider_mobilenet_has_the_channels_of_its_authors_rounding():
+    assert MobileNetV2(multiplier=1.5).channels == {4: 40, 8: 48, 16: 144, 32: 480}
+    assert MobileNetV2(multiplier=1.4).channels == {4: 32, 8: 48, 16: 136, 32: 448}  # as in the paper's model zoo
+    assert MobileNetV2(multiplier=0.35).channels == {4: 8, 8: 16, 16: 32, 32: 112}
+
+
 def test_weight_names_are_those_of_public_imagenet_weights():
     mobilenet = MobileNetV2().state_dict()
     assert mobilenet["features.0.0.weight"].shape == (32, 3, 3, 3)
@@ -119,7 +125,7 @@ def test_the_stride_of_a_resnet_stage_sits_where_its_version_has_it():
         assert strides(BACKBONES["resnet50_v1"]()) == [(1, 1), (2, 1), (2, 1), (2, 1)]
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2", "resnet50", "resnet50_v1"])
+@pytest.mark.parametrize("name", ["mobilenetv2", "mobilenetv2_150", "resnet50", "resnet50_v1"])
 def test_backbone_maps_have_the_promised_shapes(name):
     backbone = BACKBONES[name]().eval()
     with torch.inference_mode():

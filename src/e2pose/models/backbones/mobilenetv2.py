@@ -6,8 +6,6 @@ those of torchvision, so its public ImageNet weights load; the classifier and th
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 
 # expansion, channels, blocks, stride of the first block
@@ -42,21 +40,27 @@ class _InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """MobileNetV2 with width 1.0: feature maps at strides 4 to 32."""
+    """MobileNetV2: feature maps at strides 4 to 32.
 
-    channels: ClassVar[dict[int, int]] = {4: 24, 8: 32, 16: 96, 32: 320}
+    Args:
+        multiplier: Factor on the channels of all layers, which are then rounded to multiples of 8.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, multiplier: float = 1.0) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_ConvBnReLU(3, 32, stride=2)]
-        inputs, stride = 32, 2
+        inputs, stride = _rounded(32 * multiplier), 2
+        layers: list[nn.Module] = [_ConvBnReLU(3, inputs, stride=2)]
+        self.channels: dict[int, int] = {}
         self._last_of_stride: dict[int, int] = {}
-        for expansion, outputs, blocks, first_stride in _STAGES:
+        for expansion, channels, blocks, first_stride in _STAGES:
+            outputs = _rounded(channels * multiplier)
             for block in range(blocks):
                 layers.append(_InvertedResidual(inputs, outputs, first_stride if block == 0 else 1, expansion))
                 inputs = outputs
             stride *= first_stride
-            self._last_of_stride[stride] = len(layers) - 1
+            if stride >= 4:
+                self.channels[stride] = outputs
+                self._last_of_stride[stride] = len(layers) - 1
         self.features = nn.Sequential(*layers)
 
     def stem(self) -> list[nn.Module]:
@@ -70,3 +74,9 @@ class MobileNetV2(nn.Module):
             x = layer(x)
             maps.append(x)
         return {stride: maps[self._last_of_stride[stride]] for stride in self.channels}
+
+
+def _rounded(channels: float) -> int:
+    """The nearest multiple of 8, but not more than a tenth below; as the authors round."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest + 8 if nearest < 0.9 * channels else nearest
