@@ -1,6 +1,7 @@
 """Stand-ins for TensorRT and CUDA: the GPU's memory is the computer's, and ONNX Runtime computes."""
 
 import ctypes
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +82,7 @@ class Profile:
 
 
 class Builder:
-    """The engine is the ONNX file itself, with a word before it that says how it was built."""
+    """The engine is the ONNX file itself, with a word and the size of its canvas before it."""
 
     built: list[Config]
 
@@ -99,7 +100,7 @@ class Builder:
         if "broken" in network.session.get_modelmeta().graph_name:
             self.logger.log(Severity.ERROR, "no kernel fits")
             return None
-        return memoryview(b"plan" + network.content)
+        return memoryview(b"plan" + struct.pack(">2H", *network.pixels.shape[2:]) + network.content)
 
 
 class Parser:
@@ -111,15 +112,19 @@ class Parser:
         shapes = [tuple(-1 if isinstance(axis, str) else axis for axis in one.shape) for one in session.get_inputs()]
         self.network.content, self.network.session = content, session
         self.network.num_inputs = len(shapes)
-        self.network.get_input = lambda index: SimpleNamespace(shape=shapes[index])
+        self.network.pixels = SimpleNamespace(shape=shapes[0])
+        self.network.get_input = [self.network.pixels].__getitem__
         return True
 
 
 class Engine:
-    def __init__(self, content):
-        self.session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    def __init__(self, plan):
+        self.session = onnxruntime.InferenceSession(plan[8:], providers=["CPUExecutionProvider"])
         ports = [*self.session.get_inputs(), *self.session.get_outputs()]
-        self.shapes = {one.name: tuple(-1 if isinstance(axis, str) else axis for axis in one.shape) for one in ports}
+        batch = -1 if isinstance(ports[0].shape[0], str) else ports[0].shape[0]
+        canvases = np.zeros((abs(batch), 3, *struct.unpack(">2H", plan[4:8])), np.uint8)
+        values = [canvases, *self.session.run(None, {"pixels": canvases})]
+        self.shapes = {one.name: (batch, *value.shape[1:]) for one, value in zip(ports, values, strict=True)}
         self.num_io_tensors = len(ports)
         self.get_tensor_name = [one.name for one in ports].__getitem__
         self.get_tensor_shape = self.shapes.__getitem__
@@ -155,6 +160,6 @@ def _tensorrt(version: str) -> ModuleType:
     module.BuilderFlag = Flag
     module.NetworkDefinitionCreationFlag = SimpleNamespace(EXPLICIT_BATCH=0)
     module.ILogger = type("ILogger", (), {"Severity": Severity})
-    engine = lambda plan: Engine(plan[4:]) if plan.startswith(b"plan") else None  # noqa: E731
+    engine = lambda plan: Engine(plan) if plan.startswith(b"plan") else None  # noqa: E731
     module.Runtime = lambda logger: SimpleNamespace(deserialize_cuda_engine=engine)
     return module

@@ -3,19 +3,24 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from e2pose.core.errors import ModelError
+from e2pose.export.onnx import export_onnx
 from e2pose.export.verify import compare_candidates
 from e2pose.inference.estimator import Estimator
 from e2pose.runtimes.base import Runtime
-from e2pose.runtimes.options import RuntimeOptions
+from e2pose.runtimes.options import RuntimeName, RuntimeOptions
 from e2pose.runtimes.select import RUNTIMES, open_runtime
 from e2pose.runtimes.torch import TorchRuntime
 from networks import SPEC, noise, two_layer_network, two_layer_onnx
 from stand_ins import tensorrt_installed
 
+SHORTENED = replace(SPEC, size_hw=(128, 96), multiple_of=32)
 KEYPOINTS = len(SPEC.schema)
 CANDIDATES = 2 * 3 + 1 * 2  # cells of strides 32 and 64 on 64x96; 1.5 columns are two
 
@@ -99,6 +104,53 @@ def test_runtimes_agree(runtimes: dict[str, Runtime], batch: int) -> None:
         assert deviation.keypoint_px < 1e-2
         assert deviation.score < 1e-4
         assert deviation.candidates > batch
+
+
+@pytest.fixture(scope="module")
+def open_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose canvas may be shortened and chosen."""
+    folder = tmp_path_factory.mktemp("open")
+    export_onnx(two_layer_network(), SHORTENED, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+@pytest.mark.parametrize("canvas", [None, (64, 128)])
+@pytest.mark.parametrize("name", list(RUNTIMES))
+def test_canvases_may_be_shortened_and_chosen(
+    name: RuntimeName, canvas: tuple[int, int] | None, open_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("E2POSE_HOME", str(open_model.parent))
+    images = [noise(1, size_hw)[0] for size_hw in ((128, 96), (60, 96), (200, 40), (60, 96), (5, 300))]
+    with tensorrt_installed():
+        if name == "torch":
+            runtime: Runtime = TorchRuntime(two_layer_network(), SHORTENED.with_canvas(canvas))
+        else:
+            runtime = open_runtime(open_model, RuntimeOptions(name, canvas=canvas))
+        estimator = Estimator(runtime, threshold=0.0)
+        together, alone = estimator.batch(images), [estimator(image) for image in images]
+    spec = SHORTENED.with_canvas(canvas)
+    if name == "tensorrt":  # engines are built for one size
+        spec = replace(spec, multiple_of=None)
+    assert estimator.spec == spec
+    reference = Estimator(TorchRuntime(two_layer_network(), spec), threshold=0.0)
+    for image, ours, ours_alone in zip(images, together, alone, strict=True):
+        theirs = reference(image)
+        assert len(ours) == len(theirs) > 0
+        assert np.allclose(ours.scores, theirs.scores, atol=1e-5)
+        assert np.allclose(ours.scores, ours_alone.scores, atol=1e-6)
+        assert np.abs(np.sort(ours.keypoints, axis=0) - np.sort(theirs.keypoints, axis=0)).max() < 0.05
+
+
+def test_another_canvas_than_that_of_a_fixed_model_is_refused(tiny_model: Path) -> None:
+    with pytest.raises(ModelError, match="'tiny' takes canvases of 64 x 64 only, not of 32 x 64") as caught:
+        open_runtime(tiny_model, RuntimeOptions(canvas=(32, 64)))
+    assert "--canvas 32 64" in caught.value.hint
+    assert open_runtime(tiny_model, RuntimeOptions(canvas=(64, 64))).spec.size_hw == (64, 64)
+
+
+def test_a_canvas_of_other_multiples_is_refused(open_model: Path) -> None:
+    with pytest.raises(ModelError, match="must be multiples of 32, not"):
+        open_runtime(open_model, RuntimeOptions(canvas=(100, 96)))
 
 
 def test_every_runtime_is_here(runtimes: dict[str, Runtime]) -> None:

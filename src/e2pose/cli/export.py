@@ -43,6 +43,8 @@ class ExportOptions:
         device: The GPU to build a TensorRT engine for.
         name: What the model is called; if not given, as before.
         canvas: Height and width of the canvas, multiples of 32; more finds smaller people and takes longer.
+        whole_canvas: Always fill the whole canvas, for what can only run one size; otherwise it is shortened to what a
+            picture needs.
         threshold: Below this person score the model sees nobody, unless asked otherwise.
         pictures: Compare before and after on these pictures, folders or patterns, on a few scenes if not given; int8
             needs them, a hundred or two like those that the model will see.
@@ -56,6 +58,7 @@ class ExportOptions:
     device: str = "cuda"
     name: str | None = None
     canvas: tuple[int, int] | None = None
+    whole_canvas: bool = False
     threshold: float | None = None
     pictures: tuple[str, ...] = ()
     annotations: Path | None = None
@@ -92,7 +95,7 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
     from e2pose.zoo.catalog import find_model
 
     to = wanted_format(options.to, output)
-    changes = SpecChanges(options.name, options.canvas, options.threshold)
+    changes = SpecChanges(options.name, options.canvas, options.threshold, options.whole_canvas)
     needs_weights = to == "onnx" or changes != UNCHANGED or options.batch != "dynamic"
     path = find_model(model, (".safetensors",) if needs_weights or find_spec("torch") else (".onnx",))
     output = output or Path(f"{path.stem}{'-int8' if to == 'int8' else ''}{SUFFIXES[to]}")

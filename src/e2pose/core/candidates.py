@@ -22,6 +22,11 @@ class Batch:
     pixels: UInt8[np.ndarray, "b 3 h w"]
     to_source: tuple[Affine, ...]
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the canvases."""
+        return self.pixels.shape[2], self.pixels.shape[3]
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:

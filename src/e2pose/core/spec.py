@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from e2pose.core.errors import ModelError
@@ -31,6 +31,8 @@ class ModelSpec:
         threshold: A candidate below this person score is nobody, in [0, 1].
         keypoint_threshold: A keypoint below this score is not drawn, in [0, 1].
         keypoint_score_scale: Factor on the network's keypoint scores; 2 for the models of the original authors.
+        multiple_of: Shorten a letterbox to sides that are multiples of so many pixels, where a picture does not reach;
+            None for the whole canvas always.
         licence: SPDX identifier of the weights' licence.
         trained_on: Names of the data sets.
 
@@ -45,6 +47,7 @@ class ModelSpec:
     threshold: float = 0.4
     keypoint_threshold: float = 0.5
     keypoint_score_scale: float = 1.0
+    multiple_of: int | None = None
     licence: str = "Apache-2.0"
     trained_on: tuple[str, ...] = ()
 
@@ -58,6 +61,30 @@ class ModelSpec:
                 raise ModelError(f"'{name}' must lie between 0 and 1, not {getattr(self, name)}")
         if not self.keypoint_score_scale > 0:
             raise ModelError(f"'keypoint_score_scale' must be above 0, not {self.keypoint_score_scale}")
+        if self.multiple_of is not None:
+            self._check_shortening(self.multiple_of)
+
+    def _check_shortening(self, multiple_of: int) -> None:
+        if self.fit != "letterbox":
+            raise ModelError(f"only a letterbox can be shortened to a multiple of {multiple_of}, not a {self.fit}")
+        if multiple_of < 1 or any(side % multiple_of for side in self.size_hw):
+            raise ModelError(f"the sides of the canvas must be multiples of {multiple_of}, not {self.size_hw}")
+
+    def with_canvas(self, size_hw: tuple[int, int] | None) -> ModelSpec:
+        """The same model on another canvas; None for its own.
+
+        Raises:
+            ModelError: The model has a canvas of fixed size, or needs other multiples.
+        """
+        if size_hw is None or size_hw == self.size_hw:
+            return self
+        if self.multiple_of is None:
+            height, width = self.size_hw
+            raise ModelError(
+                f"'{self.name}' takes canvases of {height} x {width} only, not of {size_hw[0]} x {size_hw[1]}",
+                f"export the model for it: e2pose export MODEL --canvas {size_hw[0]} {size_hw[1]}",
+            )
+        return replace(self, size_hw=size_hw)
 
     def to_json(self) -> str:
         """The spec as one line of JSON: the inverse of `from_json`."""

@@ -9,13 +9,15 @@ from jaxtyping import Float
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.oks import object_keypoint_similarity
-from e2pose.core.spec import ModelSpec
+from e2pose.core.schema import KeypointSchema
 
 _AREA = 0.53  # of its box that a person fills, the median of COCO
 _SEEN = 0.1  # candidates with less are nobody
 
 
-def mean_agreement(ours: Sequence[Candidates], theirs: Sequence[Candidates], spec: ModelSpec) -> float:
+def mean_agreement(
+    ours: Sequence[Candidates], theirs: Sequence[Candidates], schema: KeypointSchema, canvas_hw: tuple[int, int]
+) -> float:
     """How far two sets of candidates show the same people.
 
     For every person that `theirs` shows, the likeness of the keypoints (OKS) times that of the person scores; the mean
@@ -24,16 +26,18 @@ def mean_agreement(ours: Sequence[Candidates], theirs: Sequence[Candidates], spe
     Returns:
         From 0 to 1, where 1 means the same.
     """
-    likeness = [_agreements(our, their, spec) for our, their in zip(ours, theirs, strict=True)]
+    likeness = [_agreements(our, their, schema, canvas_hw) for our, their in zip(ours, theirs, strict=True)]
     return float(np.mean(np.concatenate(likeness)))
 
 
-def _agreements(ours: Candidates, theirs: Candidates, spec: ModelSpec) -> Float[np.ndarray, "n"]:
+def _agreements(
+    ours: Candidates, theirs: Candidates, schema: KeypointSchema, canvas_hw: tuple[int, int]
+) -> Float[np.ndarray, "n"]:
     shown = theirs.scores >= np.minimum(_SEEN, theirs.scores.max(axis=1, keepdims=True))
-    canvas_wh = np.array(spec.size_hw[::-1])
+    canvas_wh = np.array(canvas_hw[::-1])
     found, truth = ours.keypoints[shown] * canvas_wh, theirs.keypoints[shown] * canvas_wh
     areas = np.maximum(_AREA * np.prod(np.ptp(truth, axis=1), axis=1), 1.0)
-    sigmas, labelled = np.array(spec.schema.sigmas), np.ones((1, truth.shape[1]), bool)
+    sigmas, labelled = np.array(schema.sigmas), np.ones((1, truth.shape[1]), bool)
     similar = [
         object_keypoint_similarity(our[None], their[None], labelled, area[None], sigmas)[0, 0]
         for our, their, area in zip(found, truth, areas, strict=True)

@@ -92,6 +92,9 @@ class _Graph(nn.Module):
 def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -> onnx.ModelProto:
     """Traces the network; the result holds no trace of the machine that made it."""
     example = torch.zeros((batch or 2, 3, *spec.size_hw), dtype=torch.uint8)
+    open_axes = {0: "batch"} if batch is None else {}
+    if spec.multiple_of is not None:
+        open_axes |= {2: "height", 3: "width"}
     with _quiet():
         program = torch.onnx.export(
             _Graph(network).eval(),
@@ -99,7 +102,7 @@ def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -
             dynamo=True,
             input_names=[INPUT],
             output_names=list(OUTPUTS),
-            dynamic_shapes=({0: torch.export.Dim("batch")},) if batch is None else None,
+            dynamic_shapes=(dict.fromkeys(open_axes, torch.export.Dim.DYNAMIC),) if open_axes else None,
             opset_version=opset,
             verbose=False,
         )
@@ -110,6 +113,11 @@ def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -
         part.doc_string = ""
         del part.metadata_props[:]
     del model.graph.value_info[:]
+    for axis, name in open_axes.items():
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    if spec.multiple_of is not None:
+        for output in model.graph.output:
+            output.type.tensor_type.shape.dim[1].dim_param = "candidates"
     model.graph.name = spec.name
     model.producer_name = "e2pose"
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})

@@ -6,7 +6,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +22,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.files import atomic_path
-from e2pose.core.spec import METADATA_KEY, PRECISION_KEY
+from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
 from e2pose.export.equalize import correct_biases, equalize, watch
 from e2pose.export.integer_input import fold_normalization, read_integers
 from e2pose.export.sensitivity import Choice, choose_layers
@@ -85,7 +85,7 @@ def export_int8(
             "add --pictures with a folder of about a hundred pictures like those the model will see",
         )
     tried = images[1::2][:_MOST_TRIED]
-    canvases = [prepare([image], source.spec).pixels for image in tried]
+    canvases = [_whole_canvas(image, source.spec) for image in tried]
     truth = [source.reference(pixels) for pixels in canvases]
     with _quiet(), TemporaryDirectory() as folder:
         room = _Workshop(source, Path(folder), images[::2])
@@ -117,7 +117,7 @@ class _Workshop:
         quant_pre_process(str(source.onnx), str(prepared), skip_symbolic_shape=True)
         self._model = onnx.load(prepared)
         batch = self._model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1  # 0 stands for any
-        canvases = [prepare([image] * batch, source.spec).pixels for image in images]
+        canvases = [np.repeat(_whole_canvas(image, source.spec), batch, axis=0) for image in images]
         self._pixels = fold_normalization(self._model)
         equalize(self._model, canvases)
         for index, node in enumerate(self._model.graph.node):
@@ -184,6 +184,11 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc] # ONNX Runtime has n
     def get_next(self) -> dict[str, Any] | None:
         """The next canvas; None after the last."""
         return next(self._batches, None)
+
+
+def _whole_canvas(image: UInt8[np.ndarray, "_ _ 3"], spec: ModelSpec) -> UInt8[np.ndarray, "1 3 h w"]:
+    """An image on a canvas that is not shortened: activations of different pictures are laid side by side."""
+    return prepare([image], replace(spec, multiple_of=None)).pixels
 
 
 def _feeding_convolutions(graph: onnx.GraphProto) -> list[str]:

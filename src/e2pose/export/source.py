@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -26,11 +26,23 @@ class SpecChanges:
         name: What the model is called.
         size_hw: Height and width of the canvas.
         threshold: Below this person score the model sees nobody.
+        whole_canvas: Never shorten the canvas.
     """
 
     name: str | None = None
     size_hw: tuple[int, int] | None = None
     threshold: float | None = None
+    whole_canvas: bool = False
+
+    def of(self, spec: ModelSpec) -> ModelSpec:
+        """The spec with the changes.
+
+        Raises:
+            ModelError: A change is out of range.
+        """
+        values = {name: getattr(self, name) for name in ("name", "size_hw", "threshold")}
+        given = {name: value for name, value in values.items() if value is not None}
+        return replace(spec, **given, multiple_of=None if self.whole_canvas else spec.multiple_of)
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,7 @@ def read_weights(path: Path, changes: SpecChanges) -> tuple[E2Pose, ModelSpec]:
     from e2pose.models.artifact import load_weights
 
     network, spec = load_weights(path)
-    given = {field.name: getattr(changes, field.name) for field in fields(changes)}
-    return network, replace(spec, **{name: value for name, value in given.items() if value is not None})
+    return network, changes.of(spec)
 
 
 def _from_weights(path: Path, onnx: Path, changes: SpecChanges, batch: int | None) -> ExportSource:

@@ -115,10 +115,10 @@ def largest_deviation(
     deviations, agreements = [], []
     for batch in batches:
         for start in range(0, len(images), batch):
-            pixels = prepare(images[start : start + batch], artifact.spec).pixels
-            ours, theirs = artifact(pixels), reference(pixels)
-            deviations.append(compare_candidates(ours, theirs, artifact.spec.size_hw))
-            agreements.append(mean_agreement([ours], [theirs], artifact.spec))
+            canvases = prepare(images[start : start + batch], artifact.spec)
+            ours, theirs = artifact(canvases.pixels), reference(canvases.pixels)
+            deviations.append(compare_candidates(ours, theirs, canvases.size_hw))
+            agreements.append(mean_agreement([ours], [theirs], artifact.spec.schema, canvases.size_hw))
     return Deviation(
         keypoint_px=float(np.max([deviation.keypoint_px for deviation in deviations])),
         score=float(np.max([deviation.score for deviation in deviations])),

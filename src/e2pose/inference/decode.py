@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from e2pose.core.affine import Affine
-from e2pose.core.candidates import Candidates
+from e2pose.core.candidates import Batch, Candidates
 from e2pose.core.poses import Poses
 from e2pose.core.spec import ModelSpec
 
 
 def decode(
     candidates: Candidates,
-    to_source: Sequence[Affine],
+    batch: Batch,
     spec: ModelSpec,
     *,
     threshold: float | None = None,
@@ -23,8 +20,8 @@ def decode(
 
     Args:
         candidates: What the network proposes for each canvas.
-        to_source: For each canvas, the map from its pixels to those of its source image.
-        spec: Size of the canvas, keypoints and their score scale.
+        batch: The canvases.
+        spec: Keypoints and their score scale.
         threshold: A candidate below this person score is nobody; None for the model's own value.
 
     Returns:
@@ -32,9 +29,9 @@ def decode(
     """
     threshold = spec.threshold if threshold is None else threshold
     keypoint_scores = np.clip(candidates.keypoint_scores * spec.keypoint_score_scale, 0, 1)
-    canvas_wh = np.array(spec.size_hw[::-1])
+    canvas_wh = np.array(batch.size_hw[::-1])
     answers = []
-    for index, affine in enumerate(to_source):
+    for index, affine in enumerate(batch.to_source):
         person = candidates.scores[index] >= threshold
         canvas_xy = candidates.keypoints[index, person].astype(np.float64) * canvas_wh
         answers.append(

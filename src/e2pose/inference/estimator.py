@@ -17,6 +17,7 @@ from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.options import Precision, RuntimeName, RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
+from e2pose.transforms.fit import canvas_size
 
 Image = np.ndarray | str | Path
 """RGB pixels, (H, W, 3) uint8, or the path of a picture. Arrays of other kinds are refused with advice."""
@@ -71,17 +72,21 @@ class Estimator:
         return self.batch([image])[0]
 
     def batch(self, images: Sequence[Image]) -> list[Poses]:
-        """Finds everybody in several pictures, of any sizes, in one run of the network.
+        """Finds everybody in several pictures of any sizes, in one run of the network for each size of canvas.
 
         Raises:
             OptionError: An array is not an RGB picture.
             InputError: A file cannot be read.
         """
-        if not images:
-            return []
         arrays = [read_image(image) if isinstance(image, str | Path) else check_image(image) for image in images]
-        batch = prepare(arrays, self.spec)
-        return decode(self.runtime(batch.pixels), batch.to_source, self.spec, threshold=self.threshold)
+        sizes = [canvas_size(array.shape[:2], self.spec) for array in arrays]
+        answers: dict[int, Poses] = {}
+        for size in set(sizes):
+            chosen = [index for index, its in enumerate(sizes) if its == size]
+            batch = prepare([arrays[index] for index in chosen], self.spec)
+            found = decode(self.runtime(batch.pixels), batch, self.spec, threshold=self.threshold)
+            answers.update(zip(chosen, found, strict=True))
+        return [answers[index] for index in range(len(arrays))]
 
 
 def load(
@@ -90,6 +95,7 @@ def load(
     runtime: RuntimeName | None = None,
     device: str | None = None,
     precision: Precision | None = None,
+    canvas: tuple[int, int] | None = None,
     threads: int | None = None,
     allow_fallback: bool = False,
     threshold: float | None = None,
@@ -101,6 +107,8 @@ def load(
         runtime: "onnxruntime", "openvino", "tensorrt" or "torch"; None for the one that the file is made for.
         device: Where to run: "cpu", "cuda", or "cuda:1" for the second GPU; None for "cuda" with tensorrt, else "cpu".
         precision: "f32", "f16" or "bf16"; None for what the file is made for.
+        canvas: Height and width that pictures are fitted into; None for the model's own. Less is faster, more finds
+            smaller people.
         threads: CPU threads for one batch; None for as many as there are usable cores.
         allow_fallback: Replace what is not available, with a `FallbackWarning`; without it, that is an error.
         threshold: Persons with a lower score are left out, in [0, 1]; None for the model's own value.
@@ -111,5 +119,5 @@ def load(
         MissingExtraError: The runtime is not installed.
         OptionError: The threshold or the number of threads is out of range.
     """
-    options = RuntimeOptions(runtime, device, precision, threads, allow_fallback)
+    options = RuntimeOptions(runtime, device, precision, canvas, threads, allow_fallback)
     return Estimator(open_runtime(model, options), threshold)

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 UNIT = 2.0
 """Keypoint offsets are predicted in units of so many strides: a person fills a few cells, so the numbers are near 1."""
 
+Side = int | torch.SymInt
+"""Length of a side of a map, which is a symbol while a graph of open size is traced."""
+
 _PRIOR_SCORE = 0.01  # of a person in a cell, at the start (Lin et al., "Focal Loss", ICCV 2017, section 4.1)
 
 
@@ -82,7 +85,7 @@ class PoseHead(nn.Module):
             layers += [conv, norm, nn.ReLU(inplace=True)]
         return nn.Sequential(*layers)
 
-    def forward(self, level: Tensor, stride: int, canvas_hw: tuple[int, int]) -> Prediction:
+    def forward(self, level: Tensor, stride: int, canvas_hw: tuple[Side, Side]) -> Prediction:
         """Turns one level (B, width, h, w) into h * w candidates."""
         seed = self.seed(stride)(level)
         raw = _rows(self.output(seed))
@@ -105,13 +108,13 @@ def _rows(maps: Tensor) -> Tensor:
     return maps.float().flatten(2).transpose(1, 2)
 
 
-def cell_centers(rows: int, columns: int, stride: int, device: torch.device) -> Tensor:
+def cell_centers(rows: Side, columns: Side, stride: int, device: torch.device) -> Tensor:
     """The middle (x, y) in canvas pixels of each cell, row by row: (rows * columns, 2)."""
     y = (torch.arange(rows, device=device, dtype=torch.float32) + 0.5) * stride
     x = (torch.arange(columns, device=device, dtype=torch.float32) + 0.5) * stride
-    return torch.stack([x.repeat(rows), y.repeat_interleave(columns)], dim=1)
+    return torch.stack([x.expand(rows, columns), y[:, None].expand(rows, columns)], dim=2).flatten(0, 1)
 
 
-def point(x: float, y: float, device: torch.device) -> Tensor:
+def point(x: Side, y: Side, device: torch.device) -> Tensor:
     """(2,): x and y, made on the device; a copy from the processor could not be part of a CUDA graph."""
-    return torch.cat([torch.full((1,), float(value), device=device) for value in (x, y)])
+    return torch.cat([torch.full((1,), value, dtype=torch.float32, device=device) for value in (x, y)])

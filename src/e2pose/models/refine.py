@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from e2pose.models.head import point
+from e2pose.models.head import Side, point
 
 _CHANNELS = 64
 _UNIT = 2.0  # corrections are predicted in units of so many strides
@@ -50,7 +50,7 @@ class KeypointRefiner(nn.Module):
         nn.init.normal_(self.output.weight, std=0.01)
         nn.init.zeros_(self.output.bias)  # type: ignore[arg-type]
 
-    def forward(self, fine: Tensor, level: Tensor, keypoints: Tensor, canvas_hw: tuple[int, int]) -> list[Tensor]:
+    def forward(self, fine: Tensor, level: Tensor, keypoints: Tensor, canvas_hw: tuple[Side, Side]) -> list[Tensor]:
         """Corrects keypoints.
 
         Args:

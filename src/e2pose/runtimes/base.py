@@ -55,13 +55,20 @@ def check_graph(
         ModelError: It does not.
     """
     shape = inputs.get(INPUT, ())
-    if len(inputs) != 1 or shape[1:] != (3, *spec.size_hw) or not outputs.issuperset(OUTPUTS):
+    height, width = spec.size_hw if spec.multiple_of is None else ("height", "width")
+    fits = len(shape) == 4 and all(map(_is_side, shape[1:], (3, height, width)))
+    if len(inputs) != 1 or not fits or not outputs.issuperset(OUTPUTS):
         raise ModelError(
-            f"'{name}' must take '{INPUT}' of (B, 3, {spec.size_hw[0]}, {spec.size_hw[1]}) and give "
+            f"'{name}' must take '{INPUT}' of (B, 3, {height}, {width}) and give "
             f"{', '.join(OUTPUTS)}, but it takes {dict(inputs)} and gives {', '.join(sorted(outputs))}",
             "export the model again with this version of e2pose",
         )
     return shape[0] if isinstance(shape[0], int) else None
+
+
+def _is_side(side: int | str | None, wanted: int | str) -> bool:
+    """Whether a side of a graph's input is of the wanted length or open, which it must be where that is a name."""
+    return not isinstance(side, int) or side == wanted
 
 
 def whole_batches(pixels: UInt8[np.ndarray, "b 3 h w"], batch: int | None) -> list[UInt8[np.ndarray, "_ 3 h w"]]:

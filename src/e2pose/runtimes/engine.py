@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import tensorrt
 from e2pose.core.cache import cache_folder
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.files import atomic_path
+from e2pose.core.spec import ModelSpec
 from e2pose.runtimes.base import INPUT
 from e2pose.runtimes.options import Precision
 
@@ -81,7 +82,7 @@ def _parse(path: Path) -> tuple[EngineHeader, bytes]:
         ) from error
 
 
-def cached_engine(onnx: Path, spec: str, gpu: str, precision: Precision) -> Path:
+def cached_engine(onnx: Path, spec: ModelSpec, gpu: str, precision: Precision) -> Path:
     """The engine of an ONNX file for this GPU, version and precision; built, which takes minutes, if there is none.
 
     Raises:
@@ -90,17 +91,23 @@ def cached_engine(onnx: Path, spec: str, gpu: str, precision: Precision) -> Path
         OutputError: The cache folder cannot be written.
     """
     content = onnx.read_bytes()
-    key = "\n".join([hashlib.sha256(content).hexdigest(), spec, gpu, tensorrt.__version__, precision, str(MAX_BATCH)])
+    text = spec.to_json()
+    key = "\n".join([hashlib.sha256(content).hexdigest(), text, gpu, tensorrt.__version__, precision, str(MAX_BATCH)])
     name = f"{onnx.stem}-{precision}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.engine"
     path = cache_folder("engines") / name
     if not path.is_file():
-        header = EngineHeader(spec, tensorrt.__version__, gpu, precision)
-        write_engine(path, header, build_plan(content, precision, onnx.name))
+        header = EngineHeader(text, tensorrt.__version__, gpu, precision)
+        write_engine(path, header, build_plan(content, precision, onnx.name, spec.size_hw))
     return path
 
 
-def build_plan(onnx: bytes, precision: Precision, name: str) -> bytes:
-    """Builds an engine from the content of an ONNX file.
+def whole_canvas(spec: ModelSpec) -> ModelSpec:
+    """How an engine of a model is used: its canvas is never shortened, as it is built for one size."""
+    return replace(spec, multiple_of=None)
+
+
+def build_plan(onnx: bytes, precision: Precision, name: str, canvas_hw: tuple[int, int]) -> bytes:
+    """Builds an engine for one size of canvas from the content of an ONNX file.
 
     Raises:
         ModelError: TensorRT cannot build it.
@@ -116,6 +123,7 @@ def build_plan(onnx: bytes, precision: Precision, name: str) -> bytes:
     config = builder.create_builder_config()
     _set_precision(config, precision)
     pixels = next(network.get_input(index) for index in range(network.num_inputs))
+    pixels.shape = (*tuple(pixels.shape)[:2], *canvas_hw)
     if pixels.shape[0] == -1:
         profile = builder.create_optimization_profile()
         profile.set_shape(INPUT, *((batch, *tuple(pixels.shape)[1:]) for batch in (1, 1, MAX_BATCH)))

@@ -39,7 +39,7 @@ class OnnxRuntime:
         threads = options.threads or usable_cores()
         self._session = _open_session(Path(path), threads, options)
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self.spec = ModelSpec.from_metadata(metadata, str(path))
+        self.spec = ModelSpec.from_metadata(metadata, str(path)).with_canvas(options.canvas)
         inputs = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
         outputs = {value.name for value in self._session.get_outputs()}
         self._batch = check_graph(str(path), self.spec, inputs, outputs)

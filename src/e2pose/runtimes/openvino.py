@@ -37,7 +37,7 @@ class OpenVinoRuntime:
             )
         model = _read(Path(path))
         metadata = _metadata(model)
-        self.spec = ModelSpec.from_metadata(metadata, str(path))
+        self.spec = ModelSpec.from_metadata(metadata, str(path)).with_canvas(options.canvas)
         inputs = {port.get_any_name(): _shape(port.get_partial_shape()) for port in model.inputs}
         outputs = {name for port in model.outputs for name in port.names}
         self._batch = check_graph(str(path), self.spec, inputs, outputs)

@@ -72,18 +72,19 @@ def open_runtime(model: str | Path, options: RuntimeOptions = USUAL) -> Runtime:
 
     Args:
         model: A file written by e2pose, or a name from the catalogue, of whose files the runtime's is taken.
-        options: Runtime, device, precision and threads. Never replaced silently; with `allow_fallback` what is not
-            available is replaced with a `FallbackWarning`.
+        options: Runtime, device, precision, canvas and threads. Never replaced silently; with `allow_fallback` what is
+            not available is replaced with a `FallbackWarning`.
 
     Raises:
-        ModelError: There is no such model, or its file is missing, damaged or not of e2pose.
+        ModelError: There is no such model, its file is missing, damaged or not of e2pose, or it does not take such a
+            canvas.
         RuntimeChoiceError: The runtime, device or precision is not available or does not fit the file.
         MissingExtraError: The runtime is not installed.
     """
     try:
         return _open(model, options)
     except (RuntimeChoiceError, MissingExtraError) as error:
-        modest = RuntimeOptions(threads=options.threads)
+        modest = RuntimeOptions(canvas=options.canvas, threads=options.threads)
         if not options.allow_fallback or options == modest:
             raise
         runtime = _open(model, modest)

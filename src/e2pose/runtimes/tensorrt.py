@@ -13,9 +13,9 @@ from jaxtyping import UInt8
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, RuntimeChoiceError
-from e2pose.core.spec import METADATA_KEY, ModelSpec
+from e2pose.core.spec import ModelSpec
 from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, joined
-from e2pose.runtimes.engine import MAX_BATCH, cached_engine, deserialised, read_engine
+from e2pose.runtimes.engine import MAX_BATCH, cached_engine, deserialised, read_engine, whole_canvas
 from e2pose.runtimes.gpu import Gpu
 from e2pose.runtimes.options import USUAL, RuntimeOptions
 
@@ -40,15 +40,15 @@ class TensorRtRuntime:
             )
         self._gpu = Gpu(options.device_index)
         if path.suffix.lower() == ".onnx":
-            spec = _onnx_spec(path)
-            path = cached_engine(path, spec, self._gpu.name, options.precision or usual_precision())
+            spec = _onnx_spec(path).with_canvas(options.canvas)
+            path = cached_engine(path, whole_canvas(spec), self._gpu.name, options.precision or usual_precision())
         header, plan = read_engine(path, self._gpu.name)
         if options.precision not in (None, header.precision):
             raise RuntimeChoiceError(
                 f"the engine '{path.name}' computes in {header.precision}, not in {options.precision}",
                 "leave the precision out, or use the model's .onnx file",
             )
-        self.spec = ModelSpec.from_json(header.spec)
+        self.spec = ModelSpec.from_json(header.spec).with_canvas(options.canvas)
         self._engine = deserialised(plan, path.name)
         self._context = self._engine.create_execution_context()
         self._one_at_a_time = Lock()
@@ -91,8 +91,8 @@ def usual_precision() -> Any:  # noqa: ANN401
     return "f16" if hasattr(tensorrt.BuilderFlag, "FP16") else "f32"
 
 
-def _onnx_spec(path: Path) -> str:
-    """The spec in an ONNX file, as JSON."""
+def _onnx_spec(path: Path) -> ModelSpec:
+    """The spec in an ONNX file."""
     if not path.is_file():
         raise ModelError(f"there is no model file '{path}'", "check the path")
     options = onnxruntime.SessionOptions()
@@ -102,6 +102,4 @@ def _onnx_spec(path: Path) -> str:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base class
         raise ModelError(f"'{path}' is not an ONNX model: {error}", "download or export it again") from error
-    metadata = session.get_modelmeta().custom_metadata_map
-    ModelSpec.from_metadata(metadata, str(path))
-    return str(metadata[METADATA_KEY])
+    return ModelSpec.from_metadata(session.get_modelmeta().custom_metadata_map, str(path))

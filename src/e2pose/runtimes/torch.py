@@ -32,7 +32,8 @@ class TorchRuntime:
         spec: How it wants its input.
         device: A device of torch, such as "cpu", "cuda", "cuda:1" or "mps".
         precision: Of convolutions. What follows them is always computed in f32.
-        recorded: On a GPU, record the work for each size of batch once and replay it, which saves the CPU's share.
+        recorded: On a GPU, record the work for each size of batch and canvas once and replay it, which saves the CPU's
+            share.
 
     Raises:
         RuntimeChoiceError: The device is not available.
@@ -55,7 +56,7 @@ class TorchRuntime:
             if isinstance(module, nn.Conv2d):
                 module.to(self._dtype)  # once, and not again at every run
         self._network = network.to(memory_format=torch.channels_last) if self._on_gpu else network  # type: ignore[call-overload]
-        self._recordings: dict[int, _Recording] = {}
+        self._recordings: dict[torch.Size, _Recording] = {}
         self._recorded = recorded and self._on_gpu
         self._one_at_a_time = Lock()
         self.spec = spec
@@ -79,6 +80,7 @@ class TorchRuntime:
             torch.set_num_threads(options.threads)
         network, spec = load_weights(path)
         precision = options.precision or ("bf16" if options.device_kind == "cuda" else "f32")
+        spec = spec.with_canvas(options.canvas)
         return cls(network, spec, options.device or "cpu", precision=precision, recorded=True)
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
@@ -95,12 +97,11 @@ class TorchRuntime:
         return logits[0].float().sigmoid(), logits[1].float().sigmoid(), prediction.keypoints.float()
 
     def _replay(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        count = len(pixels)
-        if count not in self._recordings:
+        if pixels.shape not in self._recordings:
             if len(self._recordings) >= _MOST_GRAPHS:
                 return self._compute(pixels.to(self._device))
-            self._recordings[count] = _Recording(self, pixels.to(self._device))
-        return self._recordings[count](pixels)
+            self._recordings[pixels.shape] = _Recording(self, pixels.to(self._device))
+        return self._recordings[pixels.shape](pixels)
 
     def _try_recording(self) -> None:
         """Records the work for one canvas, and says whether that is possible."""
@@ -116,7 +117,7 @@ class TorchRuntime:
 
 
 class _Recording:
-    """The work for one size of batch on a GPU as one CUDA graph."""
+    """The work for one size of batch and canvas on a GPU as one CUDA graph."""
 
     def __init__(self, runtime: TorchRuntime, pixels: Tensor) -> None:
         self._pixels = pixels

@@ -21,6 +21,7 @@ from e2pose.training.config import Recipe
 from e2pose.training.dataset import TrainingImages
 from e2pose.training.ema import WeightAverage
 from e2pose.training.loop import Trainer, set_training_mode
+from e2pose.training.memory import keep_freed_memory
 from e2pose.training.optim import build_optimizer
 from e2pose.training.phases import PhaseClock
 from e2pose.training.sets import ImageSet, open_set, recipe_schema
@@ -67,6 +68,8 @@ def set_up(
     """
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     schema = recipe_schema(recipe, root)
     sets = [open_set(part, root, schema) for part in recipe.data.sets]
     tell(_describe(sets))
@@ -135,6 +138,7 @@ def new_spec(recipe: Recipe, schema: KeypointSchema) -> ModelSpec:
         size_hw=recipe.canvas_hw,
         fit=recipe.fit,
         schema=schema,
+        multiple_of=32 if recipe.fit == "letterbox" else None,  # of which every backbone makes whole cells
         licence=recipe.licence,
         trained_on=tuple(part.path for part in recipe.data.sets),
     )

@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 from e2pose.core.affine import Affine
-from e2pose.core.spec import Fit
+from e2pose.core.spec import Fit, ModelSpec
+
+_ROUNDING = 1e-6  # of a pixel, by which a fitted side may come out too long
+
+
+def canvas_size(source_hw: tuple[int, int], spec: ModelSpec) -> tuple[int, int]:
+    """Height and width of the canvas for a source image: that of the model, or what the image needs of it.
+
+    Args:
+        source_hw: Height and width of the image.
+        spec: The model's canvas, and whether it may be shortened.
+    """
+    if spec.multiple_of is None:
+        return spec.size_hw
+    scale = min(canvas / source for canvas, source in zip(spec.size_hw, source_hw, strict=True))
+    height, width = (spec.multiple_of * math.ceil((scale * side - _ROUNDING) / spec.multiple_of) for side in source_hw)
+    return max(height, spec.multiple_of), max(width, spec.multiple_of)
 
 
 def fit_affine(source_hw: tuple[int, int], canvas_hw: tuple[int, int], fit: Fit) -> Affine:

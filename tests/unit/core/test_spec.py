@@ -17,6 +17,7 @@ SPEC = ModelSpec(
     threshold=0.3,
     keypoint_threshold=0.45,
     keypoint_score_scale=2.0,
+    multiple_of=128,
     licence="CC-BY-4.0",
     trained_on=("one", "two"),
 )
@@ -51,6 +52,9 @@ def test_fields_with_a_default_may_be_absent():
         ({"keypoint_threshold": -0.1}, "'keypoint_threshold' must lie between 0 and 1"),
         ({"threshold": float("nan")}, "'threshold' must lie between 0 and 1"),
         ({"keypoint_score_scale": 0.0}, "'keypoint_score_scale' must be above 0"),
+        ({"multiple_of": 100}, "sides of the canvas must be multiples of 100, not \\(256, 384\\)"),
+        ({"multiple_of": 0}, "sides of the canvas must be multiples of 0"),
+        ({"fit": "stretch"}, "only a letterbox can be shortened to a multiple of 128, not a stretch"),
     ],
 )
 def test_a_value_out_of_range(changes, message):

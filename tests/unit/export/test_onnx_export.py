@@ -45,6 +45,22 @@ def test_graph_is_as_promised(exported) -> None:
     assert {entry.key: ModelSpec.from_json(entry.value) for entry in model.metadata_props} == {METADATA_KEY: SPEC}
 
 
+def test_graph_of_a_canvas_that_may_be_shortened(tmp_path: Path) -> None:
+    export_onnx(two_layer_network(), replace(SPEC, multiple_of=32), tmp_path / "open.onnx")
+    model = onnx.load(tmp_path / "open.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes == {
+        "pixels": ["batch", 3, "height", "width"],
+        "scores": ["batch", "candidates"],
+        "keypoint_scores": ["batch", "candidates", 17],
+        "keypoints": ["batch", "candidates", 17, 2],
+    }
+
+
 def test_no_batch_norm_follows_a_convolution(exported) -> None:
     graph = onnx.load(exported[1]).graph
     made_by = {name: node.op_type for node in graph.node for name in node.output}

@@ -10,21 +10,33 @@ from e2pose.inference.preprocess import prepare
 SPEC = ModelSpec("test", (64, 96), "letterbox", load_schema("coco"))
 
 
-@pytest.mark.parametrize("fit", ["letterbox", "stretch"])
+SHORTENED = replace(SPEC, multiple_of=16)
+
+
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, fit="stretch"), SHORTENED], ids=["whole", "stretch", "shortened"])
 @pytest.mark.parametrize("size_hw", [(64, 96), (100, 50), (33, 200), (400, 300)])
-def test_bright_spot_is_found_where_it_was(fit, size_hw) -> None:
+def test_bright_spot_is_found_where_it_was(spec, size_hw) -> None:
     height, width = size_hw
     rows, columns = np.mgrid[:height, :width]
     spot_xy = np.array([0.4 * width, 0.7 * height])
     distance = ((columns + 0.5 - spot_xy[0]) / width) ** 2 + ((rows + 0.5 - spot_xy[1]) / height) ** 2
     image = np.repeat((250 * np.exp(-distance / 0.01))[..., None], 3, axis=2).astype(np.uint8)
 
-    batch = prepare([image], replace(SPEC, fit=fit))
+    batch = prepare([image], spec)
     # border pixels have the colour of the mean; only the spot is brighter
     weight = np.clip(batch.pixels[0, 0].astype(float) - 130, 0, None)
-    middle = np.array([(weight.sum(axis=axis) * (np.arange(n) + 0.5)).sum() for axis, n in ((0, 96), (1, 64))])
+    middle = np.array(
+        [(weight.sum(axis=axis) * (np.arange(n) + 0.5)).sum() for axis, n in enumerate(batch.size_hw[::-1])]
+    )
     found_xy = batch.to_source[0].apply(middle / weight.sum())
     assert np.abs(found_xy - spot_xy).max() < 0.01 * max(size_hw)
+
+
+def test_canvas_is_shortened_to_what_all_images_of_a_batch_need() -> None:
+    wide, high = np.zeros((20, 80, 3), np.uint8), np.zeros((80, 20, 3), np.uint8)
+    assert prepare([wide], SHORTENED).size_hw == (32, 96)
+    assert prepare([high], SHORTENED).size_hw == (64, 16)
+    assert prepare([wide, high], SHORTENED).size_hw == (64, 96)
 
 
 def test_channels_stay_rgb_and_come_first() -> None:

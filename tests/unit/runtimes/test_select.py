@@ -1,5 +1,6 @@
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import onnxruntime
@@ -91,7 +92,7 @@ def nothing_special(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fallback_only_if_allowed_and_never_silent(nothing_special, tiny_model: Path, options: RuntimeOptions) -> None:
     with pytest.raises((RuntimeChoiceError, MissingExtraError)):
         open_runtime(tiny_model, options)
-    allowed = RuntimeOptions(options.runtime, options.device, options.precision, options.threads, allow_fallback=True)
+    allowed = replace(options, allow_fallback=True)
     with pytest.warns(FallbackWarning, match="; using onnxruntime .* on cpu in f32, .* instead"):
         runtime = open_runtime(tiny_model, allowed)
     assert isinstance(runtime, OnnxRuntime)

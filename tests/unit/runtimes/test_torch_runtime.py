@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,9 @@ def test_threads_are_those_asked_for(tmp_path: Path) -> None:
         assert runtime.description.endswith("on cpu in f32, 1 thread")
     finally:
         torch.set_num_threads(before)
+
+
+def test_another_canvas(tmp_path: Path) -> None:
+    save_weights(tmp_path / "open.safetensors", small_network(), replace(SPEC, multiple_of=32))
+    runtime = TorchRuntime.open(tmp_path / "open.safetensors", RuntimeOptions(canvas=(96, 64)))
+    assert runtime.spec == replace(SPEC, multiple_of=32, size_hw=(96, 64))

@@ -1,9 +1,13 @@
 """Fits lay every image onto every canvas, and back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from e2pose.transforms.fit import fit_affine
+from e2pose.core.schema import load_schema
+from e2pose.core.spec import ModelSpec
+from e2pose.transforms.fit import canvas_size, fit_affine
 
 SIZES = [(1, 1), (480, 640), (640, 480), (333, 1), (7, 4001), (256, 256)]
 CANVASES = [(256, 256), (512, 384), (32, 64)]
@@ -44,3 +48,34 @@ def test_letterbox_keeps_the_aspect_and_centres(source_hw, canvas_hw):
 def test_an_image_as_large_as_the_canvas_stays_where_it_is():
     for fit in ("letterbox", "stretch"):
         np.testing.assert_array_equal(fit_affine((256, 192), (256, 192), fit).matrix, np.eye(2, 3))
+
+
+WHOLE = ModelSpec("test", (320, 384), "letterbox", load_schema("coco"))
+SHORTENED = replace(WHOLE, multiple_of=32)
+
+
+@pytest.mark.parametrize(
+    ("source_hw", "size_hw"),
+    [
+        ((480, 640), (288, 384)),
+        ((1080, 1920), (224, 384)),  # 216 rounded up
+        ((640, 480), (320, 256)),  # 240 rounded up
+        ((200, 240), (320, 384)),  # of the canvas's own shape
+        ((427, 512), (320, 384)),  # 320.25 rows, if they were not bounded by the canvas
+        ((1, 1000), (32, 384)),
+        ((1000, 1), (320, 32)),
+        ((300, 360), (320, 384)),  # a factor that has no exact double
+    ],
+)
+def test_a_shortened_canvas_is_as_long_as_needed(source_hw, size_hw):
+    assert canvas_size(source_hw, SHORTENED) == size_hw
+    assert canvas_size(source_hw, WHOLE) == (320, 384)
+
+
+def test_a_shortened_canvas_shows_the_image_in_the_same_size():
+    for height, width in np.random.default_rng(0).integers(1, 3000, (300, 2)).tolist():
+        source_hw = (height, width)
+        size_hw = canvas_size(source_hw, SHORTENED)
+        assert size_hw[0] <= 320 and size_hw[1] <= 384 and not size_hw[0] % 32 and not size_hw[1] % 32
+        shortened, whole = (fit_affine(source_hw, size, "letterbox") for size in (size_hw, (320, 384)))
+        assert shortened.scale == pytest.approx(whole.scale, rel=1e-9)

@@ -37,8 +37,9 @@ def load(options: Namespace) -> Peer:
 
     cv2.setNumThreads(options.threads)
     path = find_model(options.model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
+    canvas = tuple(map(int, options.canvas.split("x"))) if options.canvas else None
     runtime = open_runtime(
-        path, RuntimeOptions(options.runtime or None, precision=options.precision or None, threads=options.threads)
+        path, RuntimeOptions(options.runtime or None, None, options.precision or None, canvas, options.threads)
     )
 
     def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
@@ -47,14 +48,14 @@ def load(options: Namespace) -> Peer:
         with watch("network"):
             candidates = runtime(batch.pixels)
         with watch("postprocess"):
-            poses = decode(candidates, batch.to_source, runtime.spec, threshold=EVALUATION_THRESHOLD)[0][:MAX_PERSONS]
+            poses = decode(candidates, batch, runtime.spec, threshold=EVALUATION_THRESHOLD)[0][:MAX_PERSONS]
             triples = np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], axis=-1)
             return [Pose(float(score), one) for score, one in zip(poses.scores, triples, strict=True)]
 
     library, _, rest = runtime.description.partition(" on ")
     return Peer(
         estimate,
-        name=f"e2pose {runtime.spec.name}",
+        name=f"e2pose {runtime.spec.name}" + (f" {options.canvas}" if options.canvas else ""),
         version=version("e2pose"),
         licence=runtime.spec.licence,
         runtime=library,
@@ -70,4 +71,5 @@ if __name__ == "__main__":
         model=("default",),
         runtime=("", "onnxruntime", "openvino", "torch"),
         precision=("", "f32", "f16", "bf16"),
+        canvas=("",),
     )
