@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -113,15 +113,20 @@ def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -
         part.doc_string = ""
         del part.metadata_props[:]
     del model.graph.value_info[:]
-    for axis, name in open_axes.items():
-        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
-    if spec.multiple_of is not None:
-        for output in model.graph.output:
-            output.type.tensor_type.shape.dim[1].dim_param = "candidates"
+    _name_axes(model.graph.input, open_axes)
+    _name_axes(model.graph.output, {0: "batch"} if batch is None else {})
+    _name_axes(model.graph.output, {1: "candidates"} if spec.multiple_of is not None else {})
     model.graph.name = spec.name
     model.producer_name = "e2pose"
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     return model
+
+
+def _name_axes(values: Iterable[onnx.ValueInfoProto], names: Mapping[int, str]) -> None:
+    """Gives open axes of inputs or outputs names that people understand."""
+    for value in values:
+        for axis, name in names.items():
+            value.type.tensor_type.shape.dim[axis].dim_param = name
 
 
 def _halve_kernels(graph: onnx.GraphProto) -> None:

@@ -81,7 +81,7 @@ class Estimator:
         arrays = [read_image(image) if isinstance(image, str | Path) else check_image(image) for image in images]
         sizes = [canvas_size(array.shape[:2], self.spec) for array in arrays]
         answers: dict[int, Poses] = {}
-        for size in set(sizes):
+        for size in dict.fromkeys(sizes):
             chosen = [index for index, its in enumerate(sizes) if its == size]
             batch = prepare([arrays[index] for index in chosen], self.spec)
             found = decode(self.runtime(batch.pixels), batch, self.spec, threshold=self.threshold)

@@ -12,7 +12,7 @@ def keep_freed_memory() -> None:
     """Lets memory that was freed stay with the process, where the C library can be told so.
 
     Large pieces otherwise go back to the system and come anew, page by page and cleared, many times in each step; that
-    takes about a third of a step. Source: mallopt(3).
+    takes about a quarter of a step. Source: mallopt(3).
     """
     try:
         tell = ctypes.CDLL(None).mallopt
