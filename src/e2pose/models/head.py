@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 UNIT = 2.0
 """Keypoint offsets are predicted in units of so many strides: a person fills a few cells, so the numbers are near 1."""
 
-Side = int | torch.SymInt
+if TYPE_CHECKING:
+    Side = int  # as torch types what takes one
+else:
+    Side = int | torch.SymInt
 """Length of a side of a map, which is a symbol while a graph of open size is traced."""
 
 _PRIOR_SCORE = 0.01  # of a person in a cell, at the start (Lin et al., "Focal Loss", ICCV 2017, section 4.1)
