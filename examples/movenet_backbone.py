@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import sys
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from e2pose.inference.preprocess import prepare
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.e2pose import MEAN_RGB, STD_RGB
 from e2pose.sources.images import read_image
+from e2pose.training.measure import spread
 
 PICTURES = 64
 Folded = tuple[Tensor, Tensor]
@@ -84,7 +84,8 @@ def main(model_json: str, pictures: str, output: str) -> None:
     """Writes the backbone's weights with torchvision's names."""
     first, *others = read_convolutions(Path(model_json))
     spec = ModelSpec("movenet", (256, 256), "letterbox", load_schema("coco"))
-    images = [read_image(path) for path in islice(sorted(Path(pictures).iterdir()), 0, None, 100)][:PICTURES]
+    paths = sorted(Path(pictures).iterdir())
+    images = [read_image(paths[index]) for index in spread(len(paths), PICTURES)]
     pixels = torch.from_numpy(prepare(images, spec).pixels).float()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN_RGB, STD_RGB))
     backbone = MobileNetV2(multiplier=1.5)

@@ -39,7 +39,10 @@ def load(options: Namespace) -> Peer:
     path = find_model(options.model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
     canvas = tuple(map(int, options.canvas.split("x"))) if options.canvas else None
     runtime = open_runtime(
-        path, RuntimeOptions(options.runtime or None, None, options.precision or None, canvas, options.threads)
+        path,
+        RuntimeOptions(
+            options.runtime or None, precision=options.precision or None, canvas=canvas, threads=options.threads
+        ),
     )
 
     def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
