@@ -1,7 +1,8 @@
 """Puts another backbone under the trained pyramid, head and refiner of a model, as weights to train on from.
 
 The convolutions between the two are fitted by least squares, so that on a few hundred pictures they give what they
-gave before, as far as a linear map can. A recipe with `network.weights = "start.safetensors"` goes on from there.
+gave before, as far as a linear map can. Weights of a backbone that bring fine features along get a place for them. A
+recipe with `network.weights = "start.safetensors"` goes on from there.
 
     python examples/transplant.py default mobilenetv2_150 data/movenet.pth data/photos/images start.safetensors
 """
@@ -9,11 +10,12 @@ gave before, as far as a linear map can. A recipe with `network.weights = "start
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional
 
 from e2pose.inference.preprocess import prepare
 from e2pose.models.artifact import load_weights, save_weights
@@ -24,15 +26,17 @@ from e2pose.training.measure import spread
 from e2pose.training.warm_start import find_weights
 
 PICTURES, BATCH = 384, 16
+FINE_REFINEMENTS = 2
+"""How often keypoints are corrected on the fine map, where the backbone's weights bring one along."""
 RIDGE = 1e-3  # relative to the mean square of an input
 
 
-@dataclass
 class Fit:
     """A linear fit from one map to another, whose sums grow picture by picture."""
 
-    squares: Tensor | float = 0.0
-    products: Tensor | float = 0.0
+    def __init__(self) -> None:
+        self.squares: Tensor | float = 0.0
+        self.products: Tensor | float = 0.0
 
     def add(self, inputs: Tensor, outputs: Tensor) -> None:
         """Takes maps (B, C, h, w) of equal size."""
@@ -41,40 +45,77 @@ class Fit:
         self.squares += rows.T @ rows
         self.products += rows.T @ outputs.movedim(1, -1).flatten(0, 2).double()
 
-    def write(self, joint: nn.Conv2d) -> None:
-        """Makes a convolution do what was seen."""
+    def solve(self) -> tuple[Tensor, Tensor]:
+        """Kernel (out, in, 1, 1) and bias (out,)."""
         ridge = RIDGE * self.squares.diagonal().mean() * torch.eye(len(self.squares))
         solution = torch.linalg.solve(self.squares + ridge, self.products).float()
-        joint.weight.copy_(solution[:-1].T[:, :, None, None])
-        joint.bias.copy_(solution[-1])
+        return solution[:-1].T[:, :, None, None], solution[-1]
 
 
-def joints(network: E2Pose) -> dict[str, int]:
-    """The 1x1 convolutions through which the backbone's maps enter the rest of a network, with the maps' strides."""
-    found = {f"pyramid.lateral.{stride}": int(stride) for stride in network.pyramid.lateral}
-    return found | ({"refiner.lateral": network.refiner.stride} if network.refiner else {})
+class Joints:
+    """The 1x1 convolutions through which the maps of a new backbone enter what stays of a network.
+
+    Args:
+        network: The new network.
+        brings_fine: Whether fine features came with the backbone. They then enter the finest level anew, together with
+            the backbone's map; otherwise they stay, and their own entries are fitted.
+    """
+
+    def __init__(self, network: E2Pose, *, brings_fine: bool) -> None:
+        self.network = network
+        self.finest = f"pyramid.lateral.{network.pyramid.strides[0]}"
+        self.brings_fine = brings_fine
+        self.strides = {f"pyramid.lateral.{stride}": int(stride) for stride in network.pyramid.lateral}
+        if network.refiner:
+            self.strides["refiner.lateral"] = network.refiner.stride
+        if network.fine and not brings_fine:
+            self.strides |= {"fine.wide.0": 32, "fine.lateral.16": 16, "fine.lateral.8": 8, "fine.lateral.4": 4}
+        self.fits = {name: Fit() for name in self.strides}
+
+    def add(self, old: E2Pose, pixels: Tensor) -> None:
+        """Looks at normalised pixels with the old network and the new backbone."""
+        maps, entries = self.network.backbone(pixels)
+        old_maps, old_entries = old.backbone(pixels)
+        for name, stride in self.strides.items():
+            is_fine = name.startswith("fine.")
+            inputs, old_inputs = (entries, old_entries) if is_fine else (maps, old_maps)
+            given, wanted = inputs[stride], old.get_submodule(name)(old_inputs[stride])
+            if name == self.finest and self.brings_fine:
+                side = self.network.pyramid.fine.stride[0]
+                given = torch.cat([given, functional.pixel_unshuffle(self.network.fine(entries), side)], dim=1)
+                wanted = wanted + old.pyramid.fine(old.fine(old_entries)) if old.fine else wanted
+            self.fits[name].add(given, wanted)
+
+    def write(self) -> None:
+        """Makes the convolutions do what was seen."""
+        for name, fit in self.fits.items():
+            joint = self.network.get_submodule(name)
+            kernel, bias = fit.solve()
+            joint.weight.copy_(kernel[:, : joint.in_channels])
+            joint.bias.copy_(bias)
+            if joint.in_channels < kernel.shape[1]:
+                entering = self.network.pyramid.fine.weight
+                entering.copy_(kernel[:, joint.in_channels :].reshape(entering.shape))
 
 
 @torch.no_grad()
 def main(model: str, backbone: str, backbone_weights: str, pictures: str, output: str) -> None:
     """Writes the new model."""
     old, spec = load_weights(find_weights(model))
-    new = build_network(replace(old.config, backbone=backbone)).eval()
-    fits = {name: Fit() for name in joints(old)}
-    parts = tuple(fits)
-    kept = {name: value for name, value in old.state_dict().items() if not name.startswith(("backbone.", *parts))}
-    new.load_state_dict(kept, strict=False)
+    brought = torch.load(backbone_weights, map_location="cpu", weights_only=True)
+    brings_fine = any(name.startswith("fine.") for name in brought)
+    steps = FINE_REFINEMENTS if brings_fine else old.config.fine_refinements
+    new = build_network(replace(old.config, backbone=backbone, fine_refinements=steps)).eval()
+    joints = Joints(new, brings_fine=brings_fine)
+    left_out = ("backbone.", *joints.strides)
+    new.load_state_dict({n: v for n, v in old.state_dict().items() if not n.startswith(left_out)}, strict=False)
     load_backbone(new, Path(backbone_weights))
     paths = sorted(Path(pictures).iterdir())
     chosen = [paths[index] for index in spread(len(paths), PICTURES)]
     for start in range(0, len(chosen), BATCH):
         canvases = prepare([read_image(path) for path in chosen[start : start + BATCH]], spec).pixels
-        normalized = (torch.from_numpy(canvases).float() - old.mean) / old.std
-        theirs, ours = old.backbone(normalized), new.backbone(normalized)
-        for name, stride in joints(old).items():
-            fits[name].add(ours[stride], old.get_submodule(name)(theirs[stride]))
-    for name, fit in fits.items():
-        fit.write(new.get_submodule(name))
+        joints.add(old, (torch.from_numpy(canvases).float() - old.mean) / old.std)
+    joints.write()
     save_weights(output, new, replace(spec, name=Path(output).stem))
 
 

@@ -37,7 +37,8 @@ class TwoLayers(MobileNetV2):
         self.conv2 = nn.Conv2d(8, 8, 4, 4, groups=8)
 
     def forward(self, x):
-        return {32: self.conv2(self.bn1(self.conv1(x)).relu())}
+        maps = {32: self.conv2(self.bn1(self.conv1(x)).relu())}
+        return maps, maps
 
 
 def two_layer_network() -> E2Pose:
@@ -63,7 +64,7 @@ def _two_layer_network() -> E2Pose:
 @cache
 def _small_network() -> E2Pose:
     with _same_numbers():
-        return livened(build_network(NetworkConfig(strides=(16, 32, 64), width=8, refinements=2)))
+        return livened(build_network(NetworkConfig(strides=(16, 32, 64), width=8, refinements=2, fine_refinements=1)))
 
 
 def livened(network: E2Pose) -> E2Pose:

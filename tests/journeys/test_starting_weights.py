@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,8 +14,9 @@ from torch import nn
 
 from e2pose.models.artifact import load_weights, save_weights
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
-from e2pose.models.build import build_network
-from e2pose.models.e2pose import MEAN_RGB, STD_RGB
+from e2pose.models.build import build_network, load_backbone
+from e2pose.models.config import NetworkConfig
+from e2pose.models.e2pose import MEAN_RGB, STD_RGB, E2Pose
 from networks import SPEC, livened, noise, small_network
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -34,48 +36,133 @@ def run(script: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> Non
     runpy.run_path(str(EXAMPLES / script), run_name="__main__")
 
 
-def write_folded(backbone: MobileNetV2, path: Path) -> None:
-    """A backbone as a graph of TensorFlow.js, whose batch norms are folded into the convolutions."""
-    layers = [layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
+Folded = tuple[str, torch.Tensor, torch.Tensor | None]
+"""Name in the graph, kernel and bias of a convolution."""
+
+
+def folded(part: nn.Module, names: list[str]) -> list[Folded]:
+    """The convolutions of a part of a network with their batch norms in them."""
+    layers = [layer for layer in part.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
+    found = []
+    for layer, behind in zip(layers, [*layers[1:], None], strict=True):
+        if isinstance(layer, nn.Conv2d):
+            kernel, bias = layer.weight, layer.bias
+            if isinstance(behind, nn.BatchNorm2d):
+                factor = behind.weight / (behind.running_var + behind.eps).sqrt()
+                kernel, bias = kernel * factor[:, None, None, None], behind.bias - behind.running_mean * factor
+            found.append((names[len(found)], kernel.detach(), None if bias is None else bias.detach()))
+    return found
+
+
+def write_graph(convolutions: list[Folded], path: Path) -> None:
+    """Convolutions as a graph of TensorFlow.js."""
     nodes, weights, data = [], [], b""
-    for index, (conv, norm) in enumerate(zip(layers[::2], layers[1::2], strict=True)):
-        factor = norm.weight / (norm.running_var + norm.eps).sqrt()
-        kernel = (conv.weight * factor[:, None, None, None]).detach()
-        is_depthwise = conv.groups > 1
-        kernel = kernel.permute(2, 3, 0, 1) if is_depthwise else kernel.permute(2, 3, 1, 0)
-        bias = (norm.bias - norm.running_mean * factor).detach()
-        for name, value in ((f"kernel{index}", kernel), (f"bias{index}", bias)):
-            weights.append({"name": name, "shape": list(value.shape), "dtype": "float32"})
+    for index, (name, kernel, bias) in enumerate(convolutions):
+        is_depthwise = kernel.shape[1] == 1
+        stored = kernel.permute(2, 3, 0, 1) if is_depthwise else kernel.permute(2, 3, 1, 0)
+        values = {f"kernel{index}": stored} | ({} if bias is None else {f"bias{index}": bias})
+        for key, value in values.items():
+            weights.append({"name": key, "shape": list(value.shape), "dtype": "float32"})
             data += value.contiguous().numpy().tobytes()
         op = "FusedDepthwiseConv2dNative" if is_depthwise else "_FusedConv2D"
-        name = f"net/model_1/model/{index}"
-        nodes.append({"op": op, "name": name, "input": ["x", f"kernel{index}", f"bias{index}"]})
+        nodes.append({"op": op, "name": f"net/model_1/{name}", "input": ["x", *values]})
     record = {"modelTopology": {"node": nodes}, "weightsManifest": [{"weights": weights}]}
     path.write_text(json.dumps(record), encoding="utf-8")
     path.with_suffix(".bin").write_bytes(data)
 
 
-def test_folded_backbone_answers_as_before(tmp_path, pictures, monkeypatch) -> None:
-    torch.manual_seed(0)
-    original = MobileNetV2(multiplier=1.5)
-    for norm in original.modules():
+def livened_norms(network: nn.Module) -> None:
+    for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
             nn.init.uniform_(norm.running_var, 0.3, 3)
             nn.init.normal_(norm.running_mean)
             nn.init.normal_(norm.bias)
+
+
+def body(backbone: MobileNetV2) -> list[Folded]:
+    return folded(backbone, [f"model/{index}" for index in range(100)])
+
+
+def normalized(pixels: torch.Tensor) -> torch.Tensor:
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN_RGB, STD_RGB))
+    return (pixels - mean) / std
+
+
+def test_folded_backbone_answers_as_before(tmp_path, pictures, monkeypatch) -> None:
+    torch.manual_seed(0)
+    original = MobileNetV2(multiplier=1.5)
+    livened_norms(original)
     original.eval()
-    write_folded(original, tmp_path / "folded.json")
-    run("movenet_backbone.py", monkeypatch, tmp_path / "folded.json", pictures, tmp_path / "backbone.pth")
+    write_graph(body(original), tmp_path / "folded.json")
+    run("movenet_weights.py", monkeypatch, tmp_path / "folded.json", pictures, tmp_path / "backbone.pth")
     unfolded = MobileNetV2(multiplier=1.5).eval()
     unfolded.load_state_dict(torch.load(tmp_path / "backbone.pth"))
     # a grey canvas as MoveNet's zero: what lies beyond the border is the mean for one and grey for the other
     pixels = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (1, 3, 512, 512)).astype(np.float32))
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN_RGB, STD_RGB))
     with torch.no_grad():
-        theirs, ours = original(pixels / 127.5 - 1), unfolded((pixels - mean) / std)
+        theirs, ours = original(pixels / 127.5 - 1)[0], unfolded(normalized(pixels))[0]
     inside = slice(12, -12)  # of 128 cells; the border has not reached as far
     assert theirs[4].std() > 0.1
     torch.testing.assert_close(ours[4][..., inside, inside], theirs[4][..., inside, inside], rtol=1e-3, atol=1e-3)
+
+
+@pytest.fixture
+def movenet(tmp_path, pictures, monkeypatch) -> E2Pose:
+    """A network with fine features, whose weights `movenet.pth` has by way of a folded graph."""
+    torch.manual_seed(0)
+    config = NetworkConfig("mobilenetv2_150", strides=(16, 32), width=8, refinements=1, fine_refinements=1)
+    network = livened(build_network(config)).eval()
+    fine = network.fine
+    named = [*folded(fine.wide, ["model/out_relu/Relu6"]), *folded(fine.lateral["32"], ["conv2d/BiasAdd"])]
+    for number, stride in enumerate(("16", "8", "4")):
+        suffix = f"_{number}" if number else ""
+        named += folded(fine.lateral[stride], [f"conv2d_{number + 1}/BiasAdd"])
+        names = [f"separable_conv2d{suffix}/separable_conv2d/depthwise", f"re_lu{suffix}/Relu"]
+        named += folded(fine.merge[stride], names)
+    for seed, number in zip(network.fine_refiner.seeds, (6, 8), strict=True):
+        named += folded(seed, [f"separable_conv2d_{number}/separable_conv2d/depthwise", f"re_lu_{number}/Relu"])
+    first, *others = body(network.backbone)
+    write_graph([in_their_pixels(first), *others, *named], tmp_path / "folded.json")
+    run("movenet_weights.py", monkeypatch, tmp_path / "folded.json", pictures, tmp_path / "movenet.pth")
+    return network
+
+
+def in_their_pixels(first: Folded) -> Folded:
+    """The first convolution for pixels in [-1, 1], as MoveNet's are."""
+    name, kernel, bias = first
+    mean, std = torch.tensor(MEAN_RGB), torch.tensor(STD_RGB)
+    kernel = kernel * (127.5 / std).view(1, 3, 1, 1)
+    return name, kernel, bias - (kernel.sum(dim=(2, 3)) * (mean / 127.5 - 1)).sum(dim=1)
+
+
+def test_fine_features_answer_as_before(tmp_path, movenet) -> None:
+    again = build_network(movenet.config).eval()
+    load_backbone(again, tmp_path / "movenet.pth")
+    pixels = normalized(torch.from_numpy(noise(6).transpose(0, 3, 1, 2)).float())
+    with torch.no_grad():
+        theirs, ours = (net.fine(net.backbone(pixels)[1]) for net in (movenet, again))
+        assert theirs.std() > 0
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+        for before, after in zip(movenet.fine_refiner.seeds, again.fine_refiner.seeds, strict=True):
+            torch.testing.assert_close(after(ours), before(theirs), rtol=1e-3, atol=1e-3)
+
+
+def test_head_goes_onto_a_backbone_with_fine_features(tmp_path, pictures, movenet, monkeypatch) -> None:
+    old = livened(build_network(replace(movenet.config, backbone="mobilenetv2", fine_refinements=0)))
+    save_weights(tmp_path / "old.safetensors", old, SPEC)
+    new = tmp_path / "new.safetensors"
+    words = (tmp_path / "old.safetensors", "mobilenetv2_150", tmp_path / "movenet.pth", pictures, new)
+    run("transplant.py", monkeypatch, *words)
+    network, _ = load_weights(new)
+    assert network.config.fine_refinements == 2
+    pixels = normalized(torch.from_numpy(noise(6).transpose(0, 3, 1, 2)).float())
+    with torch.no_grad():
+        maps, entries = network.backbone(pixels)
+        without, fine = network.pyramid.lateral["16"](maps[16]), network.pyramid.fine(network.fine(entries))
+        wanted = old.pyramid.lateral["16"](old.backbone(pixels)[0][16])
+    assert fine.std() > 0  # they have a part in it
+    assert (without + fine - wanted).std() < (without - wanted).std()
+    assert (without + fine - wanted).std() < 0.5 * wanted.std()
 
 
 def test_head_on_the_same_backbone_answers_as_before(tmp_path, pictures, monkeypatch) -> None:

@@ -12,9 +12,10 @@ from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.backbones.resnet import ResNet
 from e2pose.models.config import NetworkConfig
 from e2pose.models.e2pose import E2Pose
+from e2pose.models.fine import FineFeatures
 from e2pose.models.head import PoseHead
 from e2pose.models.pyramid import FeaturePyramid
-from e2pose.models.refine import KeypointRefiner
+from e2pose.models.refine import FineRefiner, KeypointRefiner
 
 BACKBONES: dict[str, Callable[[], MobileNetV2 | ResNet]] = {
     "mobilenetv2": MobileNetV2,
@@ -46,7 +47,7 @@ def build_network(config: NetworkConfig) -> E2Pose:
     return E2Pose(
         config=config,
         backbone=backbone,
-        pyramid=FeaturePyramid(backbone.channels, config.strides, config.width),
+        pyramid=FeaturePyramid(backbone.channels, config.strides, config.width, fine=config.fine_refinements > 0),
         head=PoseHead(
             config.width,
             config.keypoints,
@@ -55,14 +56,19 @@ def build_network(config: NetworkConfig) -> E2Pose:
             one_to_many=config.one_to_many,
         ),
         refiner=refiner,
+        fine=FineFeatures(backbone.entry_channels) if config.fine_refinements else None,
+        fine_refiner=FineRefiner(config.keypoints, config.fine_refinements) if config.fine_refinements else None,
     )
 
 
 def load_backbone(network: E2Pose, path: Path) -> None:
     """Loads ImageNet weights in torchvision's naming into the backbone; layers that it does not have are left out.
 
+    Weights for the network's fine features are loaded too if the file has some, under the names that they have in the
+    network.
+
     Args:
-        network: Its backbone is changed.
+        network: Its backbone is changed, and its fine features.
         path: A `.pth` file with a state dict. It is read without running any code from it.
 
     Raises:
@@ -72,6 +78,8 @@ def load_backbone(network: E2Pose, path: Path) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         wanted = network.backbone.state_dict()
         network.backbone.load_state_dict({name: state[name] for name in wanted if name in state or _needed(name)})
+        fine = {name: state[name] for name in network.state_dict() if name.startswith("fine") and name in state}
+        network.load_state_dict(fine, strict=False)
     except Exception as error:  # torch raises many kinds for a bad file
         raise ModelError(
             f"cannot load the backbone's weights from '{path}': {error}",

@@ -22,6 +22,8 @@ class NetworkConfig:
         head_depth: Number of 3x3 convolutions in the head.
         refinements: How often each keypoint is corrected by what the picture around it shows; see
             `e2pose.models.refine`. The published models do not do it.
+        fine_refinements: How often each keypoint is corrected after that on a map of stride 4, whose features then also
+            help the levels; see `e2pose.models.fine`.
         one_to_many: While training, give every cell a second person score for which several cells may answer for one
             person.
 
@@ -35,6 +37,7 @@ class NetworkConfig:
     width: int = 256
     head_depth: int = 1
     refinements: int = 0
+    fine_refinements: int = 0
     one_to_many: bool = False
 
     def __post_init__(self) -> None:
@@ -43,7 +46,12 @@ class NetworkConfig:
             raise ModelError(
                 f"the strides must start at 4, 8, 16 or 32, double from level to level and reach 32, not {self.strides}"
             )
-        if min(self.keypoints, self.width) < 1 or min(self.head_depth, self.refinements) < 0:
+        if min(self.keypoints, self.width) < 1 or min(self.head_depth, self.refinements, self.fine_refinements) < 0:
             raise ModelError(f"keypoints, width, head depth and refinements must be positive, not {self}")
         if self.refinements and self.strides[0] < 8:
             raise ModelError("keypoints cannot be refined on levels as fine as stride 4", "start the strides at 8")
+        if self.fine_refinements and (not self.refinements or self.strides[0] > 16):
+            raise ModelError(
+                "keypoints can only be refined finely after refinements, on levels from stride 8 or 16",
+                "set refinements, or leave fine_refinements out",
+            )

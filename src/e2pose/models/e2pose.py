@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.backbones.resnet import ResNet
 from e2pose.models.config import NetworkConfig
+from e2pose.models.fine import FineFeatures
 from e2pose.models.head import PoseHead, Prediction
 from e2pose.models.pyramid import FeaturePyramid
-from e2pose.models.refine import KeypointRefiner
+from e2pose.models.refine import FineRefiner, KeypointRefiner
 
 MEAN_RGB = (123.675, 116.28, 103.53)
 STD_RGB = (58.395, 57.12, 57.375)
@@ -18,7 +19,7 @@ STD_RGB = (58.395, 57.12, 57.375)
 
 
 class E2Pose(nn.Module):
-    """A backbone, a feature pyramid, a head and, beyond the original, a refiner.
+    """A backbone, a feature pyramid, a head and, beyond the original, fine features and refiners.
 
     Source: Tobeta et al., "E2Pose: Fully Convolutional Networks for End-to-End Multi-Person Pose Estimation",
     IROS 2022.
@@ -33,7 +34,10 @@ class E2Pose(nn.Module):
         backbone: MobileNetV2 | ResNet,
         pyramid: FeaturePyramid,
         head: PoseHead,
+        *,
         refiner: KeypointRefiner | None = None,
+        fine: FineFeatures | None = None,
+        fine_refiner: FineRefiner | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -41,20 +45,29 @@ class E2Pose(nn.Module):
         self.pyramid = pyramid
         self.head = head
         self.refiner = refiner
+        self.fine = fine
+        self.fine_refiner = fine_refiner
         self.register_buffer("mean", torch.tensor(MEAN_RGB).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD_RGB).view(1, 3, 1, 1), persistent=False)
+
+    def pretrained(self) -> list[nn.Module]:
+        """The parts that usually start from weights of another network."""
+        return [self.backbone, *([self.fine] if self.fine else [])]
 
     def forward(self, pixels: Tensor) -> Prediction:
         """Predicts the candidates of RGB canvases, uint8 (B, 3, H, W), H and W multiples of 32."""
         canvas_hw = (pixels.shape[2], pixels.shape[3])
-        maps = self.backbone((pixels.float() - self.mean) / self.std)
-        levels = self.pyramid(maps)
+        maps, entries = self.backbone((pixels.float() - self.mean) / self.std)
+        fine = self.fine(entries) if self.fine else None
+        levels = self.pyramid(maps, fine)
         parts = [
             self.head(level, stride, canvas_hw) for level, stride in zip(levels, self.pyramid.strides, strict=True)
         ]
         drafts = [torch.cat([part.keypoints for part in parts], dim=1)]
         if self.refiner:
             drafts += self.refiner(maps[self.refiner.stride], levels[0], drafts[0], canvas_hw)
+        if self.fine_refiner:
+            drafts += self.fine_refiner(fine, drafts[-1], canvas_hw)
         return Prediction(
             person_logits=torch.cat([part.person_logits for part in parts], dim=1),
             keypoint_logits=torch.cat([part.keypoint_logits for part in parts], dim=1),

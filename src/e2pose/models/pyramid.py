@@ -13,6 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from e2pose.models.fine import FINE_CHANNELS, FINE_STRIDE
+
 _COARSEST_OF_BACKBONE = 32
 
 
@@ -24,9 +26,10 @@ class FeaturePyramid(nn.Module):
         strides: Strides of the levels from fine to coarse, each twice the one before; those above 32 are made by
             further stride-2 convolutions.
         width: Channels of every level.
+        fine: Whether fine features enter the finest level, and from there the coarser ones.
     """
 
-    def __init__(self, channels: Mapping[int, int], strides: Sequence[int], width: int) -> None:
+    def __init__(self, channels: Mapping[int, int], strides: Sequence[int], width: int, *, fine: bool = False) -> None:
         super().__init__()
         self.strides = tuple(strides)
         self.lateral = nn.ModuleDict(
@@ -49,17 +52,42 @@ class FeaturePyramid(nn.Module):
                 for s in self.strides[1:]
             }
         )
+        self.fine: nn.Conv2d | None = None
+        self.again = nn.ModuleDict()
+        if fine:
+            side = self.strides[0] // FINE_STRIDE
+            self.fine = nn.Conv2d(FINE_CHANNELS, width, side, side, bias=False)
+            self.again = nn.ModuleDict(
+                {
+                    str(s): nn.Sequential(
+                        nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, 2, 1, bias=False)
+                    )
+                    for s in self.strides[1:]
+                }
+            )
+            for conv in (self.fine, *(layers[-1] for layers in self.again.values())):
+                nn.init.zeros_(conv.weight)
 
-    def forward(self, maps: Mapping[int, Tensor]) -> list[Tensor]:
-        """Turns the backbone's maps by stride into levels (B, width, H / stride, W / stride), from fine to coarse."""
+    def forward(self, maps: Mapping[int, Tensor], fine: Tensor | None = None) -> list[Tensor]:
+        """Turns the backbone's maps by stride into levels (B, width, H / stride, W / stride), from fine to coarse.
+
+        Args:
+            maps: The backbone's maps by stride.
+            fine: (B, FINE_CHANNELS, H / 4, W / 4), the fine features, if the pyramid takes them.
+        """
         levels: list[Tensor] = []
         for stride in self.strides:
             name = str(stride)
             levels.append(self.lateral[name](maps[stride]) if name in self.lateral else self._halve(name, levels[-1]))
+        if self.fine is not None:
+            entering = self.fine(fine)
+            levels[0] = levels[0] + entering[:, :, : levels[0].shape[2], : levels[0].shape[3]]
         for index in range(len(levels) - 1, 0, -1):
-            fine = levels[index - 1]
+            below = levels[index - 1]
             coarse = self.up[str(self.strides[index])](levels[index])
-            levels[index - 1] = fine + coarse[:, :, : fine.shape[2], : fine.shape[3]]
+            levels[index - 1] = below + coarse[:, :, : below.shape[2], : below.shape[3]]
+        for index, stride in enumerate(self.strides[1:], start=1) if self.again else ():
+            levels[index] = levels[index] + self.again[str(stride)](levels[index - 1])
         return levels
 
     def _halve(self, name: str, level: Tensor) -> Tensor:

@@ -8,12 +8,15 @@ from where it is).
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from e2pose.models.fine import FINE_CHANNELS, FINE_STRIDE, separable
 from e2pose.models.head import Side, point
 
 _CHANNELS = 64
+_FINE_CHANNELS = 96
 _UNIT = 2.0  # corrections are predicted in units of so many strides
 
 
@@ -46,9 +49,7 @@ class KeypointRefiner(nn.Module):
             nn.BatchNorm2d(_CHANNELS),
             nn.ReLU(inplace=True),
         )
-        self.output = nn.Conv2d(_CHANNELS, 2 * keypoints, 1)
-        nn.init.normal_(self.output.weight, std=0.01)
-        nn.init.zeros_(self.output.bias)  # type: ignore[arg-type]
+        self.output = _to_corrections(_CHANNELS, keypoints)
 
     def forward(self, fine: Tensor, level: Tensor, keypoints: Tensor, canvas_hw: tuple[Side, Side]) -> list[Tensor]:
         """Corrects keypoints.
@@ -64,15 +65,62 @@ class KeypointRefiner(nn.Module):
         """
         lateral = self.lateral(fine)
         corrections = self.output(self.seed(lateral + self.up(level)[:, :, : lateral.shape[2], : lateral.shape[3]]))
-        height, width = canvas_hw
-        unit = _UNIT * self.stride / point(width, height, fine.device)
-        count, kinds = keypoints.shape[1:3]
-        maps = corrections.float().reshape(-1, 2, *corrections.shape[2:])  # (B * K, 2, h, w)
-        refined = []
-        for _ in range(self.steps):
-            keypoints = keypoints.detach()
-            places = (2 * keypoints - 1).transpose(1, 2).reshape(-1, count, 1, 2)
-            read = functional.grid_sample(maps, places, padding_mode="border", align_corners=False)
-            keypoints = keypoints + unit * read.reshape(-1, kinds, 2, count).permute(0, 3, 1, 2)
-            refined.append(keypoints)
-        return refined
+        return follow(corrections, keypoints, self.stride, canvas_hw, self.steps)
+
+
+class FineRefiner(nn.Module):
+    """A second map of corrections, of stride 4, for the last steps: what is near can be seen precisely there.
+
+    It looks at the fine features in two ways, since MoveNet does: for whether a keypoint is near, and for how far from
+    the middle of its cell it is.
+
+    Args:
+        keypoints: Number of keypoints K.
+        steps: How often each keypoint is corrected.
+    """
+
+    def __init__(self, keypoints: int, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.seeds = nn.ModuleList(separable(FINE_CHANNELS, _FINE_CHANNELS) for _ in range(2))
+        self.output = _to_corrections(2 * _FINE_CHANNELS, keypoints)
+
+    def forward(self, fine: Tensor, keypoints: Tensor, canvas_hw: tuple[Side, Side]) -> list[Tensor]:
+        """Corrects keypoints.
+
+        Args:
+            fine: (B, FINE_CHANNELS, H / 4, W / 4), what `FineFeatures` gives.
+            keypoints: (B, M, K, 2), (x, y) as fractions of the canvas.
+            canvas_hw: Size of the canvas.
+
+        Returns:
+            The keypoints after each step. No gradient passes from one step to the one before.
+        """
+        corrections = self.output(torch.cat([seed(fine) for seed in self.seeds], dim=1))
+        return follow(corrections, keypoints, FINE_STRIDE, canvas_hw, self.steps)
+
+
+def follow(
+    corrections: Tensor, keypoints: Tensor, stride: int, canvas_hw: tuple[Side, Side], steps: int
+) -> list[Tensor]:
+    """Reads a map of corrections (B, 2 * K, h, w) at keypoints (B, M, K, 2) and moves them, so many times."""
+    height, width = canvas_hw
+    unit = _UNIT * stride / point(width, height, corrections.device)
+    count, kinds = keypoints.shape[1:3]
+    maps = corrections.float().reshape(-1, 2, *corrections.shape[2:])  # (B * K, 2, h, w)
+    refined = []
+    for _ in range(steps):
+        keypoints = keypoints.detach()
+        places = (2 * keypoints - 1).transpose(1, 2).reshape(-1, count, 1, 2)
+        read = functional.grid_sample(maps, places, padding_mode="border", align_corners=False)
+        keypoints = keypoints + unit * read.reshape(-1, kinds, 2, count).permute(0, 3, 1, 2)
+        refined.append(keypoints)
+    return refined
+
+
+def _to_corrections(channels: int, keypoints: int) -> nn.Conv2d:
+    """The last layer of a refiner, which at first leaves keypoints nearly where they are."""
+    output = nn.Conv2d(channels, 2 * keypoints, 1)
+    nn.init.normal_(output.weight, std=0.01)
+    nn.init.zeros_(output.bias)  # type: ignore[arg-type]
+    return output

@@ -71,6 +71,7 @@ class NetworkRecipe(_Record):
     width: Annotated[int, Field(gt=0)] = 256
     head_depth: Count = 1
     refinements: Count = 0
+    fine_refinements: Count = 0
     freeze_stem: bool = True
     """Leave the backbone's layers up to stride 4 as they are."""
     freeze_batch_norm: bool = True
@@ -142,6 +143,9 @@ class LossConfig(_Record):
     candidate and its companions there, so that 0.1 weighs about as much as 1 for the person score."""
     center: Positive = 0.2
     visibility: Positive = 0.5
+    draft_tolerance: Positive = 1.0
+    """Factor on the tolerances by which keypoints before their last refinement are judged: a draft only has to come
+    near, and more tolerance pulls it from farther away."""
     score_floor: Fraction = 0.2
     """The person score that a matched candidate should have even if its keypoints are all wrong."""
     doubtful_background: Fraction = 0.2
@@ -158,7 +162,7 @@ class OptimConfig(_Record):
     """Share the images of a step out among so many passes through the network, to need less memory."""
     learning_rate: Positive = 1e-3
     backbone_factor: Fraction = 0.3
-    """The backbone's learning rate relative to that of the rest."""
+    """The learning rate of backbone and fine features relative to that of the rest; 0 leaves them as they are."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     warmup_steps: Count = 200
     final_factor: Fraction = 0.02

@@ -233,12 +233,15 @@ def set_training_mode(network: E2Pose, recipe: Recipe) -> None:
     """Switches to training, but for the layers that the recipe leaves as they are."""
     network.train()
     frozen: list[nn.Module] = network.backbone.stem() if recipe.network.freeze_stem else []
+    if recipe.optim.backbone_factor == 0:
+        frozen += network.pretrained()
     for layer in frozen:
         layer.eval().requires_grad_(False)
     if recipe.network.freeze_batch_norm:
-        for layer in network.backbone.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.eval()
+        for part in network.pretrained():
+            for layer in part.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.eval()
 
 
 class _Flat(nn.Module):

@@ -81,7 +81,7 @@ def compute_losses(
     for draft in prediction.drafts:
         draft_errors = draft[chosen] * layout.canvas_wh - paired.keypoints
         share = 1 / len(prediction.drafts)  # all together weigh as much as the final keypoints
-        oks_loss = oks_loss + share * (1 - paired.oks(draft_errors, layout))
+        oks_loss = oks_loss + share * (1 - paired.oks(draft_errors, layout, config.draft_tolerance))
         distance = distance + share * paired.distance(draft_errors)
     center = (prediction.centers[chosen] * layout.canvas_wh - paired.centers).abs().sum(dim=1) / paired.sizes
 
@@ -127,8 +127,8 @@ class _Paired:
     def sizes(self) -> Tensor:
         return self.areas.sqrt()
 
-    def oks(self, errors: Tensor, layout: Layout) -> Tensor:
-        similar = torch.exp(-errors.square().sum(dim=-1) / layout.tolerances(self.areas))
+    def oks(self, errors: Tensor, layout: Layout, leniency: float = 1.0) -> Tensor:
+        similar = torch.exp(-errors.square().sum(dim=-1) / (leniency * layout.tolerances(self.areas)))
         return _mean(similar, self.labelled)
 
     def distance(self, errors: Tensor) -> Tensor:

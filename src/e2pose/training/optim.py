@@ -12,8 +12,8 @@ from e2pose.training.config import OptimConfig
 
 
 def build_optimizer(network: E2Pose, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW with a smaller rate for the backbone and no decay for biases and batch norm."""
-    backbone = {id(parameter) for parameter in network.backbone.parameters()}
+    """AdamW with a smaller rate for backbone and fine features and no decay for biases and batch norm."""
+    backbone = {id(parameter) for part in network.pretrained() for parameter in part.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:

@@ -121,6 +121,7 @@ def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tel
             width=part.width,
             head_depth=part.head_depth,
             refinements=part.refinements,
+            fine_refinements=part.fine_refinements,
             one_to_many=recipe.loss.many > 0,
         )
     )

@@ -27,7 +27,8 @@ def test_only_batch_norms_without_a_convolution_before_them_stay() -> None:
     levels = [str(stride) for stride in network.config.strides]
     up = {f"pyramid.up.{level}.0" for level in levels[1:]}
     head = {f"head.seeds.{level}.0" for level in levels}
-    assert kept == up | head | {"refiner.up.0", "refiner.seed.0"}
+    again = {f"pyramid.again.{level}.0" for level in levels[1:]}
+    assert kept == up | again | head | {"refiner.up.0", "refiner.seed.0"}
 
 
 def test_half_precision_rounds_kernels_only() -> None:

@@ -98,7 +98,9 @@ def test_mobilenet_has_as_many_parameters_as_the_original_without_its_last_layer
 
 
 def test_wider_mobilenet_has_the_channels_of_its_authors_rounding():
-    assert MobileNetV2(multiplier=1.5).channels == {4: 40, 8: 48, 16: 144, 32: 480}
+    wide = MobileNetV2(multiplier=1.5)
+    assert wide.channels == {4: 40, 8: 48, 16: 144, 32: 480}
+    assert wide.entry_channels == {4: 40, 8: 48, 16: 96, 32: 480}
     assert MobileNetV2(multiplier=1.4).channels == {4: 32, 8: 48, 16: 136, 32: 448}  # as in the paper's model zoo
     assert MobileNetV2(multiplier=0.35).channels == {4: 8, 8: 16, 16: 32, 32: 112}
 
@@ -129,10 +131,11 @@ def test_the_stride_of_a_resnet_stage_sits_where_its_version_has_it():
 def test_backbone_maps_have_the_promised_shapes(name):
     backbone = BACKBONES[name]().eval()
     with torch.inference_mode():
-        maps = backbone(torch.zeros(1, 3, 64, 96))
-    assert {s: tuple(m.shape) for s, m in maps.items()} == {
-        s: (1, c, 64 // s, 96 // s) for s, c in backbone.channels.items()
-    }
+        given = backbone(torch.zeros(1, 3, 64, 96))
+    for maps, channels in zip(given, (backbone.channels, backbone.entry_channels), strict=True):
+        assert {s: tuple(m.shape) for s, m in maps.items()} == {
+            s: (1, c, 64 // s, 96 // s) for s, c in channels.items()
+        }
 
 
 def test_imagenet_weights_load_and_wrong_ones_are_refused(tmp_path):

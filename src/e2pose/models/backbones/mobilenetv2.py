@@ -42,6 +42,9 @@ class _InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """MobileNetV2: feature maps at strides 4 to 32.
 
+    Two strides have two stages, the later one with more channels. `channels` are those of the last map of each stride,
+    `entry_channels` those of stride 16 after its first stage, and of the others the same.
+
     Args:
         multiplier: Factor on the channels of all layers, which are then rounded to multiples of 8.
     """
@@ -51,7 +54,9 @@ class MobileNetV2(nn.Module):
         inputs, stride = _rounded(32 * multiplier), 2
         layers: list[nn.Module] = [_ConvBnReLU(3, inputs, stride=2)]
         self.channels: dict[int, int] = {}
+        self.entry_channels: dict[int, int] = {}
         self._last_of_stride: dict[int, int] = {}
+        self._entry_of_stride: dict[int, int] = {}
         for expansion, channels, blocks, first_stride in _STAGES:
             outputs = _rounded(channels * multiplier)
             for block in range(blocks):
@@ -61,19 +66,23 @@ class MobileNetV2(nn.Module):
             if stride >= 4:
                 self.channels[stride] = outputs
                 self._last_of_stride[stride] = len(layers) - 1
+                if stride != 16 or stride not in self.entry_channels:
+                    self.entry_channels[stride] = outputs
+                    self._entry_of_stride[stride] = len(layers) - 1
         self.features = nn.Sequential(*layers)
 
     def stem(self) -> list[nn.Module]:
         """The layers up to stride 4, which hardly change when a pretrained network learns a new task."""
         return list(self.features.children())[: self._last_of_stride[4] + 1]
 
-    def forward(self, x: Tensor) -> dict[int, Tensor]:
-        """Turns normalised pictures (B, 3, H, W) into feature maps by stride."""
+    def forward(self, x: Tensor) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """Turns normalised pictures (B, 3, H, W) into feature maps by stride: the last ones, and the entry ones."""
         maps = []
         for layer in self.features:
             x = layer(x)
             maps.append(x)
-        return {stride: maps[self._last_of_stride[stride]] for stride in self.channels}
+        last = {stride: maps[index] for stride, index in self._last_of_stride.items()}
+        return last, {stride: maps[index] for stride, index in self._entry_of_stride.items()}
 
 
 def _rounded(channels: float) -> int:

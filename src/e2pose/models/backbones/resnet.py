@@ -49,6 +49,7 @@ class ResNet(nn.Module):
     """
 
     channels: ClassVar[dict[int, int]] = {4: 256, 8: 512, 16: 1024, 32: 2048}
+    entry_channels: ClassVar[dict[int, int]] = channels
 
     def __init__(self, blocks: tuple[int, int, int, int], downsampling: Downsampling = "conv2") -> None:
         super().__init__()
@@ -73,9 +74,10 @@ class ResNet(nn.Module):
         """The layers up to stride 4, which hardly change when a pretrained network learns a new task."""
         return [self.conv1, self.bn1, self.layer1]
 
-    def forward(self, x: Tensor) -> dict[int, Tensor]:
-        """Turns normalised pictures (B, 3, H, W) into feature maps by stride."""
+    def forward(self, x: Tensor) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """Turns normalised pictures (B, 3, H, W) into feature maps by stride, as `MobileNetV2`, but both alike."""
         c2 = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(x)))))
         c3 = self.layer2(c2)
         c4 = self.layer3(c3)
-        return {4: c2, 8: c3, 16: c4, 32: self.layer4(c4)}
+        maps = {4: c2, 8: c3, 16: c4, 32: self.layer4(c4)}
+        return maps, maps

@@ -1,0 +1,91 @@
+"""Fine features: where they look, and what they are for."""
+
+import pytest
+import torch
+
+from e2pose.core.errors import ModelError
+from e2pose.models.build import build_network
+from e2pose.models.config import NetworkConfig
+from e2pose.models.fine import FINE_CHANNELS, FineFeatures
+from e2pose.models.refine import FineRefiner
+from networks import livened
+
+CHANNELS = {4: 3, 8: 4, 16: 5, 32: 6}
+
+
+def maps_of(height: int, width: int) -> dict[int, torch.Tensor]:
+    return {s: torch.randn(2, c, height // s, width // s) for s, c in CHANNELS.items()}
+
+
+def network_of(**values) -> torch.nn.Module:
+    torch.manual_seed(0)
+    config = NetworkConfig(strides=(16, 32, 64), width=8, refinements=1, fine_refinements=2, **values)
+    return livened(build_network(config)).eval()
+
+
+def test_fine_features_have_stride_4_and_see_every_map() -> None:
+    torch.manual_seed(0)
+    features = FineFeatures(CHANNELS).eval()
+    maps = maps_of(96, 160)
+    fine = features(maps)
+    assert fine.shape == (2, FINE_CHANNELS, 24, 40)
+    for stride in CHANNELS:
+        changed = maps | {stride: maps[stride] + 1}
+        assert not torch.equal(features(changed), fine), stride
+
+
+def test_a_coarse_cell_is_seen_up_and_left_of_where_doubling_would_put_it() -> None:
+    """A stride-2 convolution padded on both sides looks at the upper left of its cell, so finer maps look there too."""
+    torch.manual_seed(0)
+    features = FineFeatures(CHANNELS).eval()
+    maps = maps_of(128, 128)
+    lit = maps | {8: maps[8].clone()}
+    lit[8][:, :, 8, 8] += 10  # plainly doubled it would light up fine rows 15 to 18, and their neighbours
+    rows = (features(lit) - features(maps)).abs().sum(dim=(0, 1, 3)).nonzero().flatten()
+    assert rows.float().mean() == pytest.approx(15.5, abs=0.6)
+
+
+def test_last_drafts_are_refined_finely() -> None:
+    network = network_of()
+    pixels = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        prediction = network(pixels)
+        network.fine_refiner = None
+        coarse = network(pixels)
+    assert len(prediction.drafts) == 3
+    torch.testing.assert_close(prediction.drafts[1], coarse.keypoints)
+    assert not torch.equal(prediction.drafts[2], prediction.keypoints)
+
+
+def test_a_fine_step_reads_where_the_keypoint_is() -> None:
+    refiner = FineRefiner(keypoints=1, steps=1).eval()
+    torch.nn.init.zeros_(refiner.output.weight)
+    refiner.output.bias.data = torch.tensor([0.25, -0.5])  # of two strides, that is of 8 pixels
+    (moved,) = refiner(torch.randn(1, FINE_CHANNELS, 16, 24), torch.full((1, 1, 1, 2), 0.5), (64, 96))
+    assert (moved[0, 0, 0] * torch.tensor([96.0, 64.0])).tolist() == pytest.approx([48 + 2, 32 - 4], abs=1e-4)
+
+
+def test_levels_learn_from_fine_features_first_only_what_they_find_useful() -> None:
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig(strides=(16, 32, 64), width=8, refinements=1, fine_refinements=1)).eval()
+    maps, entries = network.backbone(torch.randn(1, 3, 64, 96))
+    fine = network.fine(entries)
+    for with_fine, without in zip(network.pyramid(maps, fine), network.pyramid(maps, 0 * fine), strict=True):
+        torch.testing.assert_close(with_fine, without)
+    sum(level.square().sum() for level in network.pyramid(maps, fine)).backward()
+    assert network.pyramid.fine.weight.grad.abs().sum() > 0
+    assert all(layers[-1].weight.grad.abs().sum() > 0 for layers in network.pyramid.again.values())
+
+
+def test_fine_features_reach_the_coarsest_level() -> None:
+    network = network_of()
+    maps, entries = network.backbone(torch.randn(1, 3, 64, 96))
+    fine = network.fine(entries)
+    coarsest = [network.pyramid(maps, given)[-1] for given in (fine, fine + 1)]
+    assert not torch.allclose(*coarsest)
+
+
+@pytest.mark.parametrize("values", [{"refinements": 0}, {"strides": (32, 64)}])
+def test_fine_refinements_need_refinements_on_fine_levels(values) -> None:
+    with pytest.raises(ModelError, match="refined finely"):
+        NetworkConfig(**({"strides": (16, 32), "refinements": 1} | values), fine_refinements=1)
