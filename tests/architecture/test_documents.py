@@ -86,7 +86,7 @@ def test_the_first_images_of_a_set_become_one(tmp_path: Path) -> None:
 
 
 def test_every_example_is_run() -> None:
-    elsewhere = {"ablations.py", "subset.py", "movenet_backbone.py", "transplant.py"}  # tests/journeys, and above
+    elsewhere = {"ablations.py", "subset.py", "movenet_weights.py", "transplant.py"}  # tests/journeys, and above
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(EXAMPLES) | elsewhere
 
 

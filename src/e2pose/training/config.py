@@ -146,6 +146,8 @@ class LossConfig(_Record):
     draft_tolerance: Positive = 1.0
     """Factor on the tolerances by which keypoints before their last refinement are judged: a draft only has to come
     near, and more tolerance pulls it from farther away."""
+    rivals: Positive = 1.0
+    """Weight of the companions of a person, as background, in the person score: more of it makes fewer duplicates."""
     score_floor: Fraction = 0.2
     """The person score that a matched candidate should have even if its keypoints are all wrong."""
     doubtful_background: Fraction = 0.2

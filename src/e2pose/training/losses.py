@@ -87,7 +87,9 @@ def compute_losses(
 
     background = _background_weights(prediction.centers.detach() * layout.canvas_wh, target, config)
     goals = config.score_floor + (1 - config.score_floor) * oks.detach()
-    person = _person_loss(prediction.person_logits, background, pairs.claiming(), goals[pairs.claims])
+    companions = (pairs.images[~pairs.claims], pairs.candidates[~pairs.claims])
+    rivals = background.index_put(companions, config.rivals * background[companions])
+    person = _person_loss(prediction.person_logits, rivals, pairs.claiming(), goals[pairs.claims])
     many = torch.zeros_like(person)
     if prediction.many_logits is not None:
         many = _person_loss(prediction.many_logits, background, pairs, goals)

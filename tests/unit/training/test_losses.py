@@ -168,3 +168,34 @@ def test_companions_answer_for_their_person_in_the_one_to_many_score_only():
     rising = (many.grad < 0)[0].nonzero().flatten().tolist()
     assert rising == sorted(pairs.candidates.tolist())
     assert len(rising) == 3
+
+
+def test_a_lenient_draft_costs_less_and_is_pulled_from_farther_away():
+    target = collate_labels([labels_of(np.random.default_rng(1), 1, (128, 128), size=60)])
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(companions=0))
+    best = perfect(target, pairs)
+    costs, pulls = [], []
+    for tolerance in (1.0, 4.0):
+        off = (best.keypoints + 0.2).requires_grad_()
+        losses = compute_losses(
+            replace(best, drafts=(off,)), target, pairs, LAYOUT, LossConfig(distance=0, draft_tolerance=tolerance)
+        )
+        losses.total.backward()
+        costs.append(float(losses.oks.detach()))
+        pulls.append(float(off.grad.abs().sum()))
+    assert costs[1] < costs[0]
+    assert pulls[1] > 2 * pulls[0]
+
+
+def test_rivals_weigh_more_as_background_and_nothing_else_does():
+    target = collate_labels([labels_of(np.random.default_rng(3), 1, (128, 128), size=60)])
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig())
+    assert not pairs.claims.all()
+    gradients = []
+    for rivals in (1.0, 3.0):
+        prediction = learnable(prediction_at(LAYOUT, {}))
+        compute_losses(prediction, target, pairs, LAYOUT, LossConfig(rivals=rivals)).total.backward()
+        gradients.append(prediction.person_logits.grad[0])
+    factor = torch.ones(len(LAYOUT.cell_centers))
+    factor[pairs.candidates[~pairs.claims]] = 3.0
+    torch.testing.assert_close(gradients[1], factor * gradients[0])
