@@ -57,16 +57,11 @@ class FeaturePyramid(nn.Module):
         if fine:
             side = self.strides[0] // FINE_STRIDE
             self.fine = nn.Conv2d(FINE_CHANNELS, width, side, side, bias=False)
-            self.again = nn.ModuleDict(
-                {
-                    str(s): nn.Sequential(
-                        nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, 2, 1, bias=False)
-                    )
-                    for s in self.strides[1:]
-                }
-            )
-            for conv in (self.fine, *(layers[-1] for layers in self.again.values())):
-                nn.init.zeros_(conv.weight)
+            nn.init.zeros_(self.fine.weight)
+            for s in self.strides[1:]:
+                halving = nn.Conv2d(width, width, 3, 2, 1, bias=False)
+                nn.init.zeros_(halving.weight)
+                self.again[str(s)] = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), halving)
 
     def forward(self, maps: Mapping[int, Tensor], fine: Tensor | None = None) -> list[Tensor]:
         """Turns the backbone's maps by stride into levels (B, width, H / stride, W / stride), from fine to coarse.
