@@ -85,6 +85,14 @@ def test_fine_features_reach_the_coarsest_level() -> None:
     assert not torch.allclose(*coarsest)
 
 
+@pytest.mark.parametrize("backbone", ["resnet50_v1", "mobilenetv2"])
+def test_every_backbone_can_have_them(backbone) -> None:
+    with torch.inference_mode():
+        config = NetworkConfig(backbone, strides=(16, 32), width=8, refinements=1, fine_refinements=1)
+        prediction = build_network(config).eval()(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
+    assert prediction.keypoints.shape == (1, 30, 17, 2)
+
+
 @pytest.mark.parametrize("values", [{"refinements": 0}, {"strides": (32, 64)}])
 def test_fine_refinements_need_refinements_on_fine_levels(values) -> None:
     with pytest.raises(ModelError, match="refined finely"):
