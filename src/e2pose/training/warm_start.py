@@ -17,7 +17,7 @@ from e2pose.training.config import Recipe
 from e2pose.zoo.catalog import find_model
 
 _OUTPUT = "head.output."
-_CORRECTIONS = "refiner.output."
+_CORRECTIONS = ("refiner.output.", "fine_refiner.output.")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> Inheritan
     there = [spec.schema.keypoints.index(name) for name in common]
     rows = {
         _OUTPUT: (_head_rows(here, len(schema)), _head_rows(there, len(spec.schema))),
-        _CORRECTIONS: (_pairs(here), _pairs(there)),
+        **dict.fromkeys(_CORRECTIONS, (_pairs(here), _pairs(there))),
     }
     taken = []
     for name, value in target.items():

@@ -22,7 +22,14 @@ def weights(tmp_path_factory):
 
 
 def other_network(keypoints=17, **changes):
-    settings = {"strides": (16, 32, 64), "width": 8, "refinements": 2, "keypoints": keypoints, **changes}
+    settings = {
+        "strides": (16, 32, 64),
+        "width": 8,
+        "refinements": 2,
+        "fine_refinements": 1,
+        "keypoints": keypoints,
+        **changes,
+    }
     return build_network(NetworkConfig(**settings))
 
 
@@ -63,12 +70,12 @@ def test_keypoints_in_common_are_taken_over_and_new_ones_begin_anew(weights):
 
 def test_with_no_keypoint_in_common_corrections_begin_anew(weights):
     inheritance = warm_start(other_network(2), KeypointSchema.from_names("mine", ["hat", "stick"]), weights)
-    assert {name.rpartition(".")[0] for name in inheritance.left} == {"refiner.output"}
-    assert inheritance.describe().endswith("; not refiner.output; new keypoints: hat, stick")
+    assert {name.rpartition(".")[0] for name in inheritance.left} == {"refiner.output", "fine_refiner.output"}
+    assert inheritance.describe().endswith("; not fine_refiner.output, refiner.output; new keypoints: hat, stick")
 
 
 def test_further_parts_stay_as_they_are_and_are_named(tmp_path):
-    plain = other_network(refinements=0)
+    plain = other_network(refinements=0, fine_refinements=0)
     save_weights(tmp_path / "plain.safetensors", plain, SPEC)
     network = other_network(strides=(16, 32, 64, 128))
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -78,7 +85,7 @@ def test_further_parts_stay_as_they_are_and_are_named(tmp_path):
     assert all(torch.equal(after[name], given[name]) for name in inheritance.taken)
     assert all(torch.equal(after[name], before[name]) for name in inheritance.left)
     assert any(name.startswith("refiner.") for name in inheritance.left)
-    assert {name.split(".")[0] for name in inheritance.left} == {"refiner", "pyramid", "head"}
+    assert {name.split(".")[0] for name in inheritance.left} == {"refiner", "fine", "fine_refiner", "pyramid", "head"}
     assert "not head.norms" in inheritance.describe()
     assert "refiner" in inheritance.describe()
 
@@ -87,7 +94,8 @@ def test_weights_of_another_width_are_left_out(weights):
     network = other_network(width=16)
     inheritance = warm_start(network, COCO, weights)
     taken = [name for name in inheritance.taken if "num_batches" not in name]
-    assert {name.split(".")[0] for name in taken} == {"backbone", "refiner"}  # the refiner has a width of its own
+    own_widths = {"refiner", "fine", "fine_refiner"}
+    assert {name.split(".")[0] for name in taken} == {"backbone", *own_widths}
     assert len([name for name in inheritance.taken if name.startswith("backbone.")]) == len(
         network.backbone.state_dict()
     )
