@@ -64,7 +64,10 @@ def _two_layer_network() -> E2Pose:
 @cache
 def _small_network() -> E2Pose:
     with _same_numbers():
-        return livened(build_network(NetworkConfig(strides=(16, 32, 64), width=8, refinements=2, fine_refinements=1)))
+        config = NetworkConfig(strides=(16, 32, 64), width=8, refinements=2, fine_refinements=1)
+        network = livened(build_network(config))
+    network.fine_refiner.output.weight.data *= 0.1  # the last corrections are small, as after a training
+    return network
 
 
 def livened(network: E2Pose) -> E2Pose:
