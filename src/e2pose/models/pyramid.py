@@ -73,7 +73,9 @@ class FeaturePyramid(nn.Module):
         levels: list[Tensor] = []
         for stride in self.strides:
             name = str(stride)
-            levels.append(self.lateral[name](maps[stride]) if name in self.lateral else self._halve(name, levels[-1]))
+            levels.append(
+                self.lateral[name](maps[stride]) if name in self.lateral else _halve(self.down[name], levels[-1])
+            )
         if self.fine is not None:
             entering = self.fine(fine)
             levels[0] = levels[0] + entering[:, :, : levels[0].shape[2], : levels[0].shape[3]]
@@ -81,16 +83,17 @@ class FeaturePyramid(nn.Module):
             below = levels[index - 1]
             coarse = self.up[str(self.strides[index])](levels[index])
             levels[index - 1] = below + coarse[:, :, : below.shape[2], : below.shape[3]]
-        for index, stride in enumerate(self.strides[1:], start=1) if self.again else ():
-            levels[index] = levels[index] + self.again[str(stride)](levels[index - 1])
+        for index, layers in enumerate(self.again.values(), start=1):
+            levels[index] = levels[index] + _halve(layers, levels[index - 1])
         return levels
 
-    def _halve(self, name: str, level: Tensor) -> Tensor:
-        """The next coarser level.
 
-        Where a map is one pixel wide, torch 2.13 on a CPU leaves parts of the weights' gradient in bf16 unwritten.
-        """
-        if level.shape[3] > 1:
-            return cast(Tensor, self.down[name](level))
-        with torch.autocast(level.device.type, enabled=False):
-            return cast(Tensor, self.down[name](level.float()))
+def _halve(layers: nn.Module, level: Tensor) -> Tensor:
+    """What layers with a convolution of stride 2 make of a level.
+
+    Where a map is one pixel wide, torch 2.13 on a CPU leaves parts of the weights' gradient in bf16 unwritten.
+    """
+    if level.shape[3] > 1:
+        return cast(Tensor, layers(level))
+    with torch.autocast(level.device.type, enabled=False):
+        return cast(Tensor, layers(level.float()))
