@@ -92,10 +92,10 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
         options: What to write, and what to check it on.
     """
     from e2pose.export.source import UNCHANGED, SpecChanges
-    from e2pose.zoo.catalog import find_model
+    from e2pose.zoo.catalog import canvas_of, find_model
 
     to = wanted_format(options.to, output)
-    changes = SpecChanges(options.name, options.canvas, options.threshold, options.whole_canvas)
+    changes = SpecChanges(options.name, options.canvas or canvas_of(model), options.threshold, options.whole_canvas)
     needs_weights = to == "onnx" or changes != UNCHANGED or options.batch != "dynamic"
     path = find_model(model, (".safetensors",) if needs_weights or find_spec("torch") else (".onnx",))
     output = output or Path(f"{path.stem}{'-int8' if to == 'int8' else ''}{SUFFIXES[to]}")

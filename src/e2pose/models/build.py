@@ -40,7 +40,14 @@ def build_network(config: NetworkConfig) -> E2Pose:
     backbone = BACKBONES[config.backbone]()
     fine = config.strides[0] // 2
     refiner = (
-        KeypointRefiner(backbone.channels[fine], config.width, config.keypoints, fine, config.refinements)
+        KeypointRefiner(
+            backbone.channels[fine],
+            config.width,
+            config.keypoints,
+            fine,
+            config.refinements,
+            fine=config.fine_refinements > 0,
+        )
         if config.refinements
         else None
     )

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.backbones.resnet import ResNet
 from e2pose.models.config import NetworkConfig
-from e2pose.models.fine import FineFeatures
+from e2pose.models.fine import FINE_STRIDE, FineFeatures
 from e2pose.models.head import PoseHead, Prediction
 from e2pose.models.pyramid import FeaturePyramid
-from e2pose.models.refine import FineRefiner, KeypointRefiner
+from e2pose.models.refine import FineRefiner, KeypointRefiner, follow
 
 MEAN_RGB = (123.675, 116.28, 103.53)
 STD_RGB = (58.395, 57.12, 57.375)
@@ -64,16 +64,21 @@ class E2Pose(nn.Module):
             self.head(level, stride, canvas_hw) for level, stride in zip(levels, self.pyramid.strides, strict=True)
         ]
         drafts = [torch.cat([part.keypoints for part in parts], dim=1)]
+        corrections = []
+        seen = self.fine_refiner.look(fine) if self.fine_refiner else None
         if self.refiner:
-            drafts += self.refiner(maps[self.refiner.stride], levels[0], drafts[0], canvas_hw)
+            corrections.append(self.refiner(maps[self.refiner.stride], levels[0], seen))
+            drafts += follow(corrections[-1], drafts[-1], self.refiner.stride, canvas_hw, self.refiner.steps)
         if self.fine_refiner:
-            drafts += self.fine_refiner(fine, drafts[-1], canvas_hw)
+            corrections.append(self.fine_refiner(seen))
+            drafts += follow(corrections[-1], drafts[-1], FINE_STRIDE, canvas_hw, self.fine_refiner.steps)
         return Prediction(
             person_logits=torch.cat([part.person_logits for part in parts], dim=1),
             keypoint_logits=torch.cat([part.keypoint_logits for part in parts], dim=1),
             keypoints=drafts[-1],
             centers=torch.cat([part.centers for part in parts], dim=1),
             drafts=tuple(drafts[:-1]),
+            corrections=tuple(corrections),
             many_logits=_joined([part.many_logits for part in parts]),
         )
 

@@ -32,6 +32,7 @@ class Prediction:
         keypoints: (B, M, K, 2), (x, y) as fractions of the canvas; may lie outside of [0, 1].
         centers: (B, M, 2), centre of the person, likewise.
         drafts: The keypoints before each of their refinements, first to last.
+        corrections: Maps (B, 2 * K, h, w) that the keypoints followed, coarse and fine.
         many_logits: (B, M), is here a person that others may answer for too? Only while training, if asked for.
     """
 
@@ -40,6 +41,7 @@ class Prediction:
     keypoints: Tensor
     centers: Tensor
     drafts: tuple[Tensor, ...] = ()
+    corrections: tuple[Tensor, ...] = ()
     many_logits: Tensor | None = None
 
 

@@ -12,6 +12,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from e2pose.models.fine import FINE_CHANNELS, FINE_STRIDE
 
@@ -26,7 +27,8 @@ class FeaturePyramid(nn.Module):
         strides: Strides of the levels from fine to coarse, each twice the one before; those above 32 are made by
             further stride-2 convolutions.
         width: Channels of every level.
-        fine: Whether fine features enter the finest level, and from there the coarser ones.
+        fine: Whether fine features enter the finest level, where two convolutions more bring everything together, and
+            from there the coarser ones.
     """
 
     def __init__(self, channels: Mapping[int, int], strides: Sequence[int], width: int, *, fine: bool = False) -> None:
@@ -54,7 +56,15 @@ class FeaturePyramid(nn.Module):
         )
         self.fine: nn.Conv2d | None = None
         self.again = nn.ModuleDict()
+        self.blend: nn.Sequential | None = None
         if fine:
+            last = nn.BatchNorm2d(width)
+            nn.init.zeros_(last.weight)
+            self.blend = nn.Sequential(
+                *(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1, bias=False)),
+                *(nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.Conv2d(width, width, 3, 1, 1, bias=False)),
+                last,
+            )
             side = self.strides[0] // FINE_STRIDE
             self.fine = nn.Conv2d(FINE_CHANNELS, width, side, side, bias=False)
             nn.init.zeros_(self.fine.weight)
@@ -77,12 +87,14 @@ class FeaturePyramid(nn.Module):
                 self.lateral[name](maps[stride]) if name in self.lateral else _halve(self.down[name], levels[-1])
             )
         if self.fine is not None:
-            entering = self.fine(fine)
+            entering = _patches(self.fine, fine)
             levels[0] = levels[0] + entering[:, :, : levels[0].shape[2], : levels[0].shape[3]]
         for index in range(len(levels) - 1, 0, -1):
             below = levels[index - 1]
             coarse = self.up[str(self.strides[index])](levels[index])
             levels[index - 1] = below + coarse[:, :, : below.shape[2], : below.shape[3]]
+        if self.blend is not None:
+            levels[0] = levels[0] + self.blend(levels[0])
         for index, layers in enumerate(self.again.values(), start=1):
             levels[index] = levels[index] + _halve(layers, levels[index - 1])
         return levels
@@ -97,3 +109,14 @@ def _halve(layers: nn.Module, level: Tensor) -> Tensor:
         return cast(Tensor, layers(level))
     with torch.autocast(level.device.type, enabled=False):
         return cast(Tensor, layers(level.float()))
+
+
+def _patches(layer: nn.Conv2d, fine: Tensor) -> Tensor:
+    """What a convolution of square patches side by side gives.
+
+    With few channels torch 2.13 gets it wrong in bf16 on a CPU with AMX; there it is one of single pixels.
+    """
+    if fine.dtype == torch.float32:
+        return cast(Tensor, layer(fine))
+    kernel = layer.weight.flatten(1)[:, :, None, None]
+    return functional.conv2d(functional.pixel_unshuffle(fine, layer.kernel_size[0]), kernel)

@@ -1,4 +1,4 @@
-"""The refiner: every keypoint looks at the picture around it and corrects itself.
+"""The refiners: every keypoint looks at the picture around it and corrects itself.
 
 A cell in the middle of a person knows roughly where the far ankle is; a cell at the ankle knows precisely. Sources:
 Papandreou et al., "PersonLab", ECCV 2018, section 3.1 (offsets on a fine map correct offsets over a long way); Geng et
@@ -8,64 +8,74 @@ from where it is).
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from e2pose.models.fine import FINE_CHANNELS, FINE_STRIDE, separable
+from e2pose.models.fine import FINE_CHANNELS, separable
 from e2pose.models.head import Side, point
 
-_CHANNELS = 64
-_FINE_CHANNELS = 96
+_CHANNELS = 96
+_SEEN_CHANNELS = 96
 _UNIT = 2.0  # corrections are predicted in units of so many strides
 
 
 class KeypointRefiner(nn.Module):
-    """A map of corrections, read at the keypoints of every candidate.
+    """A map of corrections, for the first steps.
 
     The map is twice as fine as the finest level. For every place and every kind of keypoint it holds the way to the
     keypoint of that kind, so that each step starts where the one before has arrived.
 
     Args:
-        fine_channels: Channels of the backbone's map of that stride.
+        channels: Channels of the backbone's map of that stride.
         width: Channels of the finest level.
         keypoints: Number of keypoints K.
         stride: Stride of the map.
         steps: How often each keypoint is corrected.
+        fine: Whether it is told what the fine refiner sees.
     """
 
-    def __init__(self, fine_channels: int, width: int, keypoints: int, stride: int, steps: int) -> None:
+    def __init__(
+        self, channels: int, width: int, keypoints: int, stride: int, steps: int, *, fine: bool = False
+    ) -> None:
         super().__init__()
         self.stride = stride
         self.steps = steps
-        self.lateral = nn.Conv2d(fine_channels, _CHANNELS, 1)
+        self.lateral = nn.Conv2d(channels, _CHANNELS, 1)
         self.up = nn.Sequential(
             nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 4 * _CHANNELS, 1), nn.PixelShuffle(2)
         )
+        self.fine: nn.Conv2d | None = None
+        if fine:
+            self.fine = nn.Conv2d(2 * _SEEN_CHANNELS, _CHANNELS, 1, bias=False)
+            nn.init.zeros_(self.fine.weight)
+        self.enter = nn.Sequential(nn.BatchNorm2d(_CHANNELS), nn.ReLU(inplace=True))
         self.seed = nn.Sequential(
+            nn.Conv2d(_CHANNELS, _CHANNELS, 3, 1, 1, bias=False),
             nn.BatchNorm2d(_CHANNELS),
             nn.ReLU(inplace=True),
             nn.Conv2d(_CHANNELS, _CHANNELS, 3, 1, 1, bias=False),
             nn.BatchNorm2d(_CHANNELS),
-            nn.ReLU(inplace=True),
         )
         self.output = _to_corrections(_CHANNELS, keypoints)
 
-    def forward(self, fine: Tensor, level: Tensor, keypoints: Tensor, canvas_hw: tuple[Side, Side]) -> list[Tensor]:
-        """Corrects keypoints.
+    def forward(self, features: Tensor, level: Tensor, seen: Tensor | None = None) -> Tensor:
+        """The map of corrections (B, 2 * K, h, w), to be followed.
 
         Args:
-            fine: (B, fine_channels, h, w), the backbone's map.
+            features: (B, channels, h, w), the backbone's map.
             level: (B, width, h / 2, w / 2), the finest level.
-            keypoints: (B, M, K, 2), (x, y) as fractions of the canvas.
-            canvas_hw: Size of the canvas.
-
-        Returns:
-            The keypoints after each step. No gradient passes from one step to the one before.
+            seen: (B, 192, 2 * h, 2 * w), what the fine refiner sees.
         """
-        lateral = self.lateral(fine)
-        corrections = self.output(self.seed(lateral + self.up(level)[:, :, : lateral.shape[2], : lateral.shape[3]]))
-        return follow(corrections, keypoints, self.stride, canvas_hw, self.steps)
+        lateral = self.lateral(features)
+        total = lateral + self.up(level)[:, :, : lateral.shape[2], : lateral.shape[3]]
+        if self.fine is not None:
+            told = self.fine(functional.max_pool2d(seen, 2, ceil_mode=True))
+            total = total + told[:, :, : lateral.shape[2], : lateral.shape[3]]
+        entered = self.enter(total)
+        return cast(Tensor, self.output((entered + self.seed(entered)).relu()))
 
 
 class FineRefiner(nn.Module):
@@ -82,28 +92,33 @@ class FineRefiner(nn.Module):
     def __init__(self, keypoints: int, steps: int) -> None:
         super().__init__()
         self.steps = steps
-        self.seeds = nn.ModuleList(separable(FINE_CHANNELS, _FINE_CHANNELS) for _ in range(2))
-        self.output = _to_corrections(2 * _FINE_CHANNELS, keypoints)
+        self.seeds = nn.ModuleList(separable(FINE_CHANNELS, _SEEN_CHANNELS) for _ in range(2))
+        self.output = _to_corrections(2 * _SEEN_CHANNELS, keypoints)
 
-    def forward(self, fine: Tensor, keypoints: Tensor, canvas_hw: tuple[Side, Side]) -> list[Tensor]:
-        """Corrects keypoints.
+    def look(self, fine: Tensor) -> Tensor:
+        """What it sees, (B, 192, H / 4, W / 4), in what `FineFeatures` gives."""
+        return torch.cat([seed(fine) for seed in self.seeds], dim=1)
 
-        Args:
-            fine: (B, FINE_CHANNELS, H / 4, W / 4), what `FineFeatures` gives.
-            keypoints: (B, M, K, 2), (x, y) as fractions of the canvas.
-            canvas_hw: Size of the canvas.
-
-        Returns:
-            The keypoints after each step. No gradient passes from one step to the one before.
-        """
-        corrections = self.output(torch.cat([seed(fine) for seed in self.seeds], dim=1))
-        return follow(corrections, keypoints, FINE_STRIDE, canvas_hw, self.steps)
+    def forward(self, seen: Tensor) -> Tensor:
+        """The map of corrections (B, 2 * K, H / 4, W / 4), to be followed, from what it sees."""
+        return cast(Tensor, self.output(seen))
 
 
 def follow(
     corrections: Tensor, keypoints: Tensor, stride: int, canvas_hw: tuple[Side, Side], steps: int
 ) -> list[Tensor]:
-    """Reads a map of corrections (B, 2 * K, h, w) at keypoints (B, M, K, 2) and moves them, so many times."""
+    """Reads a map of corrections at keypoints and moves them, so many times.
+
+    Args:
+        corrections: (B, 2 * K, h, w), what a refiner gives.
+        keypoints: (B, M, K, 2), (x, y) as fractions of the canvas.
+        stride: Of the map.
+        canvas_hw: Size of the canvas.
+        steps: How many times.
+
+    Returns:
+        The keypoints after each step. No gradient passes from one step to the one before.
+    """
     height, width = canvas_hw
     unit = _UNIT * stride / point(width, height, corrections.device)
     count, kinds = keypoints.shape[1:3]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from e2pose.core.errors import FallbackWarning, MissingExtraError, ModelError, RuntimeChoiceError
 from e2pose.runtimes.base import Runtime, usable_cores
 from e2pose.runtimes.options import USUAL, RuntimeName, RuntimeOptions
-from e2pose.zoo.catalog import find_model
+from e2pose.zoo.catalog import canvas_of, find_model
 
 
 class RuntimeKind(NamedTuple):
@@ -154,7 +154,8 @@ def _open(model: str | Path, options: RuntimeOptions) -> Runtime:
             f"the runtime '{name}' reads {' and '.join(kind.suffixes)} files, not '{path.name}'",
             "export the model to that format, or leave the runtime out",
         )
+    canvas = options.canvas or canvas_of(model)
     try:
-        return kind.open(path, options)
+        return kind.open(path, replace(options, canvas=canvas))
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or kind.package, kind.extra or name) from error

@@ -148,6 +148,8 @@ class LossConfig(_Record):
     near, and more tolerance pulls it from farther away."""
     rivals: Positive = 1.0
     """Weight of the companions of a person, as background, in the person score: more of it makes fewer duplicates."""
+    homing: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of how well the refiners' maps lead to labelled keypoints from all around, wherever the drafts are."""
     score_floor: Fraction = 0.2
     """The person score that a matched candidate should have even if its keypoints are all wrong."""
     doubtful_background: Fraction = 0.2

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from e2pose.models.head import Prediction
+from e2pose.models.refine import follow
 from e2pose.training.config import LossConfig
 from e2pose.training.layout import Layout
 from e2pose.training.matcher import Match
@@ -16,6 +17,8 @@ from e2pose.training.target import Target
 
 _FOCUS = 2.0  # power of the score by which easy background counts less
 _BACKGROUND = 0.75
+_STARTS = 4  # places around each keypoint from which each map of corrections has to lead to it
+_REACHES = (0.5, 0.15)  # deviation of those places, at most, for each map, in square roots of the person's area
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,7 @@ class Losses:
     center: Tensor
     visibility: Tensor
     many: Tensor
+    homing: Tensor
 
     @property
     def total(self) -> Tensor:
@@ -56,6 +60,8 @@ def compute_losses(
     - distance: absolute error in units of the square root of the person's area; pulls where OKS is flat.
     - center: the same for the person's centre.
     - visibility: cross entropy of the keypoint scores, where known.
+    - homing: log(1 + squared error in units of OKS) of labelled keypoints moved by noise and led back by each
+      map of corrections. Source of the idea: the denoising queries of Li et al., "DN-DETR", CVPR 2022, section 3.
     - many: as person, for the score for which companions answer too. Source: the auxiliary loss of Wang et al.,
       "End-to-End Object Detection with Fully Convolutional Network", CVPR 2021, section 3.4, with our pairs.
 
@@ -101,7 +107,39 @@ def compute_losses(
         center=config.center * (center * weights).sum(),
         visibility=config.visibility * (paired.visibility(prediction.keypoint_logits[chosen]) * weights).sum(),
         many=config.many * many / people,
+        homing=config.homing * (_homing(prediction, target, layout) if config.homing else 0 * person) / people,
     )
+
+
+def _homing(prediction: Prediction, target: Target, layout: Layout) -> Tensor:
+    """Sum over people: how far the maps of corrections lead past labelled keypoints from places around them."""
+    width, height = (int(side) for side in layout.canvas_wh)
+    labelled, tolerances = target.labelled.float(), layout.tolerances(target.areas)
+    starts = _starts_around(target)
+    total = prediction.person_logits.new_zeros(())
+    for corrections, reach in zip(prediction.corrections, _REACHES, strict=False):
+        stride = height // corrections.shape[2]
+        for start in reach * starts:
+            places = (target.keypoints + start) / layout.canvas_wh
+            (arrived,) = follow(corrections, places, stride, (height, width), steps=1)
+            squared = (arrived * layout.canvas_wh - target.keypoints).square().sum(dim=-1)
+            total = (
+                total
+                + ((squared / tolerances).log1p() * labelled).sum(dim=2).div(labelled.sum(dim=2).clamp(min=1)).sum()
+            )
+    return total / (len(starts) * max(1, len(prediction.corrections)))
+
+
+def _starts_around(target: Target) -> Tensor:
+    """(_STARTS, B, G, K, 2): random ways from keypoints, most of them short, in canvas pixels for a reach of 1.
+
+    Always the same for the same labels, so that a training that was interrupted goes on as it would have.
+    """
+    chance = torch.Generator().manual_seed(int(target.areas.sum() * 1000))
+    shape = (_STARTS, *target.areas.shape)
+    lengths = torch.rand((*shape, 1, 1), generator=chance) ** 2
+    ways = lengths * torch.randn((*shape, *target.keypoints.shape[2:]), generator=chance)
+    return ways.to(target.areas.device) * target.areas.sqrt()[:, :, None, None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,6 +53,7 @@ class ModelEntry:
         licence: SPDX identifier of the weights' licence.
         trained_on: Names of the data sets.
         files: The same model in several formats.
+        like: The model whose files these are, made for another canvas than this one; None for a model of its own.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ModelEntry:
     licence: str
     trained_on: tuple[str, ...]
     files: tuple[ModelFile, ...]
+    like: str | None = None
 
     @property
     def is_bundled(self) -> bool:
@@ -78,11 +80,13 @@ class ModelEntry:
 def read_catalog() -> tuple[dict[str, ModelEntry], str]:
     """All models by name, and the name of the default one."""
     record = tomllib.loads((_ROOM / "models.toml").read_text(encoding="utf-8"))
-    models = {name: _entry(name, fields) for name, fields in record["models"].items()}
+    models = {name: _entry(name, fields, record["models"]) for name, fields in record["models"].items()}
     return models, str(record["default"])
 
 
-def _entry(name: str, fields: Mapping[str, Any]) -> ModelEntry:
+def _entry(name: str, fields: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> ModelEntry:
+    """A model from its fields; what it does not say is as in the one that it is `like`."""
+    fields = {**others[fields["like"]], **fields} if "like" in fields else dict(fields)
     files = tuple(ModelFile(**_frozen(file)) for file in fields["files"])
     return ModelEntry(name=name, **_frozen({**fields, "files": files}))
 
@@ -137,6 +141,15 @@ def find_model(name_or_path: str | Path, suffixes: Sequence[str] = (".onnx",)) -
             "install e2pose again, or give the path of a model file",
         )
     return bundled
+
+
+def canvas_of(name_or_path: str | Path) -> tuple[int, int] | None:
+    """Height and width of the canvas of a model of the catalogue that is another one on a canvas of its own.
+
+    None for everything else: a file says it itself.
+    """
+    entry = read_catalog()[0].get(str(name_or_path))
+    return entry.size_hw if entry and entry.like and not Path(name_or_path).is_file() else None
 
 
 def models_at_hand(suffixes: Sequence[str] = (".onnx",)) -> list[str]:

@@ -6,8 +6,8 @@ import torch
 from e2pose.core.errors import ModelError
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
-from e2pose.models.fine import FINE_CHANNELS, FineFeatures
-from e2pose.models.refine import FineRefiner
+from e2pose.models.fine import FINE_CHANNELS, FINE_STRIDE, FineFeatures
+from e2pose.models.refine import FineRefiner, follow
 from networks import livened
 
 CHANNELS = {4: 3, 8: 4, 16: 5, 32: 6}
@@ -47,21 +47,33 @@ def test_a_coarse_cell_is_seen_up_and_left_of_where_doubling_would_put_it() -> N
 
 def test_last_drafts_are_refined_finely() -> None:
     network = network_of()
-    pixels = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
     with torch.inference_mode():
-        prediction = network(pixels)
-        network.fine_refiner = None
-        coarse = network(pixels)
+        prediction = network(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8))
+    coarse, fine = prediction.corrections
     assert len(prediction.drafts) == 3
-    torch.testing.assert_close(prediction.drafts[1], coarse.keypoints)
+    torch.testing.assert_close(prediction.drafts[1], follow(coarse, prediction.drafts[0], 8, (64, 96), 1)[-1])
+    torch.testing.assert_close(prediction.keypoints, follow(fine, prediction.drafts[1], 4, (64, 96), 2)[-1])
     assert not torch.equal(prediction.drafts[2], prediction.keypoints)
+
+
+@pytest.mark.parametrize("size_hw", [(64, 96), (128, 64)])
+def test_fine_features_enter_levels_in_bf16_as_they_do_in_f32(size_hw) -> None:
+    """With 24 channels and patches of 4 x 4, torch 2.13's own convolution is wrong in bf16 where a CPU has AMX."""
+    network = network_of()
+    fine = torch.randn(2, FINE_CHANNELS, size_hw[0] // 4, size_hw[1] // 4)
+    maps = {s: torch.zeros(2, c, size_hw[0] // s, size_hw[1] // s) for s, c in network.backbone.channels.items()}
+    exact = network.pyramid(maps, fine)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = network.pyramid(maps, fine.bfloat16())[0]
+    assert (rounded - exact).abs().mean() < 0.02 * exact.abs().mean()
 
 
 def test_a_fine_step_reads_where_the_keypoint_is() -> None:
     refiner = FineRefiner(keypoints=1, steps=1).eval()
     torch.nn.init.zeros_(refiner.output.weight)
     refiner.output.bias.data = torch.tensor([0.25, -0.5])  # of two strides, that is of 8 pixels
-    (moved,) = refiner(torch.randn(1, FINE_CHANNELS, 16, 24), torch.full((1, 1, 1, 2), 0.5), (64, 96))
+    corrections = refiner(refiner.look(torch.randn(1, FINE_CHANNELS, 16, 24)))
+    (moved,) = follow(corrections, torch.full((1, 1, 1, 2), 0.5), FINE_STRIDE, (64, 96), refiner.steps)
     assert (moved[0, 0, 0] * torch.tensor([96.0, 64.0])).tolist() == pytest.approx([48 + 2, 32 - 4], abs=1e-4)
 
 

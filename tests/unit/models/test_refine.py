@@ -1,70 +1,65 @@
-"""The refiner reads its map at each keypoint's own place, and exactly there."""
+"""Maps of corrections are read at each keypoint's own place, and exactly there."""
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from e2pose.core.errors import ModelError
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
 from e2pose.models.head import cell_centers
-from e2pose.models.refine import KeypointRefiner
+from e2pose.models.refine import KeypointRefiner, follow
 
 CANVAS_HW = (64, 96)
 STRIDE = 8
 
 
-class PointTo(nn.Module):
-    """In place of the last convolution: every cell says the way to one point for each keypoint, in canvas pixels."""
-
-    def __init__(self, goals_xy: Tensor) -> None:
-        super().__init__()
-        self.goals_xy = goals_xy
-
-    def forward(self, features: Tensor) -> Tensor:
-        rows, columns = features.shape[2:]
-        centers = cell_centers(rows, columns, STRIDE, features.device)
-        way = (self.goals_xy[:, None] - centers) / (2.0 * STRIDE)  # (K, cells, 2)
-        return way.permute(0, 2, 1).reshape(1, -1, rows, columns).expand(len(features), -1, -1, -1)
-
-
-def refiner_of(keypoints: int, steps: int) -> KeypointRefiner:
-    return KeypointRefiner(fine_channels=4, width=6, keypoints=keypoints, stride=STRIDE, steps=steps)
-
-
-def maps_of(images: int) -> tuple[Tensor, Tensor]:
-    height, width = CANVAS_HW
-    return torch.zeros(images, 4, height // 8, width // 8), torch.zeros(images, 6, height // 16, width // 16)
+def map_to(goals_xy: Tensor, images: int = 1) -> Tensor:
+    """A map of corrections whose every cell says the way to one point for each keypoint, in canvas pixels."""
+    rows, columns = (side // STRIDE for side in CANVAS_HW)
+    centers = cell_centers(rows, columns, STRIDE, goals_xy.device)
+    way = (goals_xy[:, None] - centers) / (2.0 * STRIDE)  # (K, cells, 2)
+    return way.permute(0, 2, 1).reshape(1, -1, rows, columns).expand(images, -1, -1, -1)
 
 
 def test_keypoints_arrive_where_the_map_points_from_anywhere() -> None:
     torch.manual_seed(0)
     goals = torch.tensor([[20.3, 11.1], [70.0, 50.5], [33.3, 33.3]])
-    refiner = refiner_of(3, steps=1)
-    refiner.output = PointTo(goals)
     wh = torch.tensor([96.0, 64.0])
     inner = 4 / wh + torch.rand(2, 5, 3, 2) * (1 - 8 / wh)  # between the outermost cell centres
-    (refined,) = refiner(*maps_of(2), inner, CANVAS_HW)
+    (refined,) = follow(map_to(goals, images=2), inner, STRIDE, CANVAS_HW, steps=1)
     torch.testing.assert_close(refined * wh, goals.expand(2, 5, 3, 2), atol=1e-3, rtol=0)
 
 
 def test_a_keypoint_outside_of_the_canvas_reads_its_edge() -> None:
-    refiner = refiner_of(1, steps=1)
-    refiner.output = PointTo(torch.tensor([[48.0, 32.0]]))
-    (refined,) = refiner(*maps_of(1), torch.tensor([[[[-0.5, 0.5]]]]), CANVAS_HW)
+    corrections = map_to(torch.tensor([[48.0, 32.0]]))
+    (refined,) = follow(corrections, torch.tensor([[[[-0.5, 0.5]]]]), STRIDE, CANVAS_HW, steps=1)
     assert (refined[0, 0, 0] * torch.tensor([96.0, 64.0])).tolist() == pytest.approx([-48 + 48 - 4, 32], abs=1e-3)
 
 
 def test_each_step_learns_for_itself() -> None:
     torch.manual_seed(0)
-    refiner = refiner_of(2, steps=2)
+    refiner = KeypointRefiner(channels=4, width=6, keypoints=2, stride=STRIDE, steps=2)
     start = torch.rand(1, 3, 2, 2, requires_grad=True)
-    first, second = refiner(torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6), start, CANVAS_HW)
+    corrections = refiner(torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6))
+    first, second = follow(corrections, start, STRIDE, CANVAS_HW, steps=2)
     assert not torch.equal(first, second)
     second.sum().backward()
     assert start.grad is None
     assert refiner.output.weight.grad is not None
     assert refiner.output.weight.grad.abs().sum() > 0
+
+
+def test_the_first_map_is_told_what_the_fine_refiner_sees() -> None:
+    torch.manual_seed(0)
+    refiner = KeypointRefiner(channels=4, width=6, keypoints=2, stride=STRIDE, steps=1, fine=True).eval()
+    torch.nn.init.normal_(refiner.fine.weight)  # at first it does not listen
+    features, level, seen = torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6), torch.zeros(1, 192, 15, 23)
+    lit = seen.clone()
+    lit[..., 9, 13] = 5.0
+    changed = (refiner(features, level, lit) - refiner(features, level, seen)).abs().sum(dim=(0, 1))
+    rows, columns = changed.nonzero().unbind(dim=1)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 6, 4, 8)  # two cells around (4, 6)
 
 
 def test_the_network_tells_the_drafts_and_ends_with_the_last_refinement() -> None:

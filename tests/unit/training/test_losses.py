@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from e2pose.models.head import Prediction
+from e2pose.models.head import Prediction, cell_centers
 from e2pose.training.config import LossConfig, MatchConfig
 from e2pose.training.losses import compute_losses
 from e2pose.training.matcher import match
@@ -199,3 +199,40 @@ def test_rivals_weigh_more_as_background_and_nothing_else_does():
     factor = torch.ones(len(LAYOUT.cell_centers))
     factor[pairs.candidates[~pairs.claims]] = 3.0
     torch.testing.assert_close(gradients[1], factor * gradients[0])
+
+
+def test_homing_is_free_only_where_a_map_leads_to_every_keypoint():
+    target = collate_labels([labels_of(np.random.default_rng(3), 1, (128, 128), size=60)])
+    target.keypoints[:] = target.keypoints[:, :, :1]  # all in one place, so that one map can lead to all of them
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig())
+    best = perfect(target, pairs)
+    cells = cell_centers(16, 16, 8, torch.device("cpu"))
+    way = ((target.keypoints[0, 0, 0] - cells) / 16).T.reshape(1, 2, 16, 16)
+    leading = way.repeat(1, target.keypoints.shape[2], 1, 1)
+    costs = []
+    for corrections in (leading, 0.5 * leading, 0 * leading):
+        learned = corrections.clone().requires_grad_()
+        losses = compute_losses(
+            replace(best, corrections=(learned,)), target, pairs, LAYOUT, LossConfig(distance=0, homing=1.0)
+        )
+        again = compute_losses(
+            replace(best, corrections=(corrections,)), target, pairs, LAYOUT, LossConfig(distance=0, homing=1.0)
+        )
+        assert float(again.homing) == float(losses.homing.detach())  # the same places each time
+        costs.append(float(again.homing))
+        losses.total.backward()
+    assert costs[0] < 0.02
+    assert costs[0] < costs[1] < costs[2]
+    assert learned.grad.abs().sum() > 0
+
+
+def test_labels_that_do_not_exist_lead_nowhere():
+    target = collate_labels([labels_of(np.random.default_rng(3), 1, (128, 128), size=60)])
+    target.labelled[:, :, 5] = False
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig())
+    corrections = torch.ones(1, 2 * target.keypoints.shape[2], 16, 16, requires_grad=True)
+    prediction = replace(perfect(target, pairs), corrections=(corrections,))
+    compute_losses(prediction, target, pairs, LAYOUT, LossConfig(homing=1.0)).total.backward()
+    pulled = corrections.grad.abs().sum(dim=(0, 2, 3)).reshape(-1, 2).sum(dim=1) > 0
+    assert not pulled[5]
+    assert pulled[:5].all()

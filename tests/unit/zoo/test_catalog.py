@@ -1,18 +1,20 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from e2pose.core.errors import ModelError
 from e2pose.export.verify import Limits, verify_artifact
+from e2pose.runtimes.options import RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
 from e2pose.zoo import catalog
 from e2pose.zoo.authors import read_authors_models
-from e2pose.zoo.catalog import ModelEntry, ModelFile, find_model, models_at_hand, read_catalog
+from e2pose.zoo.catalog import ModelEntry, ModelFile, canvas_of, find_model, models_at_hand, read_catalog
 
 MODELS, DEFAULT = read_catalog()
-BUNDLED = [entry for entry in MODELS.values() if entry.is_bundled]
+BUNDLED = [entry for entry in MODELS.values() if entry.is_bundled and not entry.like]
 MAX_BUNDLED_BYTES = 16_000_000
 
 
@@ -69,6 +71,24 @@ def test_bundled_files_are_the_same_model(model: ModelEntry) -> None:  # each is
     samples = sorted((Path(__file__).parents[3] / "samples").glob("*.jpg"))
     pictures = [read_image(path) for path in samples]
     assert verify_artifact(find_model(model.name), reference, pictures, limits=Limits(0.99)).candidates > 100
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS.values() if m.like], ids=lambda model: model.name)
+def test_a_model_like_another_one_is_its_file_on_another_canvas(model: ModelEntry) -> None:
+    other = MODELS[model.like]
+    assert model.files == other.files
+    assert model.size_hw != other.size_hw
+    assert open_runtime(model.name).spec == replace(open_runtime(other.name).spec, size_hw=model.size_hw)
+    assert open_runtime(model.name, RuntimeOptions(canvas=(96, 128))).spec.size_hw == (96, 128)
+
+
+def test_a_file_named_like_a_model_has_its_own_canvas(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "read_catalog", lambda: ({"twin": replace(entry("small-64"), like="a")}, "twin"))
+    monkeypatch.chdir(shelf)
+    assert canvas_of("twin") == (64, 64)
+    (shelf / "twin").write_bytes(b"mine")
+    assert canvas_of("twin") is None
+    assert canvas_of("default") is canvas_of("other") is None
 
 
 @pytest.mark.parametrize("name", ["default", "small-64"])

@@ -39,7 +39,7 @@ def load(options: Namespace) -> Peer:
     path = find_model(options.model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
     canvas = tuple(map(int, options.canvas.split("x"))) if options.canvas else None
     runtime = open_runtime(
-        path,
+        options.model,
         RuntimeOptions(
             options.runtime or None, precision=options.precision or None, canvas=canvas, threads=options.threads
         ),
