@@ -65,11 +65,11 @@ class E2Pose(nn.Module):
         ]
         drafts = [torch.cat([part.keypoints for part in parts], dim=1)]
         corrections = []
-        seen = self.fine_refiner.look(fine) if self.fine_refiner else None
+        seen = self.fine_refiner.look(fine) if self.fine_refiner and fine is not None else None
         if self.refiner:
             corrections.append(self.refiner(maps[self.refiner.stride], levels[0], seen))
             drafts += follow(corrections[-1], drafts[-1], self.refiner.stride, canvas_hw, self.refiner.steps)
-        if self.fine_refiner:
+        if self.fine_refiner and seen is not None:
             corrections.append(self.fine_refiner(seen))
             drafts += follow(corrections[-1], drafts[-1], FINE_STRIDE, canvas_hw, self.fine_refiner.steps)
         return Prediction(

@@ -86,7 +86,7 @@ class FeaturePyramid(nn.Module):
             levels.append(
                 self.lateral[name](maps[stride]) if name in self.lateral else _halve(self.down[name], levels[-1])
             )
-        if self.fine is not None:
+        if self.fine is not None and fine is not None:
             entering = _patches(self.fine, fine)
             levels[0] = levels[0] + entering[:, :, : levels[0].shape[2], : levels[0].shape[3]]
         for index in range(len(levels) - 1, 0, -1):

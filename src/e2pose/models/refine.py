@@ -71,7 +71,7 @@ class KeypointRefiner(nn.Module):
         """
         lateral = self.lateral(features)
         total = lateral + self.up(level)[:, :, : lateral.shape[2], : lateral.shape[3]]
-        if self.fine is not None:
+        if self.fine is not None and seen is not None:
             told = self.fine(functional.max_pool2d(seen, 2, ceil_mode=True))
             total = total + told[:, :, : lateral.shape[2], : lateral.shape[3]]
         entered = self.enter(total)
