@@ -28,7 +28,7 @@ def test_only_batch_norms_without_a_convolution_before_them_stay() -> None:
     up = {f"pyramid.up.{level}.0" for level in levels[1:]}
     head = {f"head.seeds.{level}.0" for level in levels}
     again = {f"pyramid.again.{level}.0" for level in levels[1:]}
-    assert kept == up | again | head | {"refiner.up.0", "refiner.seed.0"}
+    assert kept == up | again | head | {"pyramid.blend.0", "refiner.up.0", "refiner.enter.0"}
 
 
 def test_half_precision_rounds_kernels_only() -> None:
