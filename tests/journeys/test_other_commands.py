@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +22,16 @@ def test_models_are_listed_on_stdout(e2pose) -> None:
         any({name, model.url} <= set(line.split()) for line in done.out.splitlines()) for name, model in authors.items()
     )
     assert "4d2b04917d69ab8f6ac1a8b49aba90a5ffdf9078d19e59c9aac1efffda1e6d7d" in done.out
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "e2pose", "models"], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_version(e2pose) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ GROUPS = {
 }
 """Likewise, but what bears the name is an application with commands of its own."""
 
-FAILED, MISSPELT, INTERRUPTED = 1, 2, 130
+FAILED, MISSPELT, INTERRUPTED, UNREAD = 1, 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,11 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 1 after an error, 2 for a command line that cannot be understood, 130 after Ctrl-C, 143 after
-        SIGTERM.
+        SIGTERM, 141 if whoever read the output has enough, like `head`.
     """
     try:
         with orderly_termination():
-            return build()(sys.argv[1:] if arguments is None else list(arguments)) or 0
+            code = build()(sys.argv[1:] if arguments is None else list(arguments)) or 0
+            sys.stdout.flush()
+            return code
     except CycloptsError as error:
         complain(misspelt(error))
         return MISSPELT
@@ -51,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        if not _is_unread():
+            raise
+        return UNREAD
 
 
 def build() -> App:
@@ -72,6 +79,16 @@ def build() -> App:
     for name, summary in GROUPS.items():
         app.command(f"e2pose.cli.{name}:{name}", name=name, help=summary)
     return app
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads the output any more; what is left of it then goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def misspelt(error: CycloptsError) -> OptionError:
