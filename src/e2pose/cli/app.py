@@ -84,7 +84,7 @@ def build() -> App:
 def _is_unread() -> bool:
     """Whether nobody reads the output any more; what is left of it then goes nowhere."""
     try:
-        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"\n")  # what is buffered may be nothing, which tells nothing
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True
