@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with orderly_termination():
             code = build()(sys.argv[1:] if arguments is None else list(arguments)) or 0
-            sys.stdout.flush()
+            print(end="", flush=True)  # now, where it is noticed if nobody reads; there may be no output at all
             return code
     except CycloptsError as error:
         complain(misspelt(error))

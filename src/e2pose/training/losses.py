@@ -123,10 +123,7 @@ def _homing(prediction: Prediction, target: Target, layout: Layout) -> Tensor:
             places = (target.keypoints + start) / layout.canvas_wh
             (arrived,) = follow(corrections, places, stride, (height, width), steps=1)
             squared = (arrived * layout.canvas_wh - target.keypoints).square().sum(dim=-1)
-            total = (
-                total
-                + ((squared / tolerances).log1p() * labelled).sum(dim=2).div(labelled.sum(dim=2).clamp(min=1)).sum()
-            )
+            total = total + _mean((squared / tolerances).log1p(), labelled).sum()
     return total / (len(starts) * max(1, len(prediction.corrections)))
 
 
@@ -180,8 +177,8 @@ class _Paired:
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """(P,): the mean of those of the values (P, K) that are chosen, 0 if none is."""
-    return (values * chosen).sum(dim=1) / chosen.sum(dim=1).clamp(min=1)
+    """(...): the mean of those of the values (..., K) that are chosen, 0 if none is."""
+    return (values * chosen).sum(dim=-1) / chosen.sum(dim=-1).clamp(min=1)
 
 
 def _shares(pairs: Match, target: Target) -> Tensor:
