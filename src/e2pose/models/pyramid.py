@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from e2pose.models.fine import FINE_CHANNELS, FINE_STRIDE
+from e2pose.models.large_kernel import LargeKernelBlock
 
 _COARSEST_OF_BACKBONE = 32
+_FAR_SIGHTED = 3
+"""Blocks that look far around on the finest level."""
 
 
 class FeaturePyramid(nn.Module):
@@ -27,8 +30,8 @@ class FeaturePyramid(nn.Module):
         strides: Strides of the levels from fine to coarse, each twice the one before; those above 32 are made by
             further stride-2 convolutions.
         width: Channels of every level.
-        fine: Whether fine features enter the finest level, where two convolutions more bring everything together, and
-            from there the coarser ones.
+        fine: Whether fine features enter the finest level, where further layers bring everything together, and from
+            there the coarser ones.
     """
 
     def __init__(self, channels: Mapping[int, int], strides: Sequence[int], width: int, *, fine: bool = False) -> None:
@@ -56,6 +59,7 @@ class FeaturePyramid(nn.Module):
         )
         self.fine: nn.Conv2d | None = None
         self.again = nn.ModuleDict()
+        self.context = nn.Sequential(*(LargeKernelBlock(width) for _ in range(_FAR_SIGHTED if fine else 0)))
         self.blend: nn.Sequential | None = None
         if fine:
             last = nn.BatchNorm2d(width)
@@ -94,7 +98,7 @@ class FeaturePyramid(nn.Module):
             coarse = self.up[str(self.strides[index])](levels[index])
             levels[index - 1] = below + coarse[:, :, : below.shape[2], : below.shape[3]]
         if self.blend is not None:
-            levels[0] = levels[0] + self.blend(levels[0])
+            levels[0] = self.context(levels[0] + self.blend(levels[0]))
         for index, layers in enumerate(self.again.values(), start=1):
             levels[index] = levels[index] + _halve(layers, levels[index - 1])
         return levels

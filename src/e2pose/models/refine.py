@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from e2pose.models.fine import FINE_CHANNELS, separable
 from e2pose.models.head import Side, point
+from e2pose.models.large_kernel import LargeKernelBlock
 
 _CHANNELS = 96
 _SEEN_CHANNELS = 96
@@ -59,10 +60,11 @@ class KeypointRefiner(nn.Module):
             nn.Conv2d(_CHANNELS, _CHANNELS, 3, 1, 1, bias=False),
             nn.BatchNorm2d(_CHANNELS),
         )
+        self.context = LargeKernelBlock(_CHANNELS) if fine else nn.Identity()
         self.output = _to_corrections(_CHANNELS, keypoints)
 
-    def forward(self, features: Tensor, level: Tensor, seen: Tensor | None = None) -> Tensor:
-        """The map of corrections (B, 2 * K, h, w), to be followed.
+    def look(self, features: Tensor, level: Tensor, seen: Tensor | None = None) -> Tensor:
+        """What it sees, (B, 96, h, w).
 
         Args:
             features: (B, channels, h, w), the backbone's map.
@@ -75,7 +77,11 @@ class KeypointRefiner(nn.Module):
             told = self.fine(functional.max_pool2d(seen, 2, ceil_mode=True))
             total = total + told[:, :, : lateral.shape[2], : lateral.shape[3]]
         entered = self.enter(total)
-        return cast(Tensor, self.output((entered + self.seed(entered)).relu()))
+        return cast(Tensor, self.context((entered + self.seed(entered)).relu()))
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """The map of corrections (B, 2 * K, h, w), to be followed, from what it sees."""
+        return cast(Tensor, self.output(seen))
 
 
 class FineRefiner(nn.Module):
@@ -94,14 +100,22 @@ class FineRefiner(nn.Module):
         self.steps = steps
         self.seeds = nn.ModuleList(separable(FINE_CHANNELS, _SEEN_CHANNELS) for _ in range(2))
         self.output = _to_corrections(2 * _SEEN_CHANNELS, keypoints)
+        self.coarse = nn.Conv2d(_CHANNELS, 2 * keypoints, 1, bias=False)
+        nn.init.zeros_(self.coarse.weight)
 
     def look(self, fine: Tensor) -> Tensor:
         """What it sees, (B, 192, H / 4, W / 4), in what `FineFeatures` gives."""
         return torch.cat([seed(fine) for seed in self.seeds], dim=1)
 
-    def forward(self, seen: Tensor) -> Tensor:
-        """The map of corrections (B, 2 * K, H / 4, W / 4), to be followed, from what it sees."""
-        return cast(Tensor, self.output(seen))
+    def forward(self, seen: Tensor, coarse: Tensor) -> Tensor:
+        """The map of corrections (B, 2 * K, H / 4, W / 4), to be followed.
+
+        Args:
+            seen: (B, 192, H / 4, W / 4), what it sees.
+            coarse: (B, 96, H / 8, W / 8), what the refiner before it sees.
+        """
+        larger = functional.interpolate(self.coarse(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return cast(Tensor, self.output(seen)) + larger[:, :, : seen.shape[2], : seen.shape[3]]
 
 
 def follow(

@@ -72,9 +72,20 @@ def test_a_fine_step_reads_where_the_keypoint_is() -> None:
     refiner = FineRefiner(keypoints=1, steps=1).eval()
     torch.nn.init.zeros_(refiner.output.weight)
     refiner.output.bias.data = torch.tensor([0.25, -0.5])  # of two strides, that is of 8 pixels
-    corrections = refiner(refiner.look(torch.randn(1, FINE_CHANNELS, 16, 24)))
+    corrections = refiner(refiner.look(torch.randn(1, FINE_CHANNELS, 16, 24)), torch.randn(1, 96, 8, 12))
     (moved,) = follow(corrections, torch.full((1, 1, 1, 2), 0.5), FINE_STRIDE, (64, 96), refiner.steps)
     assert (moved[0, 0, 0] * torch.tensor([96.0, 64.0])).tolist() == pytest.approx([48 + 2, 32 - 4], abs=1e-4)
+
+
+def test_what_the_first_refiner_sees_moves_the_four_places_on_stride_4_below_it_most() -> None:
+    refiner = FineRefiner(keypoints=1, steps=1).eval()
+    seen, coarse = torch.zeros(1, 192, 16, 24), torch.zeros(1, 96, 8, 12)
+    coarse[..., 3, 5] = 1.0
+    assert not refiner(seen, coarse).any(), "at first it does not listen"
+    torch.nn.init.ones_(refiner.coarse.weight)
+    told = refiner(seen, coarse)[0, 0]
+    rows, columns = (told == told.max()).nonzero().unbind(dim=1)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (6, 7, 10, 11)
 
 
 def test_levels_learn_from_fine_features_first_only_what_they_find_useful() -> None:

@@ -41,7 +41,7 @@ def test_each_step_learns_for_itself() -> None:
     torch.manual_seed(0)
     refiner = KeypointRefiner(channels=4, width=6, keypoints=2, stride=STRIDE, steps=2)
     start = torch.rand(1, 3, 2, 2, requires_grad=True)
-    corrections = refiner(torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6))
+    corrections = refiner(refiner.look(torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6)))
     first, second = follow(corrections, start, STRIDE, CANVAS_HW, steps=2)
     assert not torch.equal(first, second)
     second.sum().backward()
@@ -57,7 +57,7 @@ def test_the_first_map_is_told_what_the_fine_refiner_sees() -> None:
     features, level, seen = torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6), torch.zeros(1, 192, 15, 23)
     lit = seen.clone()
     lit[..., 9, 13] = 5.0
-    changed = (refiner(features, level, lit) - refiner(features, level, seen)).abs().sum(dim=(0, 1))
+    changed = (refiner.look(features, level, lit) - refiner.look(features, level, seen)).abs().sum(dim=(0, 1))
     rows, columns = changed.nonzero().unbind(dim=1)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 6, 4, 8)  # two cells around (4, 6)
 
