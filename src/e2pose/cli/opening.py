@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2pose.cli.terminal import say
-from e2pose.core.errors import FallbackWarning
+from e2pose.core.errors import AccuracyWarning, FallbackWarning
 from e2pose.runtimes.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def open_estimator(
     from e2pose.runtimes.select import open_runtime
 
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AccuracyWarning)
         warnings.simplefilter("always", FallbackWarning)
         estimator = Estimator(open_runtime(model, options), threshold)
     for warning in caught:

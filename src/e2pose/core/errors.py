@@ -82,5 +82,9 @@ class PeerError(E2PoseError):
     """A peer in the benchmark cannot be installed or run; the message is one line about it alone."""
 
 
+class AccuracyWarning(UserWarning):
+    """A model may be less precise on this machine than it is elsewhere."""
+
+
 class FallbackWarning(UserWarning):
     """What was asked for is not available, and something else is used because that was allowed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import onnxruntime
 from jaxtyping import UInt8
 
 from e2pose.core.candidates import Candidates
-from e2pose.core.errors import ModelError, RuntimeChoiceError
+from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
 from e2pose.core.spec import PRECISION_KEY, ModelSpec
 from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, usable_cores, whole_batches
+from e2pose.runtimes.integers import sums_may_overflow
 from e2pose.runtimes.options import USUAL, RuntimeOptions
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -48,6 +50,13 @@ class OnnxRuntime:
             raise RuntimeChoiceError(
                 f"onnxruntime computes as the file says, which is in {precision}, not in {options.precision}",
                 "leave the precision out, or export the model in another one",
+            )
+        if precision == "int8" and options.device_kind == "cpu" and sums_may_overflow():
+            warnings.warn(
+                f"'{self.spec.name}' is in int8, in which sums may overflow on this CPU, because it has no VNNI: poses "
+                "may be wrong; take a model in f32, such as 'default', on a smaller --canvas if it must be fast",
+                AccuracyWarning,
+                stacklevel=2,
             )
         self.description = f"onnxruntime {onnxruntime.__version__} on {options.device or 'cpu'} in {precision}" + (
             f", {counted(threads)}" if options.device_kind == "cpu" else ""

@@ -15,6 +15,7 @@ from e2pose.zoo.catalog import ModelEntry, ModelFile, canvas_of, find_model, mod
 
 MODELS, DEFAULT = read_catalog()
 BUNDLED = [entry for entry in MODELS.values() if entry.is_bundled and not entry.like]
+FILES = {file.name: file for entry in MODELS.values() if entry.is_bundled for file in entry.files}
 MAX_BUNDLED_BYTES = 16_000_000
 
 
@@ -53,14 +54,17 @@ def test_entries_are_complete(model: ModelEntry) -> None:
     assert min(model.parameters_m, model.gmacs) > 0
 
 
-@pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
-@pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
-def test_bundled_file_is_the_one_of_the_catalogue(model: ModelEntry, suffix: str) -> None:
-    path = find_model(model.name, (suffix,))
-    (file,) = (file for file in model.files if file.name == path.name)
+@pytest.mark.parametrize("file", FILES.values(), ids=lambda file: file.name)
+def test_bundled_file_is_the_one_of_the_catalogue(file: ModelFile) -> None:
+    path = catalog._WEIGHTS / file.name
     assert path.stat().st_size == file.size_bytes <= MAX_BUNDLED_BYTES
     assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
-    spec = open_runtime(path).spec
+
+
+@pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
+@pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
+def test_bundled_file_says_of_itself_what_the_catalogue_says(model: ModelEntry, suffix: str) -> None:
+    spec = open_runtime(find_model(model.name, (suffix,))).spec
     described = (model.name, model.size_hw, model.licence, model.trained_on)
     assert (spec.name, spec.size_hw, spec.licence, spec.trained_on) == described
 
@@ -74,11 +78,13 @@ def test_bundled_files_are_the_same_model(model: ModelEntry) -> None:  # each is
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS.values() if m.like], ids=lambda model: model.name)
-def test_a_model_like_another_one_is_its_file_on_another_canvas(model: ModelEntry) -> None:
+def test_a_model_like_another_one_is_its_network_on_another_canvas(model: ModelEntry) -> None:
     other = MODELS[model.like]
-    assert model.files == other.files
+    assert model.file([".safetensors"]) == other.file([".safetensors"])
     assert model.size_hw != other.size_hw
-    assert open_runtime(model.name).spec == replace(open_runtime(other.name).spec, size_hw=model.size_hw)
+    spec = open_runtime(model.name).spec
+    assert spec.name == Path(model.file([".onnx"]).name).stem
+    assert replace(spec, name=other.name, size_hw=other.size_hw) == open_runtime(other.name).spec
     assert open_runtime(model.name, RuntimeOptions(canvas=(96, 128))).spec.size_hw == (96, 128)
 
 
