@@ -66,6 +66,7 @@ def _small_network() -> E2Pose:
     with _same_numbers():
         config = NetworkConfig(strides=(16, 32, 64), width=8, refinements=2, fine_refinements=1)
         network = livened(build_network(config))
+    network.fine_refiner.coarse.weight.data *= 0.1
     network.fine_refiner.output.weight.data *= 0.1  # the last corrections are small, as after a training
     return network
 

@@ -17,7 +17,7 @@ from e2pose.training.config import Recipe
 from e2pose.zoo.catalog import find_model
 
 _OUTPUT = "head.output."
-_CORRECTIONS = ("refiner.output.", "fine_refiner.output.")
+_CORRECTIONS = ("refiner.output.", "fine_refiner.output.", "fine_refiner.coarse.")
 
 
 @dataclass(frozen=True)

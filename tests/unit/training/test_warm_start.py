@@ -70,8 +70,10 @@ def test_keypoints_in_common_are_taken_over_and_new_ones_begin_anew(weights):
 
 def test_with_no_keypoint_in_common_corrections_begin_anew(weights):
     inheritance = warm_start(other_network(2), KeypointSchema.from_names("mine", ["hat", "stick"]), weights)
-    assert {name.rpartition(".")[0] for name in inheritance.left} == {"refiner.output", "fine_refiner.output"}
-    assert inheritance.describe().endswith("; not fine_refiner.output, refiner.output; new keypoints: hat, stick")
+    corrections = {"refiner.output", "fine_refiner.output", "fine_refiner.coarse"}
+    assert {name.rpartition(".")[0] for name in inheritance.left} == corrections
+    unknown = "not fine_refiner.coarse, fine_refiner.output, refiner.output; new keypoints: hat, stick"
+    assert inheritance.describe().endswith(f"; {unknown}")
 
 
 def test_further_parts_stay_as_they_are_and_are_named(tmp_path):
