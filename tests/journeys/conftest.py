@@ -1,4 +1,5 @@
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,14 @@ class Finished:
 
 
 Run = Callable[..., Finished]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_hear_ctrl_c() -> Iterator[None]:
+    """A shell script that runs the tests in the background makes them, and what they start, deaf to SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
