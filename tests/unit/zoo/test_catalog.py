@@ -2,10 +2,13 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from e2pose.core.errors import ModelError
 from e2pose.export.verify import Limits, verify_artifact
+from e2pose.inference.estimator import Estimator
+from e2pose.runtimes.integers import sums_may_overflow
 from e2pose.runtimes.options import RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
@@ -75,6 +78,18 @@ def test_bundled_files_are_the_same_model(model: ModelEntry) -> None:  # each is
     samples = sorted((Path(__file__).parents[3] / "samples").glob("*.jpg"))
     pictures = [read_image(path) for path in samples]
     assert verify_artifact(find_model(model.name), reference, pictures, limits=Limits(0.99)).candidates > 100
+
+
+@pytest.mark.skipif(sums_may_overflow(), reason="models in int8 warn on this CPU")
+def test_small_fast_model_finds_whom_the_default_model_finds() -> None:
+    exact, rough = (
+        Estimator(open_runtime(name, RuntimeOptions(canvas=(320, 320)))) for name in (DEFAULT, "small-fast")
+    )
+    for path in sorted((Path(__file__).parents[3] / "samples").glob("*.jpg")):
+        found, expected = rough(path), exact(path)
+        assert len(found) == len(expected) > 0, path.name
+        off = np.abs(found.keypoints[:, None] - expected.keypoints).max(axis=3)  # (found, expected, keypoint)
+        assert (np.median(off, axis=2).min(axis=0) < 0.02 * max(read_image(path).shape)).all(), path.name
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS.values() if m.like], ids=lambda model: model.name)
