@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2pose.core.processor import processor_entry
 from e2pose.runtimes.base import usable_cores
 
-_CPU_INFO = Path("/proc/cpuinfo")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -40,7 +39,7 @@ class Machine:
 def this_machine() -> Machine:
     """What can be found out about this machine."""
     return Machine(
-        cpu=_cpu(),
+        cpu=processor_entry("model name") or platform.processor() or platform.machine(),
         cores=usable_cores(),
         memory_gb=_memory_gb(),
         system=platform.platform(),
@@ -48,14 +47,6 @@ def this_machine() -> Machine:
         governor=_GOVERNOR.read_text(encoding="ascii").strip() if _GOVERNOR.is_file() else None,
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     )
-
-
-def _cpu() -> str:
-    if _CPU_INFO.is_file():
-        match = re.search(r"^model name\s*:\s*(.+)$", _CPU_INFO.read_text(encoding="utf-8"), re.MULTILINE)
-        if match:
-            return match[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _memory_gb() -> float | None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
-_CPU_INFO = Path("/proc/cpuinfo")
+from e2pose.core.processor import processor_entry
 
 
 def sums_may_overflow() -> bool:
@@ -15,6 +12,5 @@ def sums_may_overflow() -> bool:
 
     Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html, on reduced ranges.
     """
-    text = _CPU_INFO.read_text(encoding="utf-8", errors="replace") if _CPU_INFO.is_file() else ""
-    flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)  # other CPUs have "Features"
-    return flags is not None and "vnni" not in flags[1]
+    flags = processor_entry("flags")  # other CPUs have "Features"
+    return flags is not None and "vnni" not in flags

@@ -53,7 +53,7 @@ class ModelEntry:
         licence: SPDX identifier of the weights' licence.
         trained_on: Names of the data sets.
         files: The same model in several formats.
-        like: The model whose files these are, made for another canvas than this one; None for a model of its own.
+        like: The model whose network this is, on a canvas of its own; None for a model of its own.
     """
 
     name: str
@@ -85,10 +85,11 @@ def read_catalog() -> tuple[dict[str, ModelEntry], str]:
 
 
 def _entry(name: str, fields: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> ModelEntry:
-    """A model from its fields; what it does not say is as in the one that it is `like`."""
-    fields = {**others[fields["like"]], **fields} if "like" in fields else dict(fields)
-    files = tuple(ModelFile(**_frozen(file)) for file in fields["files"])
-    return ModelEntry(name=name, **_frozen({**fields, "files": files}))
+    """A model from its fields; what it does not say is as in the one that it is `like`, each format for itself."""
+    other = others[fields["like"]] if "like" in fields else {}
+    fields = {**other, **fields, "files": [*other.get("files", ()), *fields.get("files", ())]}
+    files = {Path(file["name"]).suffix: ModelFile(**_frozen(file)) for file in fields["files"]}
+    return ModelEntry(name=name, **_frozen({**fields, "files": tuple(files.values())}))
 
 
 def _frozen(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def test_folded_network_says_the_same(build) -> None:
     assert network.training
     with torch.no_grad():
         ours, theirs = folded(PIXELS), network.eval()(PIXELS)
-    torch.testing.assert_close(ours.keypoints, theirs.keypoints, atol=1e-4, rtol=1e-4)  # some lie far outside
+    assert (ours.keypoints - theirs.keypoints).abs().max() < 1e-4
     assert (ours.person_logits - theirs.person_logits).abs().max() < 1e-3
 
 

@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from e2pose.core import processor
 from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
 from e2pose.core.spec import PRECISION_KEY
 from e2pose.runtimes import integers
@@ -59,7 +60,7 @@ def test_one_thread_for_each_usable_core(tiny_model: Path, monkeypatch: pytest.M
 )
 def test_int8_warns_where_sums_may_overflow(says, overflows, tampered, tmp_path, monkeypatch) -> None:
     (tmp_path / "cpuinfo").write_text(f"model name\t: A CPU\n{says}", encoding="utf-8")
-    monkeypatch.setattr(integers, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "cpuinfo")
     path = tampered(lambda model: model.metadata_props.add(key=PRECISION_KEY, value="int8"))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -68,7 +69,7 @@ def test_int8_warns_where_sums_may_overflow(says, overflows, tampered, tmp_path,
 
 
 def test_a_system_that_does_not_say_what_the_cpu_can_do(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(integers, "_CPU_INFO", tmp_path / "missing")
+    monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "missing")
     assert not integers.sums_may_overflow()
 
 
