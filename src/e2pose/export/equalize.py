@@ -33,10 +33,12 @@ class Activity:
     Args:
         mean: Of all places.
         peak: Largest magnitude.
+        size: Number of values of all channels on one canvas.
     """
 
     mean: Channels
     peak: Channels
+    size: int
 
 
 class Weights:
@@ -72,13 +74,16 @@ def watch(
     del open_model.graph.output[:]
     open_model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
     session = onnxruntime.InferenceSession(open_model.SerializeToString(), providers=["CPUExecutionProvider"])
-    means, peaks = [], []
+    means, peaks, sizes = [], [], [0] * len(names)
     for canvas in canvases:
         maps = session.run(list(names), {INPUT: canvas})
         means.append([values.mean(axis=(0, 2, 3)) for values in maps])
         peaks.append([np.abs(values).max(axis=(0, 2, 3)) for values in maps])
+        sizes = [values[0].size for values in maps]
     return {
-        name: Activity(np.mean([each[i] for each in means], axis=0), np.max([each[i] for each in peaks], axis=0))
+        name: Activity(
+            np.mean([each[i] for each in means], axis=0), np.max([each[i] for each in peaks], axis=0), sizes[i]
+        )
         for i, name in enumerate(names)
     }
 

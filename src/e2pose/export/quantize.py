@@ -15,7 +15,6 @@ import numpy as np
 import onnx
 from jaxtyping import UInt8
 from onnxruntime.quantization import CalibrationDataReader, QuantType, create_calibrator
-from onnxruntime.quantization.calibrate import TensorData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -23,8 +22,7 @@ from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.files import atomic_path
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
-from e2pose.export.equalize import correct_biases, equalize, watch
-from e2pose.export.integer_input import fold_normalization, read_integers
+from e2pose.export.equalize import Weights, correct_biases, equalize, watch
 from e2pose.export.sensitivity import Choice, choose_layers
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import Deviation, Images, largest_deviation
@@ -36,6 +34,7 @@ MIN_AGREEMENT = 0.7
 """A quantised model that agrees less with the model that it was made from is not written."""
 
 _OPERATORS = ("Conv", "Add", "Clip", "Relu", "MaxPool")
+_PRODUCTS_PER_VALUE = 300.0  # as many take in float longer than in integers as it takes to bring a value over
 _MOST_TRIED = 24  # pictures on which layers are tried
 _FEWEST = 2
 
@@ -90,7 +89,7 @@ def export_int8(
     with _quiet(), TemporaryDirectory() as folder:
         room = _Workshop(source, Path(folder), images[::2])
         choice = choose_layers(
-            room.layers, lambda names: room.candidates(names, canvases), truth, source.spec, progress
+            room.prices, lambda names: room.candidates(names, canvases), truth, source.spec, progress
         )
         if not choice.agreement >= MIN_AGREEMENT:
             raise ModelError(
@@ -118,7 +117,6 @@ class _Workshop:
         self._model = onnx.load(prepared)
         batch = self._model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1  # 0 stands for any
         canvases = [np.repeat(_whole_canvas(image, source.spec), batch, axis=0) for image in images]
-        self._pixels = fold_normalization(self._model)
         equalize(self._model, canvases)
         for index, node in enumerate(self._model.graph.node):
             node.name = f"{node.op_type}_{index}"
@@ -127,15 +125,17 @@ class _Workshop:
         self.layers = [name for name in inner if name.startswith("Conv_")]
         self._between = set(inner) - set(self.layers)
         calibrator = create_calibrator(
-            str(prepared), list(_OPERATORS), augmented_model_path=str(folder / "watched.onnx")
+            str(prepared),
+            list(_OPERATORS),
+            augmented_model_path=str(folder / "watched.onnx"),
+            extra_options={"moving_average": True},  # of the extremes of the pictures: one odd picture counts little
         )
         calibrator.collect_data(_Reader(canvases))
         self._ranges = calibrator.compute_data()
-        if self._pixels is not None:
-            name, (lowest, highest) = self._pixels
-            self._ranges[name] = TensorData(lowest=np.float32(lowest), highest=np.float32(highest))
-        read = [node.input[0] for node in self._model.graph.node if node.name in self.layers]
-        self._activity = watch(self._model, sorted(set(read)), canvases)
+        convolutions = [node for node in self._model.graph.node if node.name in self.layers]
+        maps = {name for node in convolutions for name in (node.input[0], node.output[0])}
+        self._activity = watch(self._model, sorted(maps), canvases)
+        self.prices = {node.name: self._price(node) for node in convolutions}
 
     def candidates(self, layers: Sequence[str], canvases: Sequence[UInt8[np.ndarray, "_ 3 h w"]]) -> list[Candidates]:
         """What the model says with these layers quantised."""
@@ -164,8 +164,6 @@ class _Workshop:
         )
         quantizer.quantize_model()
         model = quantizer.model.model
-        if self._pixels is not None:
-            read_integers(model, self._pixels[0])
         used = {node.domain for node in model.graph.node}
         versions = [entry for entry in model.opset_import if entry.domain in used]
         del model.opset_import[:]
@@ -173,6 +171,12 @@ class _Workshop:
         model.producer_name, model.graph.name = "e2pose", self._spec.name
         onnx.helper.set_model_props(model, {METADATA_KEY: self._spec.to_json(), PRECISION_KEY: "int8"})
         path.write_bytes(model.SerializeToString())
+
+    def _price(self, convolution: onnx.NodeProto) -> float:
+        """What leaving a convolution in float costs: values that go from integers to float and back, and products."""
+        read, given = (self._activity[name].size for name in (convolution.input[0], convolution.output[0]))
+        kernel = Weights(self._model.graph)[convolution.input[1]].shape[1:]
+        return read + given + given * float(np.prod(kernel)) / _PRODUCTS_PER_VALUE
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc] # ONNX Runtime has no types

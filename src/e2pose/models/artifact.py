@@ -91,8 +91,9 @@ def _opened(path: str | Path) -> Iterator[Any]:
 def _config(metadata: Mapping[str, str], path: str | Path) -> NetworkConfig:
     try:
         record = json.loads(metadata[NETWORK_KEY])
-        return NetworkConfig(**{**record, "strides": tuple(record["strides"])})
-    except (KeyError, TypeError, ValueError) as error:
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
+        return NetworkConfig(**fields)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _misfit(path, error) from error
 
 

@@ -13,9 +13,10 @@ from e2pose.models.backbones.resnet import ResNet
 from e2pose.models.config import NetworkConfig
 from e2pose.models.e2pose import E2Pose
 from e2pose.models.fine import FineFeatures
+from e2pose.models.half_size import HalfSize
 from e2pose.models.head import PoseHead
 from e2pose.models.pyramid import FeaturePyramid
-from e2pose.models.refine import FineRefiner, KeypointRefiner
+from e2pose.models.refine import REFINER_CHANNELS, SEEN_CHANNELS, FineRefiner, KeypointRefiner
 
 BACKBONES: dict[str, Callable[[], MobileNetV2 | ResNet]] = {
     "mobilenetv2": MobileNetV2,
@@ -47,6 +48,7 @@ def build_network(config: NetworkConfig) -> E2Pose:
             fine,
             config.refinements,
             fine=config.fine_refinements > 0,
+            context=config.context[1],
         )
         if config.refinements
         else None
@@ -54,7 +56,13 @@ def build_network(config: NetworkConfig) -> E2Pose:
     return E2Pose(
         config=config,
         backbone=backbone,
-        pyramid=FeaturePyramid(backbone.channels, config.strides, config.width, fine=config.fine_refinements > 0),
+        pyramid=FeaturePyramid(
+            backbone.channels,
+            config.strides,
+            config.width,
+            fine=config.fine_refinements > 0,
+            context=config.context[0],
+        ),
         head=PoseHead(
             config.width,
             config.keypoints,
@@ -65,6 +73,9 @@ def build_network(config: NetworkConfig) -> E2Pose:
         refiner=refiner,
         fine=FineFeatures(backbone.entry_channels) if config.fine_refinements else None,
         fine_refiner=FineRefiner(config.keypoints, config.fine_refinements) if config.fine_refinements else None,
+        half_size=HalfSize(backbone.channels, config.strides, config.width, SEEN_CHANNELS, REFINER_CHANNELS)
+        if config.half_size
+        else None,
     )
 
 

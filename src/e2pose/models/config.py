@@ -24,6 +24,9 @@ class NetworkConfig:
             `e2pose.models.refine`. The published models do not do it.
         fine_refinements: How often each keypoint is corrected after that on a map of stride 4, whose features then also
             help the levels; see `e2pose.models.fine`.
+        context: Blocks of large kernels on the finest level and in the first refiner, where there are fine refinements;
+            see `e2pose.models.large_kernel`.
+        half_size: Look at the picture at half its size too; see `e2pose.models.half_size`.
         one_to_many: While training, give every cell a second person score for which several cells may answer for one
             person.
 
@@ -38,6 +41,8 @@ class NetworkConfig:
     head_depth: int = 1
     refinements: int = 0
     fine_refinements: int = 0
+    context: tuple[int, int] = (3, 1)
+    half_size: bool = False
     one_to_many: bool = False
 
     def __post_init__(self) -> None:
@@ -54,4 +59,11 @@ class NetworkConfig:
             raise ModelError(
                 "keypoints can only be refined finely after refinements, on levels from stride 8 or 16",
                 "set refinements, or leave fine_refinements out",
+            )
+        if min(self.context) < 0:
+            raise ModelError(f"there cannot be {self.context} blocks of large kernels", "give two numbers from 0 on")
+        if self.half_size and not self.fine_refinements:
+            raise ModelError(
+                "the picture at half its size is of use with fine refinements only",
+                "set fine_refinements, or leave half_size out",
             )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.backbones.resnet import ResNet
 from e2pose.models.config import NetworkConfig
 from e2pose.models.fine import FINE_STRIDE, FineFeatures
+from e2pose.models.half_size import HalfSize
 from e2pose.models.head import PoseHead, Prediction
 from e2pose.models.pyramid import FeaturePyramid
-from e2pose.models.refine import FineRefiner, KeypointRefiner, follow
+from e2pose.models.refine import FineRefiner, KeypointRefiner, follow, likeliest
 
 MEAN_RGB = (123.675, 116.28, 103.53)
 STD_RGB = (58.395, 57.12, 57.375)
@@ -38,6 +40,7 @@ class E2Pose(nn.Module):
         refiner: KeypointRefiner | None = None,
         fine: FineFeatures | None = None,
         fine_refiner: FineRefiner | None = None,
+        half_size: HalfSize | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -47,6 +50,7 @@ class E2Pose(nn.Module):
         self.refiner = refiner
         self.fine = fine
         self.fine_refiner = fine_refiner
+        self.half_size = half_size
         self.register_buffer("mean", torch.tensor(MEAN_RGB).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD_RGB).view(1, 3, 1, 1), persistent=False)
 
@@ -57,24 +61,29 @@ class E2Pose(nn.Module):
     def forward(self, pixels: Tensor) -> Prediction:
         """Predicts the candidates of RGB canvases, uint8 (B, 3, H, W), H and W multiples of 32."""
         canvas_hw = (pixels.shape[2], pixels.shape[3])
-        maps, entries = self.backbone((pixels.float() - self.mean) / self.std)
-        fine = self.fine(entries) if self.fine else None
-        levels = self.pyramid(maps, fine)
+        picture = (pixels.float() - self.mean) / self.std
+        maps, fine, seen = self._look(picture)
+        added, told = self._look_at_half(picture) if self.half_size else (None, None)
+        levels = self.pyramid(maps, fine, added)
         parts = [
             self.head(level, stride, canvas_hw) for level, stride in zip(levels, self.pyramid.strides, strict=True)
         ]
         drafts = [torch.cat([part.keypoints for part in parts], dim=1)]
+        person_logits = torch.cat([part.person_logits for part in parts], dim=1)
         corrections = []
-        seen = self.fine_refiner.look(fine) if self.fine_refiner and fine is not None else None
         if self.refiner:
-            coarse = self.refiner.look(maps[self.refiner.stride], levels[0], seen)
+            coarse = self.refiner.look(maps[self.refiner.stride], levels[0], seen, told)
             corrections.append(self.refiner(coarse))
-            drafts += follow(corrections[-1], drafts[-1], self.refiner.stride, canvas_hw, self.refiner.steps)
+            chosen = None if self.training else likeliest(person_logits, self.head.keypoints)
+            refined = follow(
+                corrections[-1], _picked(drafts[0], chosen), self.refiner.stride, canvas_hw, self.refiner.steps
+            )
             if self.fine_refiner and seen is not None:
                 corrections.append(self.fine_refiner(seen, coarse))
-                drafts += follow(corrections[-1], drafts[-1], FINE_STRIDE, canvas_hw, self.fine_refiner.steps)
+                refined += follow(corrections[-1], refined[-1], FINE_STRIDE, canvas_hw, self.fine_refiner.steps)
+            drafts += refined if chosen is None else [drafts[0].scatter(1, chosen, step) for step in refined]
         return Prediction(
-            person_logits=torch.cat([part.person_logits for part in parts], dim=1),
+            person_logits=person_logits,
             keypoint_logits=torch.cat([part.keypoint_logits for part in parts], dim=1),
             keypoints=drafts[-1],
             centers=torch.cat([part.centers for part in parts], dim=1),
@@ -82,6 +91,23 @@ class E2Pose(nn.Module):
             corrections=tuple(corrections),
             many_logits=_joined([part.many_logits for part in parts]),
         )
+
+    def _look(self, picture: Tensor) -> tuple[dict[int, Tensor], Tensor | None, Tensor | None]:
+        """The backbone's maps, the fine features and what the fine refiner sees in them."""
+        maps, entries = self.backbone(picture)
+        fine = self.fine(entries) if self.fine else None
+        return maps, fine, self.fine_refiner.look(fine) if self.fine_refiner and fine is not None else None
+
+    def _look_at_half(self, picture: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+        """What the picture at half its size adds to the levels and to the first refiner."""
+        maps, fine, seen = self._look(functional.avg_pool2d(picture, 2))
+        assert self.half_size is not None
+        return self.half_size(maps, fine), self.half_size.refiner(seen)
+
+
+def _picked(keypoints: Tensor, chosen: Tensor | None) -> Tensor:
+    """The keypoints of the chosen candidates, or of all."""
+    return keypoints if chosen is None else keypoints.gather(1, chosen)
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:

@@ -18,8 +18,6 @@ from e2pose.models.fine import FINE_CHANNELS, FINE_STRIDE
 from e2pose.models.large_kernel import LargeKernelBlock
 
 _COARSEST_OF_BACKBONE = 32
-_FAR_SIGHTED = 3
-"""Blocks that look far around on the finest level."""
 
 
 class FeaturePyramid(nn.Module):
@@ -32,9 +30,12 @@ class FeaturePyramid(nn.Module):
         width: Channels of every level.
         fine: Whether fine features enter the finest level, where further layers bring everything together, and from
             there the coarser ones.
+        context: Blocks of large kernels among those layers.
     """
 
-    def __init__(self, channels: Mapping[int, int], strides: Sequence[int], width: int, *, fine: bool = False) -> None:
+    def __init__(
+        self, channels: Mapping[int, int], strides: Sequence[int], width: int, *, fine: bool = False, context: int = 0
+    ) -> None:
         super().__init__()
         self.strides = tuple(strides)
         self.lateral = nn.ModuleDict(
@@ -59,7 +60,7 @@ class FeaturePyramid(nn.Module):
         )
         self.fine: nn.Conv2d | None = None
         self.again = nn.ModuleDict()
-        self.context = nn.Sequential(*(LargeKernelBlock(width) for _ in range(_FAR_SIGHTED if fine else 0)))
+        self.context = nn.Sequential(*(LargeKernelBlock(width) for _ in range(context if fine else 0)))
         self.blend: nn.Sequential | None = None
         if fine:
             last = nn.BatchNorm2d(width)
@@ -77,12 +78,15 @@ class FeaturePyramid(nn.Module):
                 nn.init.zeros_(halving.weight)
                 self.again[str(s)] = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), halving)
 
-    def forward(self, maps: Mapping[int, Tensor], fine: Tensor | None = None) -> list[Tensor]:
+    def forward(
+        self, maps: Mapping[int, Tensor], fine: Tensor | None = None, added: Mapping[int, Tensor] | None = None
+    ) -> list[Tensor]:
         """Turns the backbone's maps by stride into levels (B, width, H / stride, W / stride), from fine to coarse.
 
         Args:
             maps: The backbone's maps by stride.
             fine: (B, FINE_CHANNELS, H / 4, W / 4), the fine features, if the pyramid takes them.
+            added: By stride, what else enters levels, in their shape.
         """
         levels: list[Tensor] = []
         for stride in self.strides:
@@ -93,6 +97,8 @@ class FeaturePyramid(nn.Module):
         if self.fine is not None and fine is not None:
             entering = _patches(self.fine, fine)
             levels[0] = levels[0] + entering[:, :, : levels[0].shape[2], : levels[0].shape[3]]
+        for stride, more in (added or {}).items():
+            levels[self.strides.index(stride)] = levels[self.strides.index(stride)] + more
         for index in range(len(levels) - 1, 0, -1):
             below = levels[index - 1]
             coarse = self.up[str(self.strides[index])](levels[index])

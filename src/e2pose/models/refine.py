@@ -18,8 +18,9 @@ from e2pose.models.fine import FINE_CHANNELS, separable
 from e2pose.models.head import Side, point
 from e2pose.models.large_kernel import LargeKernelBlock
 
-_CHANNELS = 96
-_SEEN_CHANNELS = 96
+REFINER_CHANNELS = 96
+SEEN_CHANNELS = 2 * 96
+_REFINED = 100  # candidates; more people are not in a picture
 _UNIT = 2.0  # corrections are predicted in units of so many strides
 
 
@@ -36,46 +37,58 @@ class KeypointRefiner(nn.Module):
         stride: Stride of the map.
         steps: How often each keypoint is corrected.
         fine: Whether it is told what the fine refiner sees.
+        context: Blocks of large kernels, if it is.
     """
 
     def __init__(
-        self, channels: int, width: int, keypoints: int, stride: int, steps: int, *, fine: bool = False
+        self,
+        channels: int,
+        width: int,
+        keypoints: int,
+        stride: int,
+        steps: int,
+        *,
+        fine: bool = False,
+        context: int = 0,
     ) -> None:
         super().__init__()
         self.stride = stride
         self.steps = steps
-        self.lateral = nn.Conv2d(channels, _CHANNELS, 1)
+        self.lateral = nn.Conv2d(channels, REFINER_CHANNELS, 1)
         self.up = nn.Sequential(
-            nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 4 * _CHANNELS, 1), nn.PixelShuffle(2)
+            nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 4 * REFINER_CHANNELS, 1), nn.PixelShuffle(2)
         )
         self.fine: nn.Conv2d | None = None
         if fine:
-            self.fine = nn.Conv2d(2 * _SEEN_CHANNELS, _CHANNELS, 1, bias=False)
+            self.fine = nn.Conv2d(SEEN_CHANNELS, REFINER_CHANNELS, 1, bias=False)
             nn.init.zeros_(self.fine.weight)
-        self.enter = nn.Sequential(nn.BatchNorm2d(_CHANNELS), nn.ReLU(inplace=True))
+        self.enter = nn.Sequential(nn.BatchNorm2d(REFINER_CHANNELS), nn.ReLU(inplace=True))
         self.seed = nn.Sequential(
-            nn.Conv2d(_CHANNELS, _CHANNELS, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(_CHANNELS),
+            nn.Conv2d(REFINER_CHANNELS, REFINER_CHANNELS, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(REFINER_CHANNELS),
             nn.ReLU(inplace=True),
-            nn.Conv2d(_CHANNELS, _CHANNELS, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(_CHANNELS),
+            nn.Conv2d(REFINER_CHANNELS, REFINER_CHANNELS, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(REFINER_CHANNELS),
         )
-        self.context = LargeKernelBlock(_CHANNELS) if fine else nn.Identity()
-        self.output = _to_corrections(_CHANNELS, keypoints)
+        self.context = nn.Sequential(*(LargeKernelBlock(REFINER_CHANNELS) for _ in range(context if fine else 0)))
+        self.output = _to_corrections(REFINER_CHANNELS, keypoints)
 
-    def look(self, features: Tensor, level: Tensor, seen: Tensor | None = None) -> Tensor:
+    def look(self, features: Tensor, level: Tensor, seen: Tensor | None = None, added: Tensor | None = None) -> Tensor:
         """What it sees, (B, 96, h, w).
 
         Args:
             features: (B, channels, h, w), the backbone's map.
             level: (B, width, h / 2, w / 2), the finest level.
             seen: (B, 192, 2 * h, 2 * w), what the fine refiner sees.
+            added: (B, 96, h, w), what else enters.
         """
         lateral = self.lateral(features)
         total = lateral + self.up(level)[:, :, : lateral.shape[2], : lateral.shape[3]]
         if self.fine is not None and seen is not None:
             told = self.fine(functional.max_pool2d(seen, 2, ceil_mode=True))
             total = total + told[:, :, : lateral.shape[2], : lateral.shape[3]]
+        if added is not None:
+            total = total + added
         entered = self.enter(total)
         return cast(Tensor, self.context((entered + self.seed(entered)).relu()))
 
@@ -98,9 +111,9 @@ class FineRefiner(nn.Module):
     def __init__(self, keypoints: int, steps: int) -> None:
         super().__init__()
         self.steps = steps
-        self.seeds = nn.ModuleList(separable(FINE_CHANNELS, _SEEN_CHANNELS) for _ in range(2))
-        self.output = _to_corrections(2 * _SEEN_CHANNELS, keypoints)
-        self.coarse = nn.Conv2d(_CHANNELS, 2 * keypoints, 1, bias=False)
+        self.seeds = nn.ModuleList(separable(FINE_CHANNELS, SEEN_CHANNELS // 2) for _ in range(2))
+        self.output = _to_corrections(SEEN_CHANNELS, keypoints)
+        self.coarse = nn.Conv2d(REFINER_CHANNELS, 2 * keypoints, 1, bias=False)
         nn.init.zeros_(self.coarse.weight)
 
     def look(self, fine: Tensor) -> Tensor:
@@ -116,6 +129,21 @@ class FineRefiner(nn.Module):
         """
         larger = functional.interpolate(self.coarse(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
         return cast(Tensor, self.output(seen)) + larger[:, :, : seen.shape[2], : seen.shape[3]]
+
+
+def likeliest(person_logits: Tensor, keypoints: int) -> Tensor:
+    """Which candidates are refined outside of training: those that are nobody would take most of the time.
+
+    Args:
+        person_logits: (B, M), is here a person?
+        keypoints: Number of keypoints K.
+
+    Returns:
+        (B, n, K, 2), the indices of the likeliest hundred candidates, or of all, for `gather` and `scatter`.
+    """
+    count = torch.sym_min(_REFINED, person_logits.shape[1])  # type: ignore[no-untyped-call]
+    index = person_logits.topk(count, dim=1, sorted=False).indices
+    return index[:, :, None, None].expand(-1, -1, keypoints, 2)
 
 
 def follow(

@@ -98,8 +98,8 @@ class TrainingState:
             part.update(setting)
 
     def _identity(self) -> dict[str, Any]:
-        network = {**asdict(self.network.config), "strides": list(self.network.config.strides)}
-        return {**network, "keypoints": list(self.spec.schema.keypoints)}
+        record = {**asdict(self.network.config), "keypoints": self.spec.schema.keypoints}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
 
     def _check(self, path: Path, made_for: dict[str, Any]) -> None:
         mine = self._identity()

@@ -72,6 +72,8 @@ class NetworkRecipe(_Record):
     head_depth: Count = 1
     refinements: Count = 0
     fine_refinements: Count = 0
+    context: tuple[Count, Count] = (3, 1)
+    half_size: bool = False
     freeze_stem: bool = True
     """Leave the backbone's layers up to stride 4 as they are."""
     freeze_batch_norm: bool = True

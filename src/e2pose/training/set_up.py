@@ -122,6 +122,8 @@ def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tel
             head_depth=part.head_depth,
             refinements=part.refinements,
             fine_refinements=part.fine_refinements,
+            context=part.context,
+            half_size=part.half_size,
             one_to_many=recipe.loss.many > 0,
         )
     )

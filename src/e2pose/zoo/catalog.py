@@ -53,7 +53,7 @@ class ModelEntry:
         licence: SPDX identifier of the weights' licence.
         trained_on: Names of the data sets.
         files: The same model in several formats.
-        like: The model whose network this is, on a canvas of its own; None for a model of its own.
+        like: The model whose network this is, on a canvas or in a file of its own; None for a model of its own.
     """
 
     name: str
@@ -80,16 +80,21 @@ class ModelEntry:
 def read_catalog() -> tuple[dict[str, ModelEntry], str]:
     """All models by name, and the name of the default one."""
     record = tomllib.loads((_ROOM / "models.toml").read_text(encoding="utf-8"))
-    models = {name: _entry(name, fields, record["models"]) for name, fields in record["models"].items()}
+    models = {name: _entry(name, record["models"]) for name in record["models"]}
     return models, str(record["default"])
 
 
-def _entry(name: str, fields: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> ModelEntry:
-    """A model from its fields; what it does not say is as in the one that it is `like`, each format for itself."""
-    other = others[fields["like"]] if "like" in fields else {}
-    fields = {**other, **fields, "files": [*other.get("files", ()), *fields.get("files", ())]}
+def _entry(name: str, models: Mapping[str, Mapping[str, Any]]) -> ModelEntry:
+    fields = _fields(name, models)
     files = {Path(file["name"]).suffix: ModelFile(**_frozen(file)) for file in fields["files"]}
     return ModelEntry(name=name, **_frozen({**fields, "files": tuple(files.values())}))
+
+
+def _fields(name: str, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What is said of a model, and for the rest what is said of the one that it is `like`; its own files come last."""
+    own = models[name]
+    other = _fields(own["like"], models) if "like" in own else {}
+    return {**other, **own, "files": [*other.get("files", ()), *own.get("files", ())]}
 
 
 def _frozen(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import pytest
 from onnx import helper, numpy_helper
 
 from e2pose.export.equalize import Weights, correct_biases, equalize, watch
-from e2pose.export.integer_input import fold_normalization, read_integers
 
 CANVASES = list(np.random.default_rng(1).integers(0, 256, (4, 1, 3, 8, 8), dtype=np.uint8))
 SIZES = np.array([1e-3, 0.05, 0.3, 1.0], np.float32)  # channels as unlike as those of MobileNetV2
@@ -96,30 +95,3 @@ def test_depthwise_kernels_too(model: onnx.ModelProto) -> None:
     error = (np.round(kernel / step) * step - kernel).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(weights["bb"], bias - error * activity["a6"].mean, rtol=1e-5)
     assert np.abs(weights["bb"] - bias).max() > 0
-
-
-def test_normalisation_becomes_one_integer(model: onnx.ModelProto) -> None:
-    before = answers(model)
-    assert fold_normalization(model) == ("centred", (-110, 145))
-    inner = np.s_[:, :, 2:-2, 2:-2]  # beyond the border there is another grey now
-    np.testing.assert_allclose(answers(model)[inner], before[inner], rtol=1e-4, atol=1e-5)
-    assert fold_normalization(model) is None
-
-
-def test_pixels_are_read_as_they_are(model: onnx.ModelProto) -> None:
-    assert fold_normalization(model) is not None
-    read_integers(model, "centred")  # not quantised: nothing to do
-    before = answers(model)
-    graph = model.graph
-    for name, value in (("one", np.float32(1)), ("middle", np.uint8(110))):
-        graph.initializer.append(numpy_helper.from_array(np.array(value), name))
-    first = next(node for node in graph.node if node.op_type == "Conv")
-    first.input[0] = "again"
-    at = list(graph.node).index(first)
-    graph.node.insert(at, helper.make_node("DequantizeLinear", ["bits", "one", "middle"], ["again"]))
-    graph.node.insert(at, helper.make_node("QuantizeLinear", ["centred", "one", "middle"], ["bits"]))
-    np.testing.assert_allclose(answers(model), before, rtol=1e-6)  # pixels less 110 bear it
-    read_integers(model, "centred")
-    assert [node.op_type for node in graph.node][:2] == ["DequantizeLinear", "Conv"]
-    assert "mean" not in {tensor.name for tensor in graph.initializer}
-    np.testing.assert_allclose(answers(model), before, rtol=1e-6)

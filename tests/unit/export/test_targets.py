@@ -179,13 +179,25 @@ def test_worst_layers_stay_in_float_and_no_more_than_needed() -> None:
         tried.append(tuple(names))
         return [candidates(0, scores=(0.9 - sum(harm[name] for name in names), 0.02))]
 
-    choice = choose_layers(list(harm), quantise, [candidates(0)], SPEC)
+    choice = choose_layers(dict.fromkeys(harm, 1.0), quantise, [candidates(0)], SPEC)
     assert choice.in_float == ("b", "f")
     assert set(choice.quantised) == set(harm) - {"b", "f"}
     assert choice.agreement >= ENOUGH
     assert len(tried) == 1 + 12 + 2
-    harmless = choose_layers(["a", "c"], quantise, [candidates(0)], SPEC)
+    harmless = choose_layers({"a": 1.0, "c": 1.0}, quantise, [candidates(0)], SPEC)
     assert harmless.in_float == ()
+
+
+def test_a_layer_that_is_dear_in_float_goes_last() -> None:
+    harm = {"dear": 0.25, "cheap": 0.2, "b": 0.0, "c": 0.0}
+
+    def quantise(names):
+        return [candidates(0, scores=(0.9 - sum(harm[name] for name in names), 0.02))]
+
+    prices = {"dear": 10.0, "cheap": 1.0, "b": 1.0, "c": 1.0}
+    assert choose_layers(prices, quantise, [candidates(0)], SPEC).in_float == ("cheap",)
+    prices["dear"] = 1.0
+    assert choose_layers(prices, quantise, [candidates(0)], SPEC).in_float == ("dear",)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from e2pose.core.errors import ModelError
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
 from e2pose.models.head import cell_centers
-from e2pose.models.refine import KeypointRefiner, follow
+from e2pose.models.refine import KeypointRefiner, follow, likeliest
+from networks import livened
 
 CANVAS_HW = (64, 96)
 STRIDE = 8
@@ -78,3 +79,23 @@ def test_the_network_tells_the_drafts_and_ends_with_the_last_refinement() -> Non
 def test_a_map_finer_than_the_backbone_has_is_refused(strides: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match="refined"):
         NetworkConfig(strides=strides, refinements=1)
+
+
+def test_only_the_likeliest_hundred_are_refined_and_all_while_training() -> None:
+    torch.manual_seed(0)
+    network = livened(build_network(NetworkConfig(strides=(8, 16, 32), width=8, refinements=1))).eval()
+    pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+    with torch.no_grad():
+        prediction = network(pixels)
+        moved = (prediction.keypoints != prediction.drafts[0]).flatten(2).any(dim=2)
+        assert moved.sum(dim=1).tolist() == [100, 100]
+        for here, logits in zip(moved, prediction.person_logits, strict=True):
+            assert logits[here].min() >= logits[~here].max()
+        (every,) = follow(prediction.corrections[0], prediction.drafts[0], 4, (96, 96), 1)
+        torch.testing.assert_close(prediction.keypoints[moved], every[moved])
+        trained = network.train()(pixels)
+        assert (trained.keypoints != trained.drafts[0]).flatten(2).any(dim=2).all()
+
+
+def test_few_candidates_are_all_likely() -> None:
+    assert sorted(likeliest(torch.randn(1, 30), keypoints=2)[0, :, 0, 0].tolist()) == list(range(30))
