@@ -123,7 +123,7 @@ def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -
 
 
 def _of_any_length(axis: str) -> torch.export.Dim:
-    """What an open axis may be: sides of canvases are multiples of 32, so that maps of a finer stride fit each other."""
+    """What an open axis may be: sides of canvases are multiples of 32, so that maps of finer strides fit."""
     return torch.export.Dim(axis) if axis == "batch" else 32 * torch.export.Dim(f"{axis}_in_cells")
 
 
