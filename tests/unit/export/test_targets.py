@@ -171,7 +171,7 @@ def test_agreement() -> None:
 
 
 def test_worst_layers_stay_in_float_and_no_more_than_needed() -> None:
-    harm = {"a": 0.001, "b": 0.3, "c": 0.0, "d": 0.002, "e": 0.0, "f": 0.2, "g": 0.0, "h": 0.0, "i": 0.0, "j": 0.0}
+    harm = {"a": 0.001, "b": 0.4, "c": 0.0, "d": 0.002, "e": 0.0, "f": 0.35, "g": 0.0, "h": 0.0, "i": 0.0, "j": 0.0}
     harm |= {"k": 0.0, "l": 0.0}
     tried = []
 
