@@ -30,13 +30,18 @@ def test_a_network_comes_back_as_it_was(network, tmp_path):
         assert torch.equal(loaded(pixels).keypoints, network(pixels).keypoints)
 
 
-def test_half_precision_halves_the_file_and_loads_as_single(network, tmp_path):
+def test_half_precision_halves_the_file_and_loads_as_single(tmp_path):
+    network = build_network(NetworkConfig("mobilenetv2_150", strides=(16, 32), width=128)).eval()  # as large as in use
     save_weights(tmp_path / "single.safetensors", network, SPEC)
     save_weights(tmp_path / "half.safetensors", network, SPEC, torch.float16)
     sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("single", "half")]
     assert sizes[1] < 0.55 * sizes[0]
     loaded, _ = load_weights(tmp_path / "half.safetensors")
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    small, large = "backbone.features.2.conv.0.0.weight", "backbone.features.16.conv.0.0.weight"
+    assert torch.equal(loaded.get_parameter(small), network.get_parameter(small))
+    assert torch.equal(loaded.get_parameter(large), network.get_parameter(large).half().float())
+    assert not torch.equal(loaded.get_parameter(large), network.get_parameter(large))
 
 
 def test_bad_files_are_refused(network, tmp_path):
