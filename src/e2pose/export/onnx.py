@@ -102,7 +102,7 @@ def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -
             dynamo=True,
             input_names=[INPUT],
             output_names=list(OUTPUTS),
-            dynamic_shapes=({axis: _of_any_length(name) for axis, name in open_axes.items()},) if open_axes else None,
+            dynamic_shapes=(dict.fromkeys(open_axes, torch.export.Dim.DYNAMIC),) if open_axes else None,
             opset_version=opset,
             verbose=False,
         )
@@ -120,11 +120,6 @@ def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -
     model.producer_name = "e2pose"
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     return model
-
-
-def _of_any_length(axis: str) -> torch.export.Dim:
-    """What an open axis may be: sides of canvases are multiples of 32, so that maps of finer strides fit."""
-    return torch.export.Dim(axis) if axis == "batch" else 32 * torch.export.Dim(f"{axis}_in_cells")
 
 
 def _name_axes(values: Iterable[onnx.ValueInfoProto], names: Mapping[int, str]) -> None:

@@ -15,7 +15,6 @@ from torch.nn import functional
 FINE_STRIDE = 4
 FINE_CHANNELS = 24
 
-_COARSEST = 32
 _WIDE = 1280
 """Channels in between on the way from the coarsest map, which has to say most: what is where in the whole picture."""
 
@@ -44,10 +43,7 @@ class FineFeatures(nn.Module):
         coarse = self.lateral["32"](self.wide(maps[32]))
         for stride in (16, 8, 4):
             lateral = self.lateral[str(stride)](maps[stride])
-            doubled = _doubled(coarse)
-            if stride == _COARSEST // 2:  # sides need not be multiples of the coarsest stride
-                doubled = doubled[:, :, : lateral.shape[2], : lateral.shape[3]]
-            coarse = self.merge[str(stride)](lateral + doubled)
+            coarse = self.merge[str(stride)](lateral + _doubled(coarse)[:, :, : lateral.shape[2], : lateral.shape[3]])
         return cast(Tensor, coarse)
 
 

@@ -95,15 +95,14 @@ class FeaturePyramid(nn.Module):
                 self.lateral[name](maps[stride]) if name in self.lateral else _halve(self.down[name], levels[-1])
             )
         if self.fine is not None and fine is not None:
-            levels[0] = levels[0] + _patches(self.fine, fine)
+            entering = _patches(self.fine, fine)
+            levels[0] = levels[0] + entering[:, :, : levels[0].shape[2], : levels[0].shape[3]]
         for stride, more in (added or {}).items():
             levels[self.strides.index(stride)] = levels[self.strides.index(stride)] + more
         for index in range(len(levels) - 1, 0, -1):
             below = levels[index - 1]
             coarse = self.up[str(self.strides[index])](levels[index])
-            if self.strides[index] > _COARSEST_OF_BACKBONE:  # of which sides need not be multiples
-                coarse = coarse[:, :, : below.shape[2], : below.shape[3]]
-            levels[index - 1] = below + coarse
+            levels[index - 1] = below + coarse[:, :, : below.shape[2], : below.shape[3]]
         if self.blend is not None:
             levels[0] = self.context(levels[0] + self.blend(levels[0]))
         for index, layers in enumerate(self.again.values(), start=1):

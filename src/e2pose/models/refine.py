@@ -82,9 +82,11 @@ class KeypointRefiner(nn.Module):
             seen: (B, 192, 2 * h, 2 * w), what the fine refiner sees.
             added: (B, 96, h, w), what else enters.
         """
-        total = self.lateral(features) + self.up(level)
+        lateral = self.lateral(features)
+        total = lateral + self.up(level)[:, :, : lateral.shape[2], : lateral.shape[3]]
         if self.fine is not None and seen is not None:
-            total = total + self.fine(functional.max_pool2d(seen, 2))
+            told = self.fine(functional.max_pool2d(seen, 2, ceil_mode=True))
+            total = total + told[:, :, : lateral.shape[2], : lateral.shape[3]]
         if added is not None:
             total = total + added
         entered = self.enter(total)
@@ -126,7 +128,7 @@ class FineRefiner(nn.Module):
             coarse: (B, 96, H / 8, W / 8), what the refiner before it sees.
         """
         larger = functional.interpolate(self.coarse(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
-        return cast(Tensor, self.output(seen)) + larger
+        return cast(Tensor, self.output(seen)) + larger[:, :, : seen.shape[2], : seen.shape[3]]
 
 
 def likeliest(person_logits: Tensor, keypoints: int) -> Tensor:

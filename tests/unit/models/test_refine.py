@@ -55,7 +55,7 @@ def test_the_first_map_is_told_what_the_fine_refiner_sees() -> None:
     torch.manual_seed(0)
     refiner = KeypointRefiner(channels=4, width=6, keypoints=2, stride=STRIDE, steps=1, fine=True).eval()
     torch.nn.init.normal_(refiner.fine.weight)  # at first it does not listen
-    features, level, seen = torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6), torch.zeros(1, 192, 16, 24)
+    features, level, seen = torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6), torch.zeros(1, 192, 15, 23)
     lit = seen.clone()
     lit[..., 9, 13] = 5.0
     changed = (refiner.look(features, level, lit) - refiner.look(features, level, seen)).abs().sum(dim=(0, 1))
