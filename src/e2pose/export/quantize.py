@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.files import atomic_path
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
-from e2pose.export.equalize import Weights, correct_biases, equalize, watch
+from e2pose.export.equalize import Activity, Weights, correct_biases, equalize, watch
 from e2pose.export.sensitivity import Choice, choose_layers
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import Deviation, Images, largest_deviation
@@ -122,8 +122,8 @@ class _Workshop:
             node.name = f"{node.op_type}_{index}"
         onnx.save(self._model, prepared)
         inner = _feeding_convolutions(self._model.graph)
-        self.layers = [name for name in inner if name.startswith("Conv_")]
-        self._between = set(inner) - set(self.layers)
+        convolutions = [node for node in self._model.graph.node if node.op_type == "Conv" and node.name in set(inner)]
+        self._between = set(inner) - {node.name for node in convolutions}
         calibrator = create_calibrator(
             str(prepared),
             list(_OPERATORS),
@@ -132,10 +132,10 @@ class _Workshop:
         )
         calibrator.collect_data(_Reader(canvases))
         self._ranges = calibrator.compute_data()
-        convolutions = [node for node in self._model.graph.node if node.name in self.layers]
         maps = {name for node in convolutions for name in (node.input[0], node.output[0])}
         self._activity = watch(self._model, sorted(maps), canvases)
-        self.prices = {node.name: self._price(node) for node in convolutions}
+        weights = Weights(self._model.graph)
+        self.prices = {node.name: _price(node, weights, self._activity) for node in convolutions}
 
     def candidates(self, layers: Sequence[str], canvases: Sequence[UInt8[np.ndarray, "_ 3 h w"]]) -> list[Candidates]:
         """What the model says with these layers quantised."""
@@ -172,12 +172,6 @@ class _Workshop:
         onnx.helper.set_model_props(model, {METADATA_KEY: self._spec.to_json(), PRECISION_KEY: "int8"})
         path.write_bytes(model.SerializeToString())
 
-    def _price(self, convolution: onnx.NodeProto) -> float:
-        """What leaving a convolution in float costs: values that go from integers to float and back, and products."""
-        read, given = (self._activity[name].size for name in (convolution.input[0], convolution.output[0]))
-        kernel = Weights(self._model.graph)[convolution.input[1]].shape[1:]
-        return read + given + given * float(np.prod(kernel)) / _PRODUCTS_PER_VALUE
-
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc] # ONNX Runtime has no types
     """Gives the calibrator one canvas after the other."""
@@ -188,6 +182,13 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc] # ONNX Runtime has n
     def get_next(self) -> dict[str, Any] | None:
         """The next canvas; None after the last."""
         return next(self._batches, None)
+
+
+def _price(convolution: onnx.NodeProto, weights: Weights, activity: Mapping[str, Activity]) -> float:
+    """What leaving a convolution in float costs: values that go from integers to float and back, and products."""
+    read, given = (activity[name].size for name in (convolution.input[0], convolution.output[0]))
+    kernel = weights[convolution.input[1]].shape[1:]
+    return read + given + given * float(np.prod(kernel)) / _PRODUCTS_PER_VALUE
 
 
 def _whole_canvas(image: UInt8[np.ndarray, "_ _ 3"], spec: ModelSpec) -> UInt8[np.ndarray, "1 3 h w"]:

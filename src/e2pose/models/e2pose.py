@@ -63,7 +63,9 @@ class E2Pose(nn.Module):
         canvas_hw = (pixels.shape[2], pixels.shape[3])
         picture = (pixels.float() - self.mean) / self.std
         maps, fine, seen = self._look(picture)
-        added, told = self._look_at_half(picture) if self.half_size else (None, None)
+        added, told = None, None
+        if self.half_size:
+            added, told = self.half_size(*self._look(functional.avg_pool2d(picture, 2)))
         levels = self.pyramid(maps, fine, added)
         parts = [
             self.head(level, stride, canvas_hw) for level, stride in zip(levels, self.pyramid.strides, strict=True)
@@ -97,12 +99,6 @@ class E2Pose(nn.Module):
         maps, entries = self.backbone(picture)
         fine = self.fine(entries) if self.fine else None
         return maps, fine, self.fine_refiner.look(fine) if self.fine_refiner and fine is not None else None
-
-    def _look_at_half(self, picture: Tensor) -> tuple[dict[int, Tensor], Tensor]:
-        """What the picture at half its size adds to the levels and to the first refiner."""
-        maps, fine, seen = self._look(functional.avg_pool2d(picture, 2))
-        assert self.half_size is not None
-        return self.half_size(maps, fine), self.half_size.refiner(seen)
 
 
 def _picked(keypoints: Tensor, chosen: Tensor | None) -> Tensor:

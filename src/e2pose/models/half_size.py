@@ -45,14 +45,15 @@ class HalfSize(nn.Module):
         for layer in (*self.levels.values(), self.fine, self.refiner):
             nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
 
-    def forward(self, maps: Mapping[int, Tensor], fine: Tensor) -> dict[int, Tensor]:
-        """What is to be added to the levels, by their strides on the canvas.
+    def forward(self, maps: Mapping[int, Tensor], fine: Tensor, seen: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+        """What is to be added to the levels, by their strides on the canvas, and to what the first refiner sees.
 
         Args:
             maps: The backbone's maps of the smaller picture by stride.
             fine: (B, FINE_CHANNELS, H / 8, W / 8), its fine features.
+            seen: (B, seen_channels, H / 8, W / 8), what the fine refiner sees in them.
         """
         added = {int(name): layer(maps[int(name) // 2]) for name, layer in self.levels.items()}
         finest = min(added)
         added[finest] = added[finest] + self.fine(functional.pixel_unshuffle(fine, self.side))
-        return added
+        return added, self.refiner(seen)

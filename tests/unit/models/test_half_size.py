@@ -42,7 +42,7 @@ def test_a_place_of_the_smaller_picture_enters_the_place_that_shows_the_same() -
     fine = torch.zeros(1, FINE_CHANNELS, 16, 32)
     maps[8][..., 3, 5] = 1.0
     fine[..., 15, 30] = 1.0
-    added = half(maps, fine)
+    added, _ = half(maps, fine, torch.zeros(1, 7, 16, 32))
     assert {stride: tuple(level.shape) for stride, level in added.items()} == {
         16: (1, 8, 8, 16),
         32: (1, 8, 4, 8),
