@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import platform
+
 from e2pose.core.processor import processor_entry
+
+_X86 = ("x86_64", "amd64", "i686", "x86")
 
 
 def sums_may_overflow() -> bool:
-    """Whether it is an x86 CPU without VNNI, on which ONNX Runtime adds up products in sixteen bits.
-
-    False where the system does not say what the CPU can do.
+    """Whether products of int8 weights may be added up in sixteen bits: on x86 CPUs that are not known to have VNNI.
 
     Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html, on reduced ranges.
     """
-    flags = processor_entry("flags")  # other CPUs have "Features"
-    return flags is not None and "vnni" not in flags
+    return platform.machine().lower() in _X86 and "vnni" not in (processor_entry("flags") or "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import onnxruntime
 from jaxtyping import UInt8
 
 from e2pose.core.candidates import Candidates
-from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
+from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.spec import PRECISION_KEY, ModelSpec
 from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, usable_cores, whole_batches
 from e2pose.runtimes.integers import sums_may_overflow
@@ -50,13 +49,6 @@ class OnnxRuntime:
             raise RuntimeChoiceError(
                 f"onnxruntime computes as the file says, which is in {precision}, not in {options.precision}",
                 "leave the precision out, or export the model in another one",
-            )
-        if precision == "int8" and options.device_kind == "cpu" and sums_may_overflow():
-            warnings.warn(
-                f"'{self.spec.name}' is in int8, in which sums may overflow on this CPU, because it has no VNNI: poses "
-                "may be wrong; take a model in f32, such as 'default', on a smaller --canvas if it must be fast",
-                AccuracyWarning,
-                stacklevel=2,
             )
         self.description = f"onnxruntime {onnxruntime.__version__} on {options.device or 'cpu'} in {precision}" + (
             f", {counted(threads)}" if options.device_kind == "cpu" else ""
@@ -96,6 +88,8 @@ def _open_session(path: Path, threads: int, options: RuntimeOptions) -> onnxrunt
     # Threads that spin while they wait for each other are a tenth faster; between two runs they would take the cores
     # from whoever decodes and draws.
     session_options.add_session_config_entry("session.force_spinning_stop", "1")
+    if sums_may_overflow():  # with unsigned weights, into which it turns them then, sums have thirty-two bits
+        session_options.add_session_config_entry("session.x64quantprecision", "1")
     if not path.is_file():
         raise ModelError(f"there is no model file '{path}'", "check the path")
     try:

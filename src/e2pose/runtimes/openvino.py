@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -11,9 +12,10 @@ import openvino
 from jaxtyping import UInt8
 
 from e2pose.core.candidates import Candidates
-from e2pose.core.errors import ModelError, RuntimeChoiceError
+from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
 from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, usable_cores, whole_batches
+from e2pose.runtimes.integers import sums_may_overflow
 from e2pose.runtimes.options import USUAL, RuntimeOptions
 
 
@@ -43,6 +45,13 @@ class OpenVinoRuntime:
         self._batch = check_graph(str(path), self.spec, inputs, outputs)
         made_for = metadata.get(PRECISION_KEY, "f32")
         quantised = made_for == "int8"
+        if quantised and sums_may_overflow():
+            warnings.warn(
+                f"'{self.spec.name}' is in int8, whose sums overflow in openvino on x86 CPUs without VNNI, and this "
+                "one is not known to have it: poses may be wrong; take onnxruntime, or a model in f32",
+                AccuracyWarning,
+                stacklevel=2,
+            )
         asked = options.precision or ("f32" if quantised else made_for)
         threads = options.threads or usable_cores()
         self._compiled = the_core().compile_model(

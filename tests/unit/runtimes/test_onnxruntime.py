@@ -1,5 +1,4 @@
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,10 +7,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from e2pose.core import processor
-from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
+from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.spec import PRECISION_KEY
-from e2pose.runtimes import integers
+from e2pose.runtimes import onnxruntime as onnxruntime_runtime
 from e2pose.runtimes.onnxruntime import PROVIDERS, OnnxRuntime
 from e2pose.runtimes.options import RuntimeOptions
 from made import TINY_KEYPOINTS
@@ -48,29 +46,19 @@ def test_one_thread_for_each_usable_core(tiny_model: Path, monkeypatch: pytest.M
     assert OnnxRuntime(tiny_model, RuntimeOptions(threads=1)).description.endswith("on cpu in f32, 1 thread")
 
 
-@pytest.mark.parametrize(
-    ("says", "overflows"),
-    [
-        ("flags\t\t: fpu avx2 avx512f\n", True),
-        ("flags\t\t: fpu avx2 avx_vnni\n", False),
-        ("flags\t\t: fpu avx512_vnni\n", False),
-        ("Features\t: fp asimd\n", False),
-    ],
-    ids=["old", "small core", "server", "arm"],
-)
-def test_int8_warns_where_sums_may_overflow(says, overflows, tampered, tmp_path, monkeypatch) -> None:
-    (tmp_path / "cpuinfo").write_text(f"model name\t: A CPU\n{says}", encoding="utf-8")
-    monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "cpuinfo")
-    path = tampered(lambda model: model.metadata_props.add(key=PRECISION_KEY, value="int8"))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        OnnxRuntime(path)
-    assert [warning.category for warning in caught] == ([AccuracyWarning] if overflows else [])
+@pytest.mark.parametrize("overflow", [True, False])
+def test_exact_sums_are_asked_for_where_they_are_not_the_rule(overflow: bool, tiny_model: Path, monkeypatch) -> None:
+    monkeypatch.setattr(onnxruntime_runtime, "sums_may_overflow", lambda: overflow)
+    said = {}
 
+    class Options(onnxruntime.SessionOptions):
+        def add_session_config_entry(self, name: str, value: str) -> None:
+            said[name] = value
+            super().add_session_config_entry(name, value)
 
-def test_a_system_that_does_not_say_what_the_cpu_can_do(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "missing")
-    assert not integers.sums_may_overflow()
+    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
+    OnnxRuntime(tiny_model)
+    assert said.get("session.x64quantprecision") == ("1" if overflow else None)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model at all " * 50], ids=["empty", "foreign"])

@@ -1,12 +1,15 @@
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import openvino
 import pytest
 
-from e2pose.core.errors import ModelError, RuntimeChoiceError
+from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
 from e2pose.core.spec import PRECISION_KEY
+from e2pose.runtimes import openvino as openvino_runtime
 from e2pose.runtimes.openvino import OpenVinoRuntime, metadata_place
 from e2pose.runtimes.options import RuntimeOptions
 from made import TINY_KEYPOINTS
@@ -47,6 +50,19 @@ def test_bf16_if_asked_for_or_if_the_file_is_made_for_it(tiny_model: Path, tmp_p
     openvino.save_model(model, tmp_path / "fast.xml", compress_to_fp16=False)
     assert " in bf16" in OpenVinoRuntime(tmp_path / "fast.xml").description
     assert " in f32" in OpenVinoRuntime(tmp_path / "fast.xml", RuntimeOptions(precision="f32")).description
+
+
+@pytest.mark.parametrize("overflow", [True, False])
+def test_int8_warns_where_sums_may_overflow(overflow: bool, tiny_model: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(openvino_runtime, "sums_may_overflow", lambda: overflow)
+    model = onnx.load(tiny_model)
+    model.metadata_props.add(key=PRECISION_KEY, value="int8")
+    onnx.save(model, tmp_path / "rough.onnx")
+    for path, warns in ((tmp_path / "rough.onnx", overflow), (tiny_model, False)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            OpenVinoRuntime(path)
+        assert [warning.category for warning in caught] == [AccuracyWarning] * warns
 
 
 def test_only_the_cpu(tiny_model: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 from e2pose.core.errors import ModelError
 from e2pose.export.verify import Limits, verify_artifact
 from e2pose.inference.estimator import Estimator
-from e2pose.runtimes.integers import sums_may_overflow
 from e2pose.runtimes.options import RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
@@ -80,7 +79,6 @@ def test_bundled_files_are_the_same_model(model: ModelEntry) -> None:  # each is
     assert verify_artifact(find_model(model.name), reference, pictures, limits=Limits(0.99)).candidates > 100
 
 
-@pytest.mark.skipif(sums_may_overflow(), reason="models in int8 warn on this CPU")
 def test_fast_model_finds_whom_the_default_model_finds() -> None:
     exact, rough = (Estimator(open_runtime(name, RuntimeOptions(canvas=(320, 320)))) for name in (DEFAULT, "fast"))
     for path in sorted((Path(__file__).parents[3] / "samples").glob("*.jpg")):
