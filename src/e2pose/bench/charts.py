@@ -37,7 +37,8 @@ def write_speed_against_ap(path: Path, comparison: Comparison) -> bool:
         ours = run.request.script.needs.environment == "this"
         fps = run.timings.fps
         axes.errorbar(fps.median, ap, xerr=fps.spread, fmt="o", color=_OURS if ours else _THEIRS, markersize=6)
-        axes.annotate(name, (fps.median, ap), xytext=(6, 5), textcoords="offset points", fontsize=7, color=INK)
+        place = {"xytext": (0, 7), "va": "bottom"} if ours else {"xytext": (0, -7), "va": "top"}
+        axes.annotate(name, (fps.median, ap), textcoords="offset points", ha="center", fontsize=7, color=INK, **place)
     tidy(axes, f"{comparison.pace.threads} threads, {comparison.machine.cpu}", "AP")
     _plain_log(axes, "x", [run.timings.fps.median for _, run, _ in found])
     axes.set(xlabel="frames per second, from pixels to poses", ylim=(0, 1.15 * max(5, *(ap for *_, ap in found))))

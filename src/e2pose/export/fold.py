@@ -10,11 +10,12 @@ from typing import Literal, cast
 import torch
 from torch import nn
 
+from e2pose.models.artifact import HALVED_ABOVE
 from e2pose.models.e2pose import E2Pose
 from e2pose.models.head import PoseHead
 
 Precision = Literal["f32", "f16"]
-"""How the kernels of convolutions are stored. Everything is computed in float32."""
+"""How large kernels of convolutions are stored. Everything is computed in float32."""
 
 
 def deployment_copy(network: E2Pose, precision: Precision) -> E2Pose:
@@ -24,7 +25,7 @@ def deployment_copy(network: E2Pose, precision: Precision) -> E2Pose:
 
     Args:
         network: The network; not changed.
-        precision: With "f16", kernels are rounded to the numbers that the file will hold.
+        precision: With "f16", large kernels are rounded to the numbers that the file will hold.
     """
     network = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
     network.head = _UnsharedHead(network.head, network.config.strides)
@@ -35,7 +36,7 @@ def deployment_copy(network: E2Pose, precision: Precision) -> E2Pose:
                 setattr(module, next_name, nn.Identity())
     if precision == "f16":
         for module in network.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and module.weight.numel() > HALVED_ABOVE:
                 module.weight.copy_(module.weight.to(torch.float16))
     return network
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from e2pose.core.files import atomic_path
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.export.fold import Precision, deployment_copy
 from e2pose.export.verify import Deviation, Images, verify_artifact
+from e2pose.models.artifact import HALVED_ABOVE
 from e2pose.models.e2pose import E2Pose
 from e2pose.runtimes.base import INPUT, OUTPUTS
 from e2pose.runtimes.torch import TorchRuntime
@@ -43,7 +45,7 @@ def export_onnx(
         network: The network; not changed.
         spec: How to use it.
         path: An `.onnx` file.
-        precision: "f16" stores the kernels of convolutions in half precision, which halves the file; they are
+        precision: "f16" stores large kernels of convolutions in half precision, which halves the file; they are
             expanded when the file is opened, and everything is computed in float32.
         batch: How many canvases the graph takes at once; None for any number.
         opset: Version of the operators.
@@ -130,11 +132,11 @@ def _name_axes(values: Iterable[onnx.ValueInfoProto], names: Mapping[int, str]) 
 
 
 def _halve_kernels(graph: onnx.GraphProto) -> None:
-    """Stores the kernels of convolutions as float16 and expands each with a Cast."""
+    """Stores large kernels of convolutions as float16 and expands each with a Cast."""
     kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
     casts = []
     for tensor in graph.initializer:
-        if tensor.name in kernels:
+        if tensor.name in kernels and math.prod(tensor.dims) > HALVED_ABOVE:
             stored = f"{tensor.name}.f16"
             half = numpy_helper.to_array(tensor).astype(np.float16)
             casts.append(onnx.helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT))

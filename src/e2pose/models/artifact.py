@@ -22,7 +22,9 @@ from e2pose.models.e2pose import E2Pose
 
 NETWORK_KEY = "e2pose.network"
 
-_SMALL = 16384  # numbers of a kernel, up to which halving them does not pay
+HALVED_ABOVE = 16384
+"""Numbers of a kernel above which half precision pays. Smaller ones are next to nothing of a file, and everything else
+builds on them."""
 
 
 def save_weights(path: str | Path, network: E2Pose, spec: ModelSpec, dtype: torch.dtype = torch.float32) -> None:
@@ -32,14 +34,14 @@ def save_weights(path: str | Path, network: E2Pose, spec: ModelSpec, dtype: torc
         path: A `.safetensors` file.
         network: The weights to write.
         spec: How to use it.
-        dtype: Storage type of large kernels, nearly all there is: `torch.float16` halves the file. The statistics of
-            batch norms need more digits than that, and so do the small kernels that everything else builds on.
+        dtype: Storage type of kernels of more than `HALVED_ABOVE` numbers, nearly all there is: `torch.float16` halves
+            the file. The statistics of batch norms need more digits than that.
 
     Raises:
         OutputError: The file cannot be written.
     """
     state = {
-        name: (value.to(dtype) if value.dim() > 1 and value.numel() > _SMALL else value).contiguous().cpu()
+        name: (value.to(dtype) if value.dim() > 1 and value.numel() > HALVED_ABOVE else value).contiguous().cpu()
         for name, value in network.state_dict().items()
         if not name.startswith("head.auxiliary.")
     }

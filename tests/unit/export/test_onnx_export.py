@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from e2pose.export import onnx as exporter
 from e2pose.export.fold import deployment_copy
 from e2pose.export.onnx import export_onnx
 from e2pose.export.verify import EXACT, compare_candidates, verify_artifact
+from e2pose.models.artifact import HALVED_ABOVE
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 from e2pose.runtimes.torch import TorchRuntime
 from networks import SPEC, noise, small_network, two_layer_network, two_layer_onnx
@@ -76,13 +78,14 @@ def test_file_does_not_tell_where_it_was_made(exported) -> None:
     assert b"site-packages" not in content
 
 
-def test_kernels_are_stored_as_asked(exported) -> None:
-    precision, path = exported
-    graph = onnx.load(path).graph
-    halves = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT16]
-    kernels = [tensor for tensor in graph.initializer if len(tensor.dims) == 4 and tensor.dims[0] > 1]
-    assert halves == (kernels if precision == "f16" else [])
-    assert len(kernels) > 3
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+def test_kernels_are_stored_as_asked(precision, tmp_path: Path) -> None:
+    export_onnx(small_network(), SPEC, tmp_path / "small.onnx", precision=precision)
+    tensors = onnx.load(tmp_path / "small.onnx").graph.initializer
+    halves = [tensor for tensor in tensors if tensor.data_type == TensorProto.FLOAT16]
+    large = [tensor for tensor in tensors if len(tensor.dims) == 4 and math.prod(tensor.dims) > HALVED_ABOVE]
+    assert halves == (large if precision == "f16" else [])
+    assert len(large) > 3
 
 
 def test_export_says_nothing_and_leaves_the_network_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ def load(options: Namespace) -> Peer:
     from e2pose.inference.preprocess import prepare
     from e2pose.runtimes.options import RuntimeOptions
     from e2pose.runtimes.select import RUNTIMES, open_runtime
-    from e2pose.zoo.catalog import find_model
+    from e2pose.zoo.catalog import find_model, read_catalog
 
     cv2.setNumThreads(options.threads)
     path = find_model(options.model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
@@ -55,10 +55,12 @@ def load(options: Namespace) -> Peer:
             triples = np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], axis=-1)
             return [Pose(float(score), one) for score, one in zip(poses.scores, triples, strict=True)]
 
+    known = {"default", *read_catalog()[0]}
+    name = options.model if options.model in known else runtime.spec.name
     library, _, rest = runtime.description.partition(" on ")
     return Peer(
         estimate,
-        name=f"e2pose {runtime.spec.name}" + (f" {options.canvas}" if options.canvas else ""),
+        name=f"e2pose {name}" + (f" {options.canvas}" if options.canvas else ""),
         version=version("e2pose"),
         licence=runtime.spec.licence,
         runtime=library,
