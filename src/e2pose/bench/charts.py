@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from e2pose.evaluation.charts import BLUES, INK, new_figure, save_figure, tidy
 
 _OURS, _THEIRS = "#d95f02", BLUES[1]
 _LINES = ("#d95f02", "#2171b5", "#1b9e77", "#7570b3", "#e6ab02", "#666666", "#e7298a", "#66a61e")
+_AWAY = (11, -11, 21, -21, 31, -31)  # points up or down from a point to its name
 _MARKERS = "osD^vPX*"
 
 
@@ -33,15 +35,14 @@ def write_speed_against_ap(path: Path, comparison: Comparison) -> bool:
         return False
     figure = new_figure()
     axes = figure.subplots()
-    for name, run, ap in found:
+    for _, run, ap in found:
         ours = run.request.script.needs.environment == "this"
         fps = run.timings.fps
         axes.errorbar(fps.median, ap, xerr=fps.spread, fmt="o", color=_OURS if ours else _THEIRS, markersize=6)
-        place = {"xytext": (0, 7), "va": "bottom"} if ours else {"xytext": (0, -7), "va": "top"}
-        axes.annotate(name, (fps.median, ap), textcoords="offset points", ha="center", fontsize=7, color=INK, **place)
     tidy(axes, f"{comparison.pace.threads} threads, {comparison.machine.cpu}", "AP")
     _plain_log(axes, "x", [run.timings.fps.median for _, run, _ in found])
     axes.set(xlabel="frames per second, from pixels to poses", ylim=(0, 1.15 * max(5, *(ap for *_, ap in found))))
+    _label(axes, {name: (run.timings.fps.median, ap) for name, run, ap in found})
     save_figure(figure, path)
     return True
 
@@ -75,6 +76,23 @@ def write_latency_against_people(path: Path, comparison: Comparison) -> bool:
     figure.legend(frameon=False, fontsize=7, labelcolor=INK, loc="outside lower center", ncols=2)
     save_figure(figure, path)
     return True
+
+
+def _label(axes: Any, points: Mapping[str, tuple[float, float]]) -> None:  # noqa: ANN401
+    """Writes the names of points beside them, as near as no other name or point is in the way."""
+    axes.figure.draw_without_rendering()  # only then axes lie where they will
+    box = import_module("matplotlib.transforms").Bbox
+    taken = [box([[x - 5, y - 5], [x + 5, y + 5]]) for x, y in axes.transData.transform(list(points.values()))]
+    for name, point in points.items():
+        for away in _AWAY:
+            text = axes.annotate(
+                *(name, point, (0, away)), textcoords="offset points", ha="center", va="center", fontsize=7, color=INK
+            )
+            extent = text.get_window_extent()
+            if away == _AWAY[-1] or not any(extent.overlaps(other) for other in taken):
+                break
+            text.remove()
+        taken.append(extent)
 
 
 def _plain_log(axes: Any, which: str, values: list[float]) -> None:  # noqa: ANN401 - matplotlib is imported elsewhere
