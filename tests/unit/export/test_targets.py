@@ -108,6 +108,7 @@ def test_tensorrt(source: ExportSource, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["small.engine"]
 
 
+@pytest.mark.filterwarnings("ignore::e2pose.core.errors.AccuracyWarning")  # of OpenVINO on a CPU without VNNI
 def test_int8_keeps_the_last_convolutions_in_float(source: ExportSource, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(quantize, "MIN_AGREEMENT", 0.5)  # of weights that nobody has trained no more can be expected
     steps = []
