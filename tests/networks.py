@@ -8,11 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from e2pose.core.schema import load_schema
 from e2pose.core.spec import ModelSpec
+from e2pose.export import fold
+from e2pose.export import onnx as onnx_export
 from e2pose.export.fold import Precision
 from e2pose.export.onnx import export_onnx
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
@@ -90,10 +93,19 @@ def livened(network: E2Pose) -> E2Pose:
     return network.eval()
 
 
+@contextmanager
+def small_kernels_are_halved_too() -> Iterator[None]:
+    """Lets "f16" mean for small networks what it means for large ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (fold, onnx_export):
+            patch.setattr(module, "HALVED_ABOVE", 0)
+        yield
+
+
 @cache
 def two_layer_onnx(precision: Precision) -> bytes:
     """The network of two layers as an ONNX file; tracing takes seconds, so it is done once."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, small_kernels_are_halved_too():
         path = Path(folder) / "model.onnx"
         export_onnx(two_layer_network(), SPEC, path, precision=precision)
         return path.read_bytes()

@@ -18,7 +18,7 @@ from e2pose.export.verify import EXACT, compare_candidates, verify_artifact
 from e2pose.models.artifact import HALVED_ABOVE
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 from e2pose.runtimes.torch import TorchRuntime
-from networks import SPEC, noise, small_network, two_layer_network, two_layer_onnx
+from networks import SPEC, noise, small_kernels_are_halved_too, small_network, two_layer_network, two_layer_onnx
 
 
 @pytest.fixture(scope="module", params=["f32", "f16"])
@@ -114,7 +114,8 @@ def test_file_that_deviates_does_not_appear(exported, tmp_path: Path, monkeypatc
 def test_artifact_of_another_network_is_found_out(exported) -> None:
     precision, path = exported
     images = list(noise(10, (80, 80)))
-    network = deployment_copy(two_layer_network(), precision)
+    with small_kernels_are_halved_too():
+        network = deployment_copy(two_layer_network(), precision)
     assert verify_artifact(path, TorchRuntime(network, SPEC), images, batches=(4,)).is_within(EXACT)
     network.head.output.bias.add_(0.05)
     with pytest.raises(ModelError, match=r"at most 0\.05 px and 0\.001, is accepted"):
