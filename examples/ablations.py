@@ -1,7 +1,7 @@
 """Trains the same recipe with one thing changed at a time, and prints what came out as a Markdown table.
 
-    python examples/ablations.py recipes/ablation.toml runs/ablations --measure canvas_hw=[320,320]
-    python examples/ablations.py recipes/ablation.toml runs/ablations --measure canvas_hw=[320,320] --cost
+    python examples/ablations.py recipes/ablation.toml runs/ablations --measure input_size_hw=[320,320]
+    python examples/ablations.py recipes/ablation.toml runs/ablations --measure input_size_hw=[320,320] --cost
 
 Every run has the same images in the same order, the same seed and the same number of steps, and is measured on the
 images that the recipe's sets hold out. What is finished is not done again, so that the script may be stopped and
@@ -21,11 +21,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from e2pose.core.files import atomic_path
-from e2pose.training.config import load_recipe
+from e2pose.data.image_sets import recipe_schema
 from e2pose.training.measure import measure_weights
 from e2pose.training.profile import time_phases
+from e2pose.training.recipe import load_recipe
 from e2pose.training.set_up import new_network, say_nothing
-from e2pose.training.sets import recipe_schema
 from e2pose.training.train import CHECKPOINT, train
 
 VARIANTS: dict[str, list[str]] = {
@@ -35,7 +35,7 @@ VARIANTS: dict[str, list[str]] = {
     "keypoints by OKS alone": ["loss.distance=0"],
     "strides 32 to 512": ["network.strides=[32,64,128,256,512]"],
     "without refinement": ["network.refinements=0"],
-    "without companions": ["match.companions=0"],
+    "without auxiliary_positives": ["match.auxiliary_positives=0"],
     "without mosaic": ["augment.mosaic=0"],
     "combined": ["loss.distance=0", "loss.many=0.1", "augment.mosaic=0"],
 }
@@ -91,7 +91,7 @@ def cost(recipe: str, overrides: Sequence[str], measure: Sequence[str]) -> Numbe
     schema = recipe_schema(used, Path(used.data.root))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network = new_network(used, schema, pretrained=False, tell=say_nothing).eval()
-        network(torch.zeros(1, 3, *used.canvas_hw, dtype=torch.uint8))
+        network(torch.zeros(1, 3, *used.input_size_hw, dtype=torch.uint8))
     return {
         "step_s": sum(seconds.values()) - seconds["waiting"],
         "parameters_m": sum(parameter.numel() for parameter in network.parameters()) / 1e6,

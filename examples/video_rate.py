@@ -21,22 +21,22 @@ import e2pose
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.inference.preprocess import prepare
-from e2pose.sinks.behind import WriteBehind
+from e2pose.sinks.threaded import ThreadedSink
 from e2pose.sources.prefetch import Prefetch
 
 ROUNDS = 5
 
 
-def network_rate(estimator: e2pose.Estimator, canvases: list[np.ndarray], at_once: int) -> float:
+def network_rate(estimator: e2pose.Estimator, canvases: list[np.ndarray], num_parallel: int) -> float:
     """Frames per second of the network alone, on canvases that are ready."""
     start = perf_counter()
-    with ThreadPoolExecutor(at_once) as threads:
+    with ThreadPoolExecutor(num_parallel) as threads:
         for _ in threads.map(estimator.runtime, canvases):
             pass
     return len(canvases) / (perf_counter() - start)
 
 
-def whole_rate(estimator: e2pose.Estimator, video: str, at_once: int, output: Path) -> float:
+def whole_rate(estimator: e2pose.Estimator, video: str, num_parallel: int, output: Path) -> float:
     """Frames per second from an H.264 file to JSON lines or, with the poses drawn, to another H.264 file.
 
     Opening and closing count.
@@ -45,15 +45,15 @@ def whole_rate(estimator: e2pose.Estimator, video: str, at_once: int, output: Pa
     def draw(frame: Frame, poses: Poses):  # noqa: ANN202 - an RGB picture
         return e2pose.draw_poses(frame.image, poses, threshold=estimator.spec.keypoint_threshold)
 
-    sink = WriteBehind(e2pose.open_sink(output, draw=draw))
-    summary = e2pose.run(estimator, Prefetch(e2pose.open_source([video])), sinks=[sink], at_once=at_once)
+    sink = ThreadedSink(e2pose.open_sink(output, draw=draw))
+    summary = e2pose.run(estimator, Prefetch(e2pose.open_source([video])), sinks=[sink], num_parallel=num_parallel)
     return summary.frames / summary.wall_s
 
 
 def main(video: str, model: str = "default", threads: str = "2") -> None:
     """Prints all rates and their ratios."""
-    at_once = int(threads)
-    all_threads, one_thread = e2pose.load(model, threads=at_once), e2pose.load(model, threads=1)
+    num_parallel = int(threads)
+    all_threads, one_thread = e2pose.load(model, threads=num_parallel), e2pose.load(model, threads=1)
     with e2pose.open_source([video]) as source:
         canvases = [prepare([frame.image], one_thread.spec).pixels for frame in source]
     with tempfile.TemporaryDirectory() as folder:
@@ -61,14 +61,14 @@ def main(video: str, model: str = "default", threads: str = "2") -> None:
         rounds = [
             [
                 network_rate(all_threads, canvases, 1),
-                network_rate(one_thread, canvases, at_once),
-                *(whole_rate(one_thread, video, at_once, output) for output in outputs),
+                network_rate(one_thread, canvases, num_parallel),
+                *(whole_rate(one_thread, video, num_parallel, output) for output in outputs),
             ]
             for _ in range(ROUNDS)
         ]
     in_turn, together, *wholes = (statistics.median(rates) for rates in zip(*rounds, strict=True))
     print(all_threads.description)
-    print(f"network alone, one frame after the other {in_turn:.1f}/s, {at_once} at once {together:.1f}/s")
+    print(f"network alone, one frame after the other {in_turn:.1f}/s, {num_parallel} at once {together:.1f}/s")
     for output, whole in zip(outputs, wholes, strict=True):
         print(f"from file to {output.suffix} {whole:.1f}/s, ratio {whole / in_turn:.2f} and {whole / together:.2f}")
 

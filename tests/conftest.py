@@ -34,6 +34,6 @@ def unchecked():
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose score for its one person is the brightness of the picture: it sees nobody in the dark."""
-    from made import write_tiny_model
+    from helpers.synthetic import write_tiny_model
 
     return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")

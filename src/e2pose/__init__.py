@@ -51,7 +51,7 @@ __all__ = [
     "run",
 ]
 
-_ROOMS = {
+_MODULES = {
     "Affine": "core.affine",
     "E2PoseError": "core.errors",
     "Estimator": "inference.estimator",
@@ -78,8 +78,8 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         value: object = version("e2pose")
-    elif name in _ROOMS:
-        value = getattr(import_module(f"e2pose.{_ROOMS[name]}"), name)
+    elif name in _MODULES:
+        value = getattr(import_module(f"e2pose.{_MODULES[name]}"), name)
     else:
         raise AttributeError(f"module 'e2pose' has no attribute '{name}'")
     globals()[name] = value

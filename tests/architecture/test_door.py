@@ -46,7 +46,7 @@ def test_types_and_table_name_the_same_places() -> None:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("e2pose.")
         for alias in node.names
     }
-    assert imports == {name: f"e2pose.{room}" for name, room in e2pose._ROOMS.items()}
+    assert imports == {name: f"e2pose.{room}" for name, room in e2pose._MODULES.items()}
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from made import TINY_KEYPOINTS
+from helpers.synthetic import TINY_KEYPOINTS
 
 SCRIPT = """
 import json, sys

@@ -14,17 +14,17 @@ from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.core.schema import load_schema
 from e2pose.inference.run import run
-from e2pose.sinks.behind import WriteBehind
 from e2pose.sinks.open import open_sink
-from e2pose.sinks.several import SeveralSinks
+from e2pose.sinks.tee import TeeSink
+from e2pose.sinks.threaded import ThreadedSink
 from e2pose.sources.base import SourceInfo
 from e2pose.sources.open import open_source
 from e2pose.sources.prefetch import Prefetch
-from made import write_video
-from media import decode_video
+from helpers.media import decode_video
+from helpers.synthetic import write_video
 
 STEP_S = 0.02
-NOBODY = Poses.nobody(load_schema("coco"))
+NOBODY = Poses.empty(load_schema("coco"))
 
 
 class SlowSource:
@@ -63,7 +63,7 @@ def test_reading_looking_and_writing_overlap_and_the_order_is_kept():
         return NOBODY
 
     sink = SlowSink()
-    summary = run(slow_estimator, Prefetch(SlowSource()), sinks=[WriteBehind(sink)])
+    summary = run(slow_estimator, Prefetch(SlowSource()), sinks=[ThreadedSink(sink)])
     assert sink.written == list(range(30))
     assert summary.wall_s < 0.7 * 3 * 30 * STEP_S
 
@@ -85,14 +85,14 @@ def test_memory_does_not_grow(tmp_path, tiny_model, frames):
     outputs = [tmp_path / name for name in ("a.mp4", "a.jsonl", "a.json", "a.csv")]
     if frames > 10_000:  # its library takes what it needs with the first thousand rows
         outputs.append(tmp_path / "a.parquet")
-    sinks = SeveralSinks([open_sink(output, draw=lambda frame, poses: 255 - frame.image) for output in outputs])
+    sinks = TeeSink([open_sink(output, draw=lambda frame, poses: 255 - frame.image) for output in outputs])
     sizes = []
 
     def note(frame, poses):
         if frame.index % 50 == 0:
             sizes.append(resident_bytes())
 
-    summary = run(estimator, Prefetch(open_source(video)), sinks=[WriteBehind(sinks)], on_frame=note)
+    summary = run(estimator, Prefetch(open_source(video)), sinks=[ThreadedSink(sinks)], on_frame=note)
     assert summary.frames == frames
     warm = sizes[len(sizes) // 4]  # when every buffer has been used
     assert max(sizes) - warm < 20e6

@@ -17,10 +17,10 @@ from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.options import RuntimeName, RuntimeOptions
 from e2pose.runtimes.select import RUNTIMES, open_runtime
 from e2pose.runtimes.torch import TorchRuntime
-from networks import SPEC, noise, two_layer_network, two_layer_onnx
-from stand_ins import tensorrt_installed
+from helpers.fake_gpu import tensorrt_installed
+from helpers.networks import SPEC, noise, two_layer_network, two_layer_onnx
 
-SHORTENED = replace(SPEC, size_hw=(128, 96), multiple_of=32)
+SHORTENED = replace(SPEC, input_size_hw=(128, 96), multiple_of=32)
 KEYPOINTS = len(SPEC.schema)
 CANDIDATES = 2 * 3 + 1 * 2  # cells of strides 32 and 64 on 64x96; 1.5 columns are two
 
@@ -100,7 +100,7 @@ def test_runtimes_agree(runtimes: dict[str, Runtime], batch: int) -> None:
     theirs = runtimes["torch"](pixels)
     assert theirs.keypoints.std() > 0.1
     for runtime in runtimes.values():
-        deviation = compare_candidates(runtime(pixels), theirs, SPEC.size_hw)
+        deviation = compare_candidates(runtime(pixels), theirs, SPEC.input_size_hw)
         assert deviation.keypoint_px < 1e-2
         assert deviation.score < 1e-4
         assert deviation.candidates > batch
@@ -123,12 +123,12 @@ def test_canvases_may_be_shortened_and_chosen(
     images = [noise(1, size_hw)[0] for size_hw in ((128, 96), (60, 96), (200, 40), (60, 96), (5, 300))]
     with tensorrt_installed():
         if name == "torch":
-            runtime: Runtime = TorchRuntime(two_layer_network(), SHORTENED.with_canvas(canvas))
+            runtime: Runtime = TorchRuntime(two_layer_network(), SHORTENED.with_input_size(canvas))
         else:
-            runtime = open_runtime(open_model, RuntimeOptions(name, canvas=canvas))
+            runtime = open_runtime(open_model, RuntimeOptions(name, input_size=canvas))
         estimator = Estimator(runtime, threshold=0.0)
         together, alone = estimator.batch(images), [estimator(image) for image in images]
-    spec = SHORTENED.with_canvas(canvas)
+    spec = SHORTENED.with_input_size(canvas)
     if name == "tensorrt":  # engines are built for one size
         spec = replace(spec, multiple_of=None)
     assert estimator.spec == spec
@@ -143,14 +143,14 @@ def test_canvases_may_be_shortened_and_chosen(
 
 def test_another_canvas_than_that_of_a_fixed_model_is_refused(tiny_model: Path) -> None:
     with pytest.raises(ModelError, match="'tiny' takes canvases of 64 x 64 only, not of 32 x 64") as caught:
-        open_runtime(tiny_model, RuntimeOptions(canvas=(32, 64)))
-    assert "--canvas 32 64" in caught.value.hint
-    assert open_runtime(tiny_model, RuntimeOptions(canvas=(64, 64))).spec.size_hw == (64, 64)
+        open_runtime(tiny_model, RuntimeOptions(input_size=(32, 64)))
+    assert "--input-size 32 64" in caught.value.hint
+    assert open_runtime(tiny_model, RuntimeOptions(input_size=(64, 64))).spec.input_size_hw == (64, 64)
 
 
 def test_a_canvas_of_other_multiples_is_refused(open_model: Path) -> None:
     with pytest.raises(ModelError, match="must be multiples of 32, not"):
-        open_runtime(open_model, RuntimeOptions(canvas=(100, 96)))
+        open_runtime(open_model, RuntimeOptions(input_size=(100, 96)))
 
 
 def test_every_runtime_is_here(runtimes: dict[str, Runtime]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from made_training import write_recipe, write_set
+from helpers.training_runs import write_recipe, write_set
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "ablations.py"
 
@@ -23,7 +23,14 @@ def test_every_variant_is_trained_once_and_has_its_row(tmp_path, monkeypatch, ca
     annotations.write_text(json.dumps(record), encoding="utf-8")
     shutil.copy(root / "made" / "images" / "1.png", root / "made" / "images" / "2.png")
     recipe = write_recipe(tmp_path, root, steps=1)
-    changes = ["--set", "data.sets.0.holdout=2", "--set", "network.refinements=1", "--measure", "canvas_hw=[192,192]"]
+    changes = [
+        "--set",
+        "data.sets.0.holdout=2",
+        "--set",
+        "network.refinements=1",
+        "--measure",
+        "input_size_hw=[192,192]",
+    ]
 
     def table(*options: str) -> list[list[str]]:
         monkeypatch.setattr(sys, "argv", ["ablations.py", str(recipe), str(tmp_path / "runs"), *changes, *options])

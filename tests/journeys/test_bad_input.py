@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from made import TINY_KEYPOINTS, write_picture, write_video
+from helpers.synthetic import TINY_KEYPOINTS, write_picture, write_video
 
 
 def files_in(folder: Path) -> set[str]:

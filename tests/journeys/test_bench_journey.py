@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from e2pose.core.schema import load_schema
-from made import TINY_KEYPOINTS, write_picture
-from made_peers import write_peer
+from helpers.peers import write_peer
+from helpers.synthetic import TINY_KEYPOINTS, write_picture
 
 
 @pytest.fixture

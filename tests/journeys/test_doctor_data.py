@@ -4,11 +4,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from made_labels import good_images, made_dataset, made_image, made_person, write_dataset
+from helpers.labels import good_images, made_dataset, made_image, made_person, write_dataset
 
 RECIPE = """
 name = "x"
-canvas_hw = [64, 96]
+input_size_hw = [64, 96]
 [data]
 root = "."
 sets = [{ path = "set", holdout = 4 }]

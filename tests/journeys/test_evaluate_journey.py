@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from e2pose.core.schema import load_schema
-from made import TINY_KEYPOINTS, write_picture
+from helpers.synthetic import TINY_KEYPOINTS, write_picture
 
 
 def person(image_id: int) -> dict[str, object]:

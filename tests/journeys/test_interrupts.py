@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from made import write_video
-from media import decode_video
+from helpers.media import decode_video
+from helpers.synthetic import write_video
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals of this kind")
 

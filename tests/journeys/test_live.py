@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from made import TINY_KEYPOINTS
-from media import BLUE, GREEN, WHITE, decode_video, write_clip
-from servers import Camera, rtsp
+from helpers.media import BLUE, GREEN, WHITE, decode_video, write_clip
+from helpers.servers import Camera, rtsp
+from helpers.synthetic import TINY_KEYPOINTS
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals of this kind")

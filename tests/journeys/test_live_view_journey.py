@@ -11,9 +11,9 @@ import pytest
 
 from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import METADATA_KEY, ModelSpec
-from fake_tk import FakeTk
-from made import read_video, write_picture, write_video
-from media import decode_video, write_clip
+from helpers.fake_tk import FakeTk
+from helpers.media import decode_video, write_clip
+from helpers.synthetic import read_video, write_picture, write_video
 
 CHECKERS = np.kron(np.indices((80, 80)).sum(axis=0) % 2, np.ones((4, 4)))[..., None].repeat(3, 2).astype(np.uint8) * 255
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from e2pose.zoo import catalog
-from stand_ins import tensorrt_installed
+from e2pose.zoo import catalogue as catalog
+from helpers.fake_gpu import tensorrt_installed
 
 
 def test_doctor_says_what_would_run_and_what_is_missing(e2pose, tmp_path: Path, monkeypatch) -> None:
@@ -43,7 +43,7 @@ def test_doctor_survives_a_broken_library(e2pose, monkeypatch) -> None:
 def test_default_model_that_cannot_be_run_is_exit_code_1(e2pose, tmp_path: Path, monkeypatch, content) -> None:
     monkeypatch.setattr(catalog, "_WEIGHTS", tmp_path)
     if content is not None:
-        models, default = catalog.read_catalog()
+        models, default = catalog.read_catalogue()
         (tmp_path / models[default].files[0].name).write_bytes(content)
     done = e2pose("doctor")
     assert done.code == 1

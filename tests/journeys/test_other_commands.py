@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from e2pose.zoo.authors import read_authors_models
-from e2pose.zoo.catalog import read_catalog
+from e2pose.zoo.catalogue import read_catalogue
 
 
 def test_models_are_listed_on_stdout(e2pose) -> None:
     done = e2pose("models")
-    entries, default = read_catalog()
+    entries, default = read_catalogue()
     assert done.code == 0
     assert done.err == ""
     assert f"{default} (default)" in done.out

@@ -7,7 +7,7 @@ import pytest
 from e2pose.cli.app import main
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 from e2pose.runtimes.select import open_runtime
-from made_training import write_recipe, write_set
+from helpers.training_runs import write_recipe, write_set
 
 
 @pytest.mark.slow
@@ -22,7 +22,7 @@ def test_one_picture_is_learned_by_heart_and_found_again(tmp_path, monkeypatch, 
     assert log[-1]["total"] < 0.2 * log[0]["total"]
     assert main(["evaluate", weights, str(annotations), str(picture.parent), "--json", "numbers.json"]) == 0
     assert json.loads((tmp_path / "numbers.json").read_text(encoding="utf-8"))["ap"] == pytest.approx(1.0)
-    options = "--precision f16 --threshold 0.5 --name own --canvas 96 96 --pictures"
+    options = "--precision f16 --threshold 0.5 --name own --input-size 96 96 --pictures"
     assert main(["export", weights, "own.onnx", *options.split(), str(picture)]) == 0
     assert main(["predict", str(picture), "--model", "own.onnx", "-o", "drawn.png", "-o", "poses.json"]) == 0
     assert (tmp_path / "drawn.png").stat().st_size > 0
@@ -34,7 +34,7 @@ def test_one_picture_is_learned_by_heart_and_found_again(tmp_path, monkeypatch, 
 
 def test_the_default_model_is_exported_for_another_canvas(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    assert main(["export", "default", "small.onnx", "--canvas", "96", "128", "--precision", "f16"]) == 0
-    assert OnnxRuntime(tmp_path / "small.onnx").spec.size_hw == (96, 128)
+    assert main(["export", "default", "small.onnx", "--input-size", "96", "128", "--precision", "f16"]) == 0
+    assert OnnxRuntime(tmp_path / "small.onnx").spec.input_size_hw == (96, 128)
     assert main(["export", "default", "a.xml", "--threshold", "0.3"]) == 0
     assert open_runtime(tmp_path / "a.xml").spec.threshold == 0.3

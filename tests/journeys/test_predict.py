@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from made import TINY_KEYPOINTS, read_video, write_picture, write_video
+from helpers.synthetic import TINY_KEYPOINTS, read_video, write_picture, write_video
 
 
 def files_in(folder: Path) -> set[str]:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from made import write_picture
+from helpers.synthetic import write_picture
 
 
 @pytest.fixture

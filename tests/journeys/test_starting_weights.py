@@ -18,7 +18,7 @@ from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.build import build_network, load_backbone
 from e2pose.models.config import NetworkConfig
 from e2pose.models.e2pose import MEAN_RGB, STD_RGB, E2Pose
-from networks import SPEC, livened, noise, small_network
+from helpers.networks import SPEC, livened, noise, small_network
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from made import read_video, write_picture, write_video
+from helpers.synthetic import read_video, write_picture, write_video
 
 
 def persons_in(path: Path) -> list[list[dict]]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from made_training import write_recipe, write_set
+from helpers.training_runs import write_recipe, write_set
 
 
 @pytest.fixture

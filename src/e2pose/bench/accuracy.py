@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from e2pose.bench.pictures import Picture
+from e2pose.bench.images import Picture
 from e2pose.bench.protocol import FoundPose
 from e2pose.bench.runner import PeerRun
 from e2pose.core.annotations import Annotations
@@ -21,7 +21,7 @@ from e2pose.formats.coco import read_coco, to_coco_results
 
 
 @dataclass(frozen=True, eq=False)
-class AnnotatedPictures:
+class AnnotatedImages:
     """The part of a data set that the peers are asked about.
 
     Args:
@@ -33,7 +33,7 @@ class AnnotatedPictures:
     frame_of: Mapping[int, int]
 
 
-def find_annotated(annotations: Path, pictures: Sequence[Picture]) -> AnnotatedPictures:
+def find_annotated(annotations: Path, pictures: Sequence[Picture]) -> AnnotatedImages:
     """Finds the annotations of pictures by the names of their files.
 
     Raises:
@@ -47,12 +47,12 @@ def find_annotated(annotations: Path, pictures: Sequence[Picture]) -> AnnotatedP
             f"none of the {len(dataset.images)} annotated pictures in '{annotations}' is among the frames",
             "give the folder of the annotated pictures as the source; they are found by their file names",
         )
-    return AnnotatedPictures(
+    return AnnotatedImages(
         replace(dataset, images=chosen), {image.id: frames[Path(image.file_name).name] for image in chosen}
     )
 
 
-def average_precision(run: PeerRun, annotated: AnnotatedPictures) -> float:
+def average_precision(run: PeerRun, annotated: AnnotatedImages) -> float:
     """The average precision of a peer's answers, in [0, 1], or -1 if nobody is annotated.
 
     It is computed as `e2pose evaluate` does. A keypoint that the peer does not find counts as missed.

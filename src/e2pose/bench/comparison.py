@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from e2pose.bench.accuracy import AnnotatedPictures, average_precision, find_annotated, missing_keypoints
+from e2pose.bench.accuracy import AnnotatedImages, average_precision, find_annotated, missing_keypoints
 from e2pose.bench.charts import write_latency_against_people, write_speed_against_ap
 from e2pose.bench.environment import Environment, environment_of
+from e2pose.bench.images import Picture, save_frames, save_scenes
 from e2pose.bench.machine import this_machine
 from e2pose.bench.overlay import write_overlays
 from e2pose.bench.peer_script import PeerRequest
-from e2pose.bench.pictures import Picture, save_frames, save_scenes
-from e2pose.bench.process import USUAL_LIMITS, Limits
+from e2pose.bench.process import DEFAULT_LIMITS, Limits
 from e2pose.bench.report import Comparison, PeerResult, to_markdown
-from e2pose.bench.runner import USUAL_PACE, Failure, Pace, PeerRun, compare
+from e2pose.bench.runner import DEFAULT_PACE, Failure, Pace, PeerRun, compare
 from e2pose.core.errors import OptionError, PeerError
 from e2pose.core.files import atomic_path, check_folder
 from e2pose.core.schema import KeypointSchema, load_schema
@@ -71,8 +71,8 @@ def run_comparison(
     *,
     command: str,
     reference: str | None = None,
-    pace: Pace = USUAL_PACE,
-    limits: Limits = USUAL_LIMITS,
+    pace: Pace = DEFAULT_PACE,
+    limits: Limits = DEFAULT_LIMITS,
     rebuild: bool = False,
     reporter: Reporter = SILENT,
 ) -> Comparison:
@@ -175,7 +175,7 @@ def _prepare(
     return prepared, failures
 
 
-def _result(run: PeerRun, annotated: AnnotatedPictures | None) -> PeerResult:
+def _result(run: PeerRun, annotated: AnnotatedImages | None) -> PeerResult:
     if annotated is None:
         return PeerResult(run)
     missing = tuple(missing_keypoints(run.hello.keypoints, annotated.dataset.schema))

@@ -18,9 +18,9 @@ from e2pose.bench.installed import size_of_distribution_mb, size_of_folder_mb
 from e2pose.bench.package_files import fetch_files
 from e2pose.bench.peer_script import PeerScript
 from e2pose.bench.protocol import one_line
-from e2pose.core.cache import OFFLINE, cache_folder, is_offline
 from e2pose.core.errors import OutputError, PeerError
 from e2pose.core.files import cannot_write
+from e2pose.zoo.cache import OFFLINE, cache_folder, is_offline
 
 STEP_LIMIT_S = 3600
 """An installation that takes longer is given up."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from e2pose.bench.accuracy import to_poses
-from e2pose.bench.pictures import Picture
+from e2pose.bench.images import Picture
 from e2pose.bench.report import Comparison
 from e2pose.core.affine import Affine
 from e2pose.core.frame import Frame
@@ -59,7 +59,7 @@ def write_overlays(
     with FolderSink(folder, draw, inputs=inputs) as sink:
         for picture in pictures:
             current[:] = [picture]
-            sink.write(picture.load(), Poses.nobody(schema))
+            sink.write(picture.load(), Poses.empty(schema))
     return sink.written
 
 

@@ -54,7 +54,7 @@ class Limits:
     end_s: float = 30.0
 
 
-USUAL_LIMITS = Limits()
+DEFAULT_LIMITS = Limits()
 """How long peers may take if nobody says otherwise."""
 
 

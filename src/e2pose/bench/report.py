@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from e2pose.bench.images import CROWDS
 from e2pose.bench.machine import Machine
-from e2pose.bench.pictures import CROWDS
 from e2pose.bench.protocol import one_line
 from e2pose.bench.runner import TURN, Failure, Pace, PeerRun
 from e2pose.bench.statistics import Estimate, speed_ratio

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Float
 
 from e2pose.bench.environment import Environment
+from e2pose.bench.images import Picture, turns
 from e2pose.bench.peer_script import SERVE, PeerRequest
-from e2pose.bench.pictures import Picture, turns
-from e2pose.bench.process import USUAL_LIMITS, Limits, PeerProcess
+from e2pose.bench.process import DEFAULT_LIMITS, Limits, PeerProcess
 from e2pose.bench.protocol import FoundPose, Hello
 from e2pose.bench.statistics import Timings
 from e2pose.core.errors import OptionError, PeerError
@@ -57,7 +57,7 @@ class Pace:
                 )
 
 
-USUAL_PACE = Pace()
+DEFAULT_PACE = Pace()
 """How peers are asked if nobody says otherwise."""
 
 
@@ -155,7 +155,7 @@ def compare(
     logs: Path,
     *,
     pace: Pace,
-    limits: Limits = USUAL_LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
     on_step: Callable[[str], None] = lambda _: None,
     on_turn: Callable[[int], None] = lambda _: None,
 ) -> tuple[list[PeerRun], list[Failure]]:

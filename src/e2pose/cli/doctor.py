@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
-    from e2pose.training.inspection.findings import Finding
-    from e2pose.training.inspection.inspect import DataReport
-    from e2pose.training.inspection.statistics import Statistics
+    from e2pose.data.inspection.findings import Finding
+    from e2pose.data.inspection.inspect import DataReport
+    from e2pose.data.inspection.statistics import Statistics
 
 doctor = App(name="doctor", help_format="markdown")
 doctor.default(machine)
@@ -54,8 +54,8 @@ def data(
         quiet: Show no progress.
     """
     from e2pose.core.files import atomic_path
-    from e2pose.training.inspection.inspect import DataReport, inspect, open_parts
-    from e2pose.training.inspection.sheet import label_sheet
+    from e2pose.data.inspection.inspect import DataReport, inspect, open_parts
+    from e2pose.data.inspection.label_sheet import label_sheet
 
     if count < 1:
         raise OptionError(f"--count must be at least 1, not {count}", "48 is the default")
@@ -84,13 +84,13 @@ def _check_outputs(pictures: list[Path], numbers: Path | None, inputs: list[Path
         OutputError: One cannot be written, or is an input.
     """
     from e2pose.core.files import check_target
-    from e2pose.sinks.images import PICTURE_SUFFIXES, refuse_to_replace
+    from e2pose.sinks.images import IMAGE_SUFFIXES, refuse_to_replace
 
     for path in pictures:
-        if path.suffix.lower() not in PICTURE_SUFFIXES:
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise OptionError(
                 f"'{path}' has not the suffix of a picture",
-                f"end it with one of: {', '.join(sorted(PICTURE_SUFFIXES))}",
+                f"end it with one of: {', '.join(sorted(IMAGE_SUFFIXES))}",
             )
     for path in [*pictures, *([numbers] if numbers else [])]:
         check_target(path)
@@ -108,10 +108,10 @@ def _only_recipe(paths: list[Path]) -> Path:
 
 def _canvas_sheet(recipe: Path, root: Path | None, count: int) -> UInt8[np.ndarray, "h w 3"]:
     try:
-        from e2pose.training.inspection.canvases import canvas_sheet
+        from e2pose.training.input_sheet import input_sheet
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
-    return canvas_sheet(recipe, root, count)
+    return input_sheet(recipe, root, count)
 
 
 def _write(path: Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:

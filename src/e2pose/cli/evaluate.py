@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from e2pose.cli.opening import open_estimator
 from e2pose.cli.terminal import Progress
 from e2pose.core.errors import OptionError, OutputError
-from e2pose.runtimes.options import USUAL, RuntimeOptions
+from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
 if TYPE_CHECKING:
     from e2pose.evaluation.evaluate import EvaluationResult
@@ -43,7 +43,7 @@ class EvaluateOptions:
     json_path: Annotated[Path | None, Parameter(name="--json")] = None
     detections: Path | None = None
     report: Path | None = None
-    runtime: Annotated[RuntimeOptions, Parameter(name="*")] = USUAL
+    runtime: Annotated[RuntimeOptions, Parameter(name="*")] = DEFAULT_OPTIONS
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"))] = False
 
 

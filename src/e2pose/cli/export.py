@@ -42,8 +42,8 @@ class ExportOptions:
         batch: How many pictures the result takes at once, or dynamic for any number.
         device: The GPU to build a TensorRT engine for.
         name: What the model is called; if not given, as before.
-        canvas: Height and width of the canvas, multiples of 32; more finds smaller people and takes longer.
-        whole_canvas: Always fill the whole canvas, for what can only run one size; otherwise it is shortened to what a
+        input_size: Height and width of the canvas, multiples of 32; more finds smaller people and takes longer.
+        fixed_input_size: Always fill the whole canvas, for what can only run one size; otherwise it is shortened to what a
             picture needs.
         threshold: Below this person score the model sees nobody, unless asked otherwise.
         pictures: Compare before and after on these pictures, folders or patterns, on a few scenes if not given; int8
@@ -57,8 +57,8 @@ class ExportOptions:
     batch: Literal["dynamic"] | int = "dynamic"
     device: str = "cuda"
     name: str | None = None
-    canvas: tuple[int, int] | None = None
-    whole_canvas: bool = False
+    input_size: tuple[int, int] | None = None
+    fixed_input_size: bool = False
     threshold: float | None = None
     pictures: tuple[str, ...] = ()
     annotations: Path | None = None
@@ -92,10 +92,12 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
         options: What to write, and what to check it on.
     """
     from e2pose.export.source import UNCHANGED, SpecChanges
-    from e2pose.zoo.catalog import canvas_of, find_model
+    from e2pose.zoo.catalogue import find_model, input_size_of
 
     to = wanted_format(options.to, output)
-    changes = SpecChanges(options.name, options.canvas or canvas_of(model), options.threshold, options.whole_canvas)
+    changes = SpecChanges(
+        options.name, options.input_size or input_size_of(model), options.threshold, options.fixed_input_size
+    )
     needs_weights = to == "onnx" or changes != UNCHANGED or options.batch != "dynamic"
     path = find_model(model, (".safetensors",) if needs_weights or find_spec("torch") else (".onnx",))
     output = output or Path(f"{path.stem}{'-int8' if to == 'int8' else ''}{SUFFIXES[to]}")

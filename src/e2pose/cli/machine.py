@@ -38,13 +38,13 @@ def machine(*, json_path: Annotated[Path | None, Parameter(name="--json")] = Non
 
 def examine() -> dict[str, Any]:
     """Everything that could matter, by name."""
-    from e2pose.core.cache import cache_folder
     from e2pose.core.errors import OutputError
     from e2pose.core.files import check_folder
     from e2pose.runtimes.base import usable_cores
     from e2pose.runtimes.select import open_runtime
     from e2pose.runtimes.survey import survey
-    from e2pose.zoo.catalog import find_model, read_catalog
+    from e2pose.zoo.cache import cache_folder
+    from e2pose.zoo.catalogue import find_model, read_catalogue
 
     found: dict[str, Any] = {
         "e2pose": version("e2pose"),
@@ -55,7 +55,7 @@ def examine() -> dict[str, Any]:
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
         "cache": str(cache_folder("models")),
         "cache_problem": "",
-        "model": read_catalog()[1],
+        "model": read_catalogue()[1],
         "problem": "",
     }
     try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 def models() -> None:
     """List the models that can be used by name."""
-    from e2pose.zoo.catalog import read_catalog
+    from e2pose.zoo.catalogue import read_catalogue
 
-    entries, default = read_catalog()
+    entries, default = read_catalogue()
     rows: list[tuple[str, ...]] = [("NAME", "CANVAS", "PARAMETERS", "GMACS", "AP", "LICENCE", "WHERE")]
     for name, entry in entries.items():
-        height, width = entry.size_hw
+        height, width = entry.input_size_hw
         rows.append(
             (
                 f"{name} (default)" if name == default else name,
@@ -33,7 +33,7 @@ def authors_models() -> list[tuple[str, ...]]:
 
     rows: list[tuple[str, ...]] = [("NAME", "CANVAS", "LICENCE", "ADDRESS", "SHA-256")]
     for model in read_authors_models().values():
-        height, width = model.size_hw
+        height, width = model.input_size_hw
         digits = model.sha256 or "recorded when fetched"
         rows.append((model.name, f"{height}x{width}", "Apache-2.0", model.url, digits))
     return rows

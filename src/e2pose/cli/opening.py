@@ -25,7 +25,7 @@ def open_estimator(
     options: RuntimeOptions,
     *,
     threshold: float | None = None,
-    at_once: int = 1,
+    num_parallel: int = 1,
     quiet: bool = False,
 ) -> Estimator:
     """Loads a model and says what really runs it.
@@ -34,7 +34,7 @@ def open_estimator(
         model: A name from the catalogue, or the path of a model file.
         options: What runs it.
         threshold: Leave out persons with a lower score; None for the model's own value.
-        at_once: How many pictures it will look at at the same time, which is said.
+        num_parallel: How many pictures it will look at at the same time, which is said.
         quiet: Say nothing, but that something else is used than what was asked for.
     """
     from e2pose.inference.estimator import Estimator
@@ -47,7 +47,7 @@ def open_estimator(
     for warning in caught:
         say(f"warning: {warning.message}")
     if not quiet:
-        say(f"model: {estimator.description}" + (f", {at_once} pictures at once" if at_once > 1 else ""))
+        say(f"model: {estimator.description}" + (f", {num_parallel} pictures at once" if num_parallel > 1 else ""))
     return estimator
 
 
@@ -59,7 +59,7 @@ def read_pictures(names: tuple[str, ...], most: int) -> list[UInt8[np.ndarray, "
         most: How many there are at most.
     """
     if not names:
-        from e2pose.bench.pictures import crowd
+        from e2pose.bench.images import crowd
 
         return [crowd(people) for people in _USUAL_SCENES]
     from e2pose.sources.open import open_source

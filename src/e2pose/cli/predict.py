@@ -11,7 +11,7 @@ from e2pose.cli.interrupts import Interrupts
 from e2pose.cli.opening import open_estimator
 from e2pose.cli.terminal import Progress, complain, say
 from e2pose.core.errors import ModelError, OptionError
-from e2pose.runtimes.options import USUAL, RuntimeOptions
+from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
-    from e2pose.cli.live_view import LiveView
-    from e2pose.cli.running_model import RunningModel
     from e2pose.core.errors import E2PoseError
     from e2pose.core.frame import Frame
     from e2pose.core.poses import Poses
     from e2pose.inference.estimator import Estimator
     from e2pose.inference.run import RunSummary, Stage
+    from e2pose.live.estimator import LiveEstimator
+    from e2pose.live.session import LiveSession
     from e2pose.sinks.base import Draw, Sink
     from e2pose.sources.base import Source, SourceInfo
     from e2pose.sources.prefetch import Prefetch
@@ -68,7 +68,7 @@ class PredictOptions:
     blur: Literal["heads", "people", "frame"] | None = None
     show: bool = False
     fps: bool = False
-    runtime: Annotated[RuntimeOptions, Parameter(name="*")] = USUAL
+    runtime: Annotated[RuntimeOptions, Parameter(name="*")] = DEFAULT_OPTIONS
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"))] = False
 
 
@@ -81,9 +81,9 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
         options: How to look for poses, and where to write them.
     """
     from e2pose.inference.run import run
-    from e2pose.sinks.behind import WriteBehind
     from e2pose.sinks.open import open_sink
-    from e2pose.sinks.several import SeveralSinks
+    from e2pose.sinks.tee import TeeSink
+    from e2pose.sinks.threaded import ThreadedSink
     from e2pose.sources.base import SourceInfo
     from e2pose.sources.open import open_source
     from e2pose.sources.prefetch import LatestFrame, Prefetch
@@ -109,44 +109,46 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
     sinks: list[Sink] = [live_view(options, model, ahead, targets, report)] if options.show else []
     if targets:
         files = [open_sink(target, draw=draw, inputs=inputs.info.paths) for target in targets]
-        sinks.append(WriteBehind(SeveralSinks(files, on_error=report)))
+        sinks.append(ThreadedSink(TeeSink(files, on_error=report)))
     try:
         with (
             Interrupts(ahead.stop) as interrupts,
             Progress(inputs.info.frame_count, shown=not options.quiet) as progress,
         ):
             stages = memory(options, model.tracker)
-            summary = run(model, NeverEmpty(ahead), stages, sinks, lambda *_: progress.advance(), at_once=model.at_once)
+            summary = run(
+                model, NeverEmpty(ahead), stages, sinks, lambda *_: progress.advance(), num_parallel=model.num_parallel
+            )
     except NothingRead:
         return interrupts.exit_code or 1
     if not options.quiet:
-        say(sentence(summary, model.at_once, ahead.dropped, targets))
+        say(sentence(summary, model.num_parallel, ahead.dropped, targets))
     return interrupts.exit_code or (1 if problems else 0)
 
 
-def first_model(options: PredictOptions, inputs: SourceInfo) -> RunningModel:
+def first_model(options: PredictOptions, inputs: SourceInfo) -> LiveEstimator:
     """The model that was asked for, with what tells people apart if that was.
 
     Args:
         options: What was asked for.
         inputs: Whether somebody waits for each picture, or for all of them.
     """
-    from e2pose.cli.running_model import RunningModel
+    from e2pose.live.estimator import LiveEstimator
     from e2pose.runtimes.select import divided
     from e2pose.tracking.tracker import Tracker
 
-    at_once, runtime = 1, options.runtime
+    num_parallel, runtime = 1, options.runtime
     if not (inputs.is_live or options.show):
-        at_once, runtime = divided(options.model[0], options.runtime, inputs.frame_count)
+        num_parallel, runtime = divided(options.model[0], options.runtime, inputs.frame_count)
     estimator = open_estimator(
-        options.model[0], runtime, threshold=options.threshold, at_once=at_once, quiet=options.quiet
+        options.model[0], runtime, threshold=options.threshold, num_parallel=num_parallel, quiet=options.quiet
     )
-    return RunningModel(
+    return LiveEstimator(
         estimator,
         Tracker(estimator.threshold) if options.track or options.smooth else None,
         keeps_doubtful=options.track,
         keypoint_threshold=options.keypoint_threshold,
-        at_once=at_once,
+        num_parallel=num_parallel,
     )
 
 
@@ -169,11 +171,11 @@ def memory(options: PredictOptions, tracker: Tracker | None) -> list[Stage]:
 
 def live_view(
     options: PredictOptions,
-    model: RunningModel,
+    model: LiveEstimator,
     ahead: Prefetch,
     targets: Sequence[str],
     report: Callable[[E2PoseError], None],
-) -> LiveView:
+) -> LiveSession:
     """The window of a run.
 
     Args:
@@ -183,8 +185,8 @@ def live_view(
         targets: What else shows or keeps the poses.
         report: Told of what a key could not do.
     """
-    from e2pose.cli.live_view import LiveView, models_in_turn
-    from e2pose.render.view import View
+    from e2pose.live.session import LiveSession, models_in_turn
+    from e2pose.live.view import View
 
     def open_model(name: str) -> Estimator:
         estimator = open_estimator(name, options.runtime, threshold=options.threshold, quiet=options.quiet)
@@ -196,7 +198,7 @@ def live_view(
             )
         return estimator
 
-    return LiveView(
+    return LiveSession(
         View(blur=options.blur, least_blur=options.blur, is_paused=ahead.info.frame_count == 1),
         model,
         ahead,
@@ -248,7 +250,7 @@ class NeverEmpty:
         self._source.__exit__(kind, error, trace)
 
 
-def drawing(options: PredictOptions, model: RunningModel) -> Draw:
+def drawing(options: PredictOptions, model: LiveEstimator) -> Draw:
     """What overlays show: the picture, blurred if asked for, the poses, and the rate if asked for.
 
     Args:
@@ -258,8 +260,8 @@ def drawing(options: PredictOptions, model: RunningModel) -> Draw:
     Raises:
         OptionError: The threshold asked for is out of range.
     """
+    from e2pose.live.view import View, draw_view
     from e2pose.render.hud import draw_rate
-    from e2pose.render.view import View, draw_view
 
     if not 0 <= model.keypoint_threshold <= 1:
         raise OptionError(
@@ -275,11 +277,11 @@ def drawing(options: PredictOptions, model: RunningModel) -> Draw:
     return draw
 
 
-def sentence(summary: RunSummary, at_once: int, dropped: int, targets: Sequence[str]) -> str:
+def sentence(summary: RunSummary, num_parallel: int, dropped: int, targets: Sequence[str]) -> str:
     """What a run has done, in a line."""
     pictures = f"{summary.frames} picture" + ("s" if summary.frames != 1 else "")
     persons = f"{summary.persons} person" + ("s" if summary.persons != 1 else "")
-    each_ms = 1000 * summary.estimator_s / summary.frames / at_once
+    each_ms = 1000 * summary.estimator_s / summary.frames / num_parallel
     missed = f", {dropped} dropped" if dropped else ""
     written = f", written to {', '.join(targets)}" if targets else ""
     return f"{pictures}{missed}, {persons}, {each_ms:.0f} ms per picture{written}"

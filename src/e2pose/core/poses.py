@@ -64,7 +64,7 @@ class Poses:
             object.__setattr__(self, name, array)
 
     @staticmethod
-    def nobody(schema: KeypointSchema) -> Poses:
+    def empty(schema: KeypointSchema) -> Poses:
         """The poses of a picture without people."""
         count = len(schema)
         empty = np.zeros((0, count, 2), np.float32)

@@ -25,7 +25,7 @@ class ModelSpec:
 
     Args:
         name: Short name of the model.
-        size_hw: Height and width of the canvas in pixels.
+        input_size_hw: Height and width of the canvas in pixels.
         fit: How an image is laid onto the canvas.
         schema: What the keypoints are.
         threshold: A candidate below this person score is nobody, in [0, 1].
@@ -41,7 +41,7 @@ class ModelSpec:
     """
 
     name: str
-    size_hw: tuple[int, int]
+    input_size_hw: tuple[int, int]
     fit: Fit
     schema: KeypointSchema
     threshold: float = 0.4
@@ -54,8 +54,8 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.fit not in get_args(Fit):
             raise ModelError(f"the fit of a model must be one of {', '.join(get_args(Fit))}, not '{self.fit}'")
-        if len(self.size_hw) != 2 or min(self.size_hw) < 1:
-            raise ModelError(f"the canvas of a model must have a positive height and width, not {self.size_hw}")
+        if len(self.input_size_hw) != 2 or min(self.input_size_hw) < 1:
+            raise ModelError(f"the canvas of a model must have a positive height and width, not {self.input_size_hw}")
         for name in ("threshold", "keypoint_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ModelError(f"'{name}' must lie between 0 and 1, not {getattr(self, name)}")
@@ -67,24 +67,24 @@ class ModelSpec:
     def _check_shortening(self, multiple_of: int) -> None:
         if self.fit != "letterbox":
             raise ModelError(f"only a letterbox can be shortened to a multiple of {multiple_of}, not a {self.fit}")
-        if multiple_of < 1 or any(side % multiple_of for side in self.size_hw):
-            raise ModelError(f"the sides of the canvas must be multiples of {multiple_of}, not {self.size_hw}")
+        if multiple_of < 1 or any(side % multiple_of for side in self.input_size_hw):
+            raise ModelError(f"the sides of the canvas must be multiples of {multiple_of}, not {self.input_size_hw}")
 
-    def with_canvas(self, size_hw: tuple[int, int] | None) -> ModelSpec:
+    def with_input_size(self, input_size_hw: tuple[int, int] | None) -> ModelSpec:
         """The same model on another canvas; None for its own.
 
         Raises:
             ModelError: The model has a canvas of fixed size, or needs other multiples.
         """
-        if size_hw is None or size_hw == self.size_hw:
+        if input_size_hw is None or input_size_hw == self.input_size_hw:
             return self
         if self.multiple_of is None:
-            height, width = self.size_hw
+            height, width = self.input_size_hw
             raise ModelError(
-                f"'{self.name}' takes canvases of {height} x {width} only, not of {size_hw[0]} x {size_hw[1]}",
-                f"export the model for it: e2pose export MODEL --canvas {size_hw[0]} {size_hw[1]}",
+                f"'{self.name}' takes canvases of {height} x {width} only, not of {input_size_hw[0]} x {input_size_hw[1]}",
+                f"export the model for it: e2pose export MODEL --input-size {input_size_hw[0]} {input_size_hw[1]}",
             )
-        return replace(self, size_hw=size_hw)
+        return replace(self, input_size_hw=input_size_hw)
 
     def to_json(self) -> str:
         """The spec as one line of JSON: the inverse of `from_json`."""
@@ -100,11 +100,12 @@ class ModelSpec:
         """
         try:
             record: dict[str, Any] = json.loads(text)
+            record.setdefault("input_size_hw", record.pop("size_hw", None))  # until the bundled files are rewritten
             return ModelSpec(
                 **{
                     **record,
                     "schema": KeypointSchema.from_record(record["schema"]),
-                    "size_hw": tuple(record["size_hw"]),
+                    "input_size_hw": tuple(record["input_size_hw"]),
                     "trained_on": tuple(record.get("trained_on", ())),
                 }
             )

@@ -9,9 +9,9 @@ from e2pose.core.errors import OutputError
 from e2pose.core.files import atomic_path, check_folder
 from e2pose.core.poses import Poses
 from e2pose.evaluation.charts import check_matplotlib, write_calibration, write_precision_recall
-from e2pose.evaluation.comparison import draw_comparison
 from e2pose.evaluation.evaluate import EvaluationResult
 from e2pose.evaluation.matching import MAX_PERSONS, Matching, match
+from e2pose.evaluation.side_by_side import draw_comparison
 from e2pose.sinks.images import encode_image
 from e2pose.sources.images import read_image
 

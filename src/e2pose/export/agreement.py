@@ -16,7 +16,7 @@ _SEEN = 0.1  # candidates with less are nobody
 
 
 def mean_agreement(
-    ours: Sequence[Candidates], theirs: Sequence[Candidates], schema: KeypointSchema, canvas_hw: tuple[int, int]
+    ours: Sequence[Candidates], theirs: Sequence[Candidates], schema: KeypointSchema, input_size_hw: tuple[int, int]
 ) -> float:
     """How far two sets of candidates show the same people.
 
@@ -26,16 +26,16 @@ def mean_agreement(
     Returns:
         From 0 to 1, where 1 means the same.
     """
-    likeness = [_agreements(our, their, schema, canvas_hw) for our, their in zip(ours, theirs, strict=True)]
+    likeness = [_agreements(our, their, schema, input_size_hw) for our, their in zip(ours, theirs, strict=True)]
     return float(np.mean(np.concatenate(likeness)))
 
 
 def _agreements(
-    ours: Candidates, theirs: Candidates, schema: KeypointSchema, canvas_hw: tuple[int, int]
+    ours: Candidates, theirs: Candidates, schema: KeypointSchema, input_size_hw: tuple[int, int]
 ) -> Float[np.ndarray, "n"]:
     shown = theirs.scores >= np.minimum(_SEEN, theirs.scores.max(axis=1, keepdims=True))
-    canvas_wh = np.array(canvas_hw[::-1])
-    found, truth = ours.keypoints[shown] * canvas_wh, theirs.keypoints[shown] * canvas_wh
+    input_size_wh = np.array(input_size_hw[::-1])
+    found, truth = ours.keypoints[shown] * input_size_wh, theirs.keypoints[shown] * input_size_wh
     areas = np.maximum(_AREA * np.prod(np.ptp(truth, axis=1), axis=1), 1.0)
     sigmas, labelled = np.array(schema.sigmas), np.ones((1, truth.shape[1]), bool)
     similar = [

@@ -68,8 +68,10 @@ def export_onnx(
             f"the network has {network.head.keypoints} keypoints, but the schema '{spec.schema.name}' has "
             f"{len(spec.schema)}"
         )
-    if any(size % 32 for size in spec.size_hw):
-        raise ModelError(f"the sides of the canvas must be multiples of 32, not {spec.size_hw}", "take the nearest one")
+    if any(size % 32 for size in spec.input_size_hw):
+        raise ModelError(
+            f"the sides of the canvas must be multiples of 32, not {spec.input_size_hw}", "take the nearest one"
+        )
     stored = deployment_copy(network, precision)
     model = _to_graph(stored, spec, opset, batch)
     if precision == "f16":
@@ -93,7 +95,7 @@ class _Graph(nn.Module):
 
 def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -> onnx.ModelProto:
     """Traces the network; the result holds no trace of the machine that made it."""
-    example = torch.zeros((batch or 2, 3, *spec.size_hw), dtype=torch.uint8)
+    example = torch.zeros((batch or 2, 3, *spec.input_size_hw), dtype=torch.uint8)
     open_axes = {0: "batch"} if batch is None else {}
     if spec.multiple_of is not None:
         open_axes |= {2: "height", 3: "width"}

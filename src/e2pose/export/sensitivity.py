@@ -58,7 +58,7 @@ def choose_layers(
     most = int(_MOST_IN_FLOAT * len(layers))
 
     def agreement_of(names: Sequence[str]) -> float:
-        agreement = mean_agreement(quantise(names), truth, spec.schema, spec.size_hw)
+        agreement = mean_agreement(quantise(names), truth, spec.schema, spec.input_size_hw)
         if progress is not None:
             progress(len(layers) + most + 1)
         return agreement

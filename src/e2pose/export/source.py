@@ -26,13 +26,13 @@ class SpecChanges:
         name: What the model is called.
         size_hw: Height and width of the canvas.
         threshold: Below this person score the model sees nobody.
-        whole_canvas: Never shorten the canvas.
+        fixed_input_size: Never shorten the canvas.
     """
 
     name: str | None = None
     size_hw: tuple[int, int] | None = None
     threshold: float | None = None
-    whole_canvas: bool = False
+    fixed_input_size: bool = False
 
     def of(self, spec: ModelSpec) -> ModelSpec:
         """The spec with the changes.
@@ -42,7 +42,7 @@ class SpecChanges:
         """
         values = {name: getattr(self, name) for name in ("name", "size_hw", "threshold")}
         given = {name: value for name, value in values.items() if value is not None}
-        return replace(spec, **given, multiple_of=None if self.whole_canvas else spec.multiple_of)
+        return replace(spec, **given, multiple_of=None if self.fixed_input_size else spec.multiple_of)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def convert_upstream(path: Path, output: str | Path, *, name: str | None = None,
     graph = _read(path)
     spec = ModelSpec(
         name=name or output.stem,
-        size_hw=graph.size_hw,
+        input_size_hw=graph.size_hw,
         fit="stretch",
         schema=load_schema("coco"),
         threshold=0.5,
@@ -146,7 +146,7 @@ def _wrapped(model: onnx.ModelProto, graph: _Graph, spec: ModelSpec) -> onnx.Mod
     wrapped = helper.make_graph(
         [*before, *model.graph.node, *after],
         spec.name,
-        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [batch, 3, *spec.size_hw])],
+        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [batch, 3, *spec.input_size_hw])],
         [helper.make_tensor_value_info(one, TensorProto.FLOAT, [batch, "m", *shapes[one]]) for one in OUTPUTS],
         [*model.graph.initializer, *(numpy_helper.from_array(array, one) for one, array in constants.items())],
     )

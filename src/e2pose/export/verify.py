@@ -15,7 +15,7 @@ from e2pose.core.errors import ModelError
 from e2pose.export.agreement import mean_agreement
 from e2pose.inference.preprocess import prepare
 from e2pose.runtimes.base import Runtime
-from e2pose.runtimes.options import USUAL, Precision, RuntimeOptions
+from e2pose.runtimes.options import DEFAULT_OPTIONS, Precision, RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 
 
@@ -78,7 +78,7 @@ def verify_artifact(
     reference: Runtime,
     images: Images,
     *,
-    options: RuntimeOptions = USUAL,
+    options: RuntimeOptions = DEFAULT_OPTIONS,
     limits: Limits = EXACT,
     batches: Sequence[int] = _BATCHES,
 ) -> Deviation:
@@ -98,7 +98,7 @@ def verify_artifact(
         ModelError: The artifact does not open, or deviates by more than the limits.
     """
     artifact = open_runtime(path, options)
-    worst = largest_deviation(artifact, reference, images or noise(artifact.spec.size_hw), batches)
+    worst = largest_deviation(artifact, reference, images or noise(artifact.spec.input_size_hw), batches)
     if not worst.is_within(limits):
         raise ModelError(
             f"the exported '{artifact.spec.name}' deviates from its network by {worst.keypoint_px:.3g} px and "

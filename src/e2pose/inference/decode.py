@@ -29,11 +29,11 @@ def decode(
     """
     threshold = spec.threshold if threshold is None else threshold
     keypoint_scores = np.clip(candidates.keypoint_scores * spec.keypoint_score_scale, 0, 1)
-    canvas_wh = np.array(batch.size_hw[::-1])
+    input_size_wh = np.array(batch.size_hw[::-1])
     answers = []
     for index, affine in enumerate(batch.to_source):
         person = candidates.scores[index] >= threshold
-        canvas_xy = candidates.keypoints[index, person].astype(np.float64) * canvas_wh
+        canvas_xy = candidates.keypoints[index, person].astype(np.float64) * input_size_wh
         answers.append(
             Poses(
                 keypoints=affine.apply(canvas_xy).astype(np.float32),

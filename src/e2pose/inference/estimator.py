@@ -17,7 +17,7 @@ from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.options import Precision, RuntimeName, RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
-from e2pose.transforms.fit import canvas_size
+from e2pose.transforms.fit import input_size_for
 
 Image = np.ndarray | str | Path
 """RGB pixels, (H, W, 3) uint8, or the path of a picture. Arrays of other kinds are refused with advice."""
@@ -72,14 +72,14 @@ class Estimator:
         return self.batch([image])[0]
 
     def batch(self, images: Sequence[Image]) -> list[Poses]:
-        """Finds everybody in several pictures of any sizes, in one run of the network for each size of canvas.
+        """Finds everybody in several pictures of any sizes, in one run of the network for each size of input_size.
 
         Raises:
             OptionError: An array is not an RGB picture.
             InputError: A file cannot be read.
         """
         arrays = [read_image(image) if isinstance(image, str | Path) else check_image(image) for image in images]
-        sizes = [canvas_size(array.shape[:2], self.spec) for array in arrays]
+        sizes = [input_size_for(array.shape[:2], self.spec) for array in arrays]
         answers: dict[int, Poses] = {}
         for size in dict.fromkeys(sizes):
             chosen = [index for index, its in enumerate(sizes) if its == size]
@@ -95,7 +95,7 @@ def load(
     runtime: RuntimeName | None = None,
     device: str | None = None,
     precision: Precision | None = None,
-    canvas: tuple[int, int] | None = None,
+    input_size: tuple[int, int] | None = None,
     threads: int | None = None,
     allow_fallback: bool = False,
     threshold: float | None = None,
@@ -107,7 +107,7 @@ def load(
         runtime: "onnxruntime", "openvino", "tensorrt" or "torch"; None for the one that the file is made for.
         device: Where to run: "cpu", "cuda", or "cuda:1" for the second GPU; None for "cuda" with tensorrt, else "cpu".
         precision: "f32", "f16" or "bf16"; None for what the file is made for.
-        canvas: Height and width that pictures are fitted into; None for the model's own. Less is faster, more finds
+        input_size: Height and width that pictures are fitted into; None for the model's own. Less is faster, more finds
             smaller people.
         threads: CPU threads for one batch; None for as many as there are usable cores.
         allow_fallback: Replace what is not available, with a `FallbackWarning`; without it, that is an error.
@@ -119,5 +119,5 @@ def load(
         MissingExtraError: The runtime is not installed.
         OptionError: The threshold or the number of threads is out of range.
     """
-    options = RuntimeOptions(runtime, device, precision, canvas, threads, allow_fallback)
+    options = RuntimeOptions(runtime, device, precision, input_size, threads, allow_fallback)
     return Estimator(open_runtime(model, options), threshold)

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from e2pose.core.candidates import Batch
 from e2pose.core.spec import ModelSpec
-from e2pose.transforms.fit import canvas_size, fit_affine
+from e2pose.transforms.fit import fit_affine, input_size_for
 from e2pose.transforms.warp import warp
 
 
@@ -21,9 +21,9 @@ def prepare(images: Sequence[UInt8[np.ndarray, "_ _ 3"]], spec: ModelSpec) -> Ba
         spec: Size of the canvas and how an image is fitted to it. If it may be shortened, it is as large as the
             largest image needs it.
     """
-    heights, widths = zip(*(canvas_size(image.shape[:2], spec) for image in images), strict=True)
-    canvas_hw = max(heights), max(widths)
-    to_canvas = [fit_affine(image.shape[:2], canvas_hw, spec.fit) for image in images]
-    canvases = [warp(image, affine, canvas_hw) for image, affine in zip(images, to_canvas, strict=True)]
+    heights, widths = zip(*(input_size_for(image.shape[:2], spec) for image in images), strict=True)
+    input_size_hw = max(heights), max(widths)
+    to_canvas = [fit_affine(image.shape[:2], input_size_hw, spec.fit) for image in images]
+    canvases = [warp(image, affine, input_size_hw) for image, affine in zip(images, to_canvas, strict=True)]
     pixels = np.ascontiguousarray(np.stack(canvases).transpose(0, 3, 1, 2))
     return Batch(pixels, tuple(affine.inverse for affine in to_canvas))

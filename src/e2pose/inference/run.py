@@ -50,7 +50,7 @@ def run(
     sinks: Sequence[Sink] = (),
     on_frame: Callable[[Frame, Poses], None] | None = None,
     *,
-    at_once: int = 1,
+    num_parallel: int = 1,
 ) -> RunSummary:
     """Takes all frames of a source to the stages and sinks, one after the other.
 
@@ -60,22 +60,24 @@ def run(
         stages: Applied to the poses in order.
         sinks: Take each frame with its poses; opened and closed here.
         on_frame: Told of each frame when all sinks have taken it, for progress.
-        at_once: At how many frames the estimator looks at the same time, each in a thread of its own, which it must
+        num_parallel: At how many frames the estimator looks at the same time, each in a thread of its own, which it must
             bear. Several give more frames per second, but each frame waits until so many more have come: right for
             files, wrong for cameras.
 
     Raises:
-        OptionError: `at_once` is below 1.
+        OptionError: `num_parallel` is below 1.
     """
-    if at_once < 1:
-        raise OptionError(f"'at_once' must be at least 1, not {at_once}", "say 1 to look at one frame after the other")
+    if num_parallel < 1:
+        raise OptionError(
+            f"'num_parallel' must be at least 1, not {num_parallel}", "say 1 to look at one frame after the other"
+        )
     frames, persons, estimator_s, start = 0, 0, 0.0, perf_counter()
     with ExitStack() as opened:
         opened.enter_context(source)
         for sink in sinks:
             opened.enter_context(sink)
 
-        for found in _found(estimator, source, at_once):
+        for found in _found(estimator, source, num_parallel):
             frame, poses = found.frame, found.poses
             estimator_s += found.seconds
             for stage in stages:
@@ -96,7 +98,7 @@ class _Found(NamedTuple):
     seconds: float
 
 
-def _found(estimator: PoseFunction, source: Iterable[Frame], at_once: int) -> Iterator[_Found]:
+def _found(estimator: PoseFunction, source: Iterable[Frame], num_parallel: int) -> Iterator[_Found]:
     """The poses of all frames, in order."""
 
     def find(frame: Frame) -> _Found:
@@ -104,10 +106,10 @@ def _found(estimator: PoseFunction, source: Iterable[Frame], at_once: int) -> It
         poses = estimator(frame.image)
         return _Found(frame, poses, perf_counter() - start)
 
-    if at_once == 1:
+    if num_parallel == 1:
         yield from map(find, source)
         return
-    threads = ThreadPoolExecutor(at_once, "e2pose-estimator")
+    threads = ThreadPoolExecutor(num_parallel, "e2pose-estimator")
 
     def begin() -> Iterator[Future[_Found]]:
         try:
@@ -122,7 +124,7 @@ def _found(estimator: PoseFunction, source: Iterable[Frame], at_once: int) -> It
     try:
         for future in begin():
             begun.append(future)
-            if len(begun) > at_once:  # one more, so that no thread waits while the stages and sinks are at work
+            if len(begun) > num_parallel:  # one more, so that no thread waits while the stages and sinks are at work
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()

@@ -13,7 +13,7 @@ from e2pose.models.fine import FINE_STRIDE, FineFeatures
 from e2pose.models.half_size import HalfSize
 from e2pose.models.head import PoseHead, Prediction
 from e2pose.models.pyramid import FeaturePyramid
-from e2pose.models.refine import FineRefiner, KeypointRefiner, follow, likeliest
+from e2pose.models.refine import FineRefiner, KeypointRefiner, follow, top_candidates
 
 MEAN_RGB = (123.675, 116.28, 103.53)
 STD_RGB = (58.395, 57.12, 57.375)
@@ -60,7 +60,7 @@ class E2Pose(nn.Module):
 
     def forward(self, pixels: Tensor) -> Prediction:
         """Predicts the candidates of RGB canvases, uint8 (B, 3, H, W), H and W multiples of 32."""
-        canvas_hw = (pixels.shape[2], pixels.shape[3])
+        input_size_hw = (pixels.shape[2], pixels.shape[3])
         picture = (pixels.float() - self.mean) / self.std
         maps, fine, seen = self._look(picture)
         added, told = None, None
@@ -68,30 +68,36 @@ class E2Pose(nn.Module):
             added, told = self.half_size(*self._look(functional.avg_pool2d(picture, 2)))
         levels = self.pyramid(maps, fine, added)
         parts = [
-            self.head(level, stride, canvas_hw) for level, stride in zip(levels, self.pyramid.strides, strict=True)
+            self.head(level, stride, input_size_hw) for level, stride in zip(levels, self.pyramid.strides, strict=True)
         ]
-        drafts = [torch.cat([part.keypoints for part in parts], dim=1)]
+        intermediate_keypoints = [torch.cat([part.keypoints for part in parts], dim=1)]
         person_logits = torch.cat([part.person_logits for part in parts], dim=1)
         corrections = []
         if self.refiner:
             coarse = self.refiner.look(maps[self.refiner.stride], levels[0], seen, told)
             corrections.append(self.refiner(coarse))
-            chosen = None if self.training else likeliest(person_logits, self.head.keypoints)
+            chosen = None if self.training else top_candidates(person_logits, self.head.keypoints)
             refined = follow(
-                corrections[-1], _picked(drafts[0], chosen), self.refiner.stride, canvas_hw, self.refiner.steps
+                corrections[-1],
+                _picked(intermediate_keypoints[0], chosen),
+                self.refiner.stride,
+                input_size_hw,
+                self.refiner.steps,
             )
             if self.fine_refiner and seen is not None:
                 corrections.append(self.fine_refiner(seen, coarse))
-                refined += follow(corrections[-1], refined[-1], FINE_STRIDE, canvas_hw, self.fine_refiner.steps)
-            drafts += refined if chosen is None else [drafts[0].scatter(1, chosen, step) for step in refined]
+                refined += follow(corrections[-1], refined[-1], FINE_STRIDE, input_size_hw, self.fine_refiner.steps)
+            intermediate_keypoints += (
+                refined if chosen is None else [intermediate_keypoints[0].scatter(1, chosen, step) for step in refined]
+            )
         return Prediction(
             person_logits=person_logits,
             keypoint_logits=torch.cat([part.keypoint_logits for part in parts], dim=1),
-            keypoints=drafts[-1],
+            keypoints=intermediate_keypoints[-1],
             centers=torch.cat([part.centers for part in parts], dim=1),
-            drafts=tuple(drafts[:-1]),
+            intermediate_keypoints=tuple(intermediate_keypoints[:-1]),
             corrections=tuple(corrections),
-            many_logits=_joined([part.many_logits for part in parts]),
+            one_to_many_logits=_joined([part.one_to_many_logits for part in parts]),
         )
 
     def _look(self, picture: Tensor) -> tuple[dict[int, Tensor], Tensor | None, Tensor | None]:

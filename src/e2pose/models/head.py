@@ -31,18 +31,18 @@ class Prediction:
         keypoint_logits: (B, M, K), is the keypoint in the picture?
         keypoints: (B, M, K, 2), (x, y) as fractions of the canvas; may lie outside of [0, 1].
         centers: (B, M, 2), centre of the person, likewise.
-        drafts: The keypoints before each of their refinements, first to last.
+        intermediate_keypoints: The keypoints before each of their refinements, first to last.
         corrections: Maps (B, 2 * K, h, w) that the keypoints followed, coarse and fine.
-        many_logits: (B, M), is here a person that others may answer for too? Only while training, if asked for.
+        one_to_many_logits: (B, M), is here a person that others may answer for too? Only while training, if asked for.
     """
 
     person_logits: Tensor
     keypoint_logits: Tensor
     keypoints: Tensor
     centers: Tensor
-    drafts: tuple[Tensor, ...] = ()
+    intermediate_keypoints: tuple[Tensor, ...] = ()
     corrections: tuple[Tensor, ...] = ()
-    many_logits: Tensor | None = None
+    one_to_many_logits: Tensor | None = None
 
 
 class PoseHead(nn.Module):
@@ -91,21 +91,21 @@ class PoseHead(nn.Module):
             layers += [conv, norm, nn.ReLU(inplace=True)]
         return nn.Sequential(*layers)
 
-    def forward(self, level: Tensor, stride: int, canvas_hw: tuple[Side, Side]) -> Prediction:
+    def forward(self, level: Tensor, stride: int, input_size_hw: tuple[Side, Side]) -> Prediction:
         """Turns one level (B, width, h, w) into h * w candidates."""
         seed = self.seed(stride)(level)
         raw = _rows(self.output(seed))
         auxiliary = {name: _rows(conv(seed)) for name, conv in self.auxiliary.items()} if self.training else {}
         person, visible, center, offset = torch.split(raw, [1, self.keypoints, 2, 2 * self.keypoints], dim=2)
-        canvas_wh = point(canvas_hw[1], canvas_hw[0], level.device)
+        input_size_wh = point(input_size_hw[1], input_size_hw[0], level.device)
         centers = cell_centers(level.shape[2], level.shape[3], stride, level.device) + stride * center
         offsets = UNIT * stride * offset.reshape(*offset.shape[:2], self.keypoints, 2)
         return Prediction(
             person_logits=person.squeeze(2),
             keypoint_logits=visible,
-            keypoints=(centers.unsqueeze(2) + offsets) / canvas_wh,
-            centers=centers / canvas_wh,
-            many_logits=auxiliary["many"].squeeze(2) if "many" in auxiliary else None,
+            keypoints=(centers.unsqueeze(2) + offsets) / input_size_wh,
+            centers=centers / input_size_wh,
+            one_to_many_logits=auxiliary["many"].squeeze(2) if "many" in auxiliary else None,
         )
 
 

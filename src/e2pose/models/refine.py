@@ -131,7 +131,7 @@ class FineRefiner(nn.Module):
         return cast(Tensor, self.output(seen)) + larger[:, :, : seen.shape[2], : seen.shape[3]]
 
 
-def likeliest(person_logits: Tensor, keypoints: int) -> Tensor:
+def top_candidates(person_logits: Tensor, keypoints: int) -> Tensor:
     """Which candidates are refined outside of training: those that are nobody would take most of the time.
 
     Args:
@@ -139,7 +139,7 @@ def likeliest(person_logits: Tensor, keypoints: int) -> Tensor:
         keypoints: Number of keypoints K.
 
     Returns:
-        (B, n, K, 2), the indices of the likeliest hundred candidates, or of all, for `gather` and `scatter`.
+        (B, n, K, 2), the indices of the top_candidates hundred candidates, or of all, for `gather` and `scatter`.
     """
     count = torch.sym_min(_REFINED, person_logits.shape[1])  # type: ignore[no-untyped-call]
     index = person_logits.topk(count, dim=1, sorted=False).indices
@@ -147,7 +147,7 @@ def likeliest(person_logits: Tensor, keypoints: int) -> Tensor:
 
 
 def follow(
-    corrections: Tensor, keypoints: Tensor, stride: int, canvas_hw: tuple[Side, Side], steps: int
+    corrections: Tensor, keypoints: Tensor, stride: int, input_size_hw: tuple[Side, Side], steps: int
 ) -> list[Tensor]:
     """Reads a map of corrections at keypoints and moves them, so many times.
 
@@ -155,13 +155,13 @@ def follow(
         corrections: (B, 2 * K, h, w), what a refiner gives.
         keypoints: (B, M, K, 2), (x, y) as fractions of the canvas.
         stride: Of the map.
-        canvas_hw: Size of the canvas.
+        input_size_hw: Size of the canvas.
         steps: How many times.
 
     Returns:
         The keypoints after each step. No gradient passes from one step to the one before.
     """
-    height, width = canvas_hw
+    height, width = input_size_hw
     unit = _UNIT * stride / point(width, height, corrections.device)
     count, kinds = keypoints.shape[1:3]
     maps = corrections.float().reshape(-1, 2, *corrections.shape[2:])  # (B * K, 2, h, w)

@@ -55,7 +55,7 @@ def check_graph(
         ModelError: It does not.
     """
     shape = inputs.get(INPUT, ())
-    height, width = spec.size_hw if spec.multiple_of is None else ("height", "width")
+    height, width = spec.input_size_hw if spec.multiple_of is None else ("height", "width")
     fits = len(shape) == 4 and all(map(_is_side, shape[1:], (3, height, width)))
     if len(inputs) != 1 or not fits or not outputs.issuperset(OUTPUTS):
         raise ModelError(

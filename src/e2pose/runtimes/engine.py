@@ -10,12 +10,12 @@ from typing import Any
 
 import tensorrt
 
-from e2pose.core.cache import cache_folder
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.files import atomic_path
 from e2pose.core.spec import ModelSpec
 from e2pose.runtimes.base import INPUT
 from e2pose.runtimes.options import Precision
+from e2pose.zoo.cache import cache_folder
 
 MAX_BATCH = 8
 """The most canvases that an engine from a graph of any batch takes at once."""
@@ -97,16 +97,16 @@ def cached_engine(onnx: Path, spec: ModelSpec, gpu: str, precision: Precision) -
     path = cache_folder("engines") / name
     if not path.is_file():
         header = EngineHeader(text, tensorrt.__version__, gpu, precision)
-        write_engine(path, header, build_plan(content, precision, onnx.name, spec.size_hw))
+        write_engine(path, header, build_plan(content, precision, onnx.name, spec.input_size_hw))
     return path
 
 
-def whole_canvas(spec: ModelSpec) -> ModelSpec:
+def fixed_input_size(spec: ModelSpec) -> ModelSpec:
     """How an engine of a model is used: its canvas is never shortened, as it is built for one size."""
     return replace(spec, multiple_of=None)
 
 
-def build_plan(onnx: bytes, precision: Precision, name: str, canvas_hw: tuple[int, int]) -> bytes:
+def build_plan(onnx: bytes, precision: Precision, name: str, input_size_hw: tuple[int, int]) -> bytes:
     """Builds an engine for one size of canvas from the content of an ONNX file.
 
     Raises:
@@ -123,7 +123,7 @@ def build_plan(onnx: bytes, precision: Precision, name: str, canvas_hw: tuple[in
     config = builder.create_builder_config()
     _set_precision(config, precision)
     pixels = next(network.get_input(index) for index in range(network.num_inputs))
-    pixels.shape = (*tuple(pixels.shape)[:2], *canvas_hw)
+    pixels.shape = (*tuple(pixels.shape)[:2], *input_size_hw)
     if pixels.shape[0] == -1:
         profile = builder.create_optimization_profile()
         profile.set_shape(INPUT, *((batch, *tuple(pixels.shape)[1:]) for batch in (1, 1, MAX_BATCH)))

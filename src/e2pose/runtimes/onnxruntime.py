@@ -14,8 +14,8 @@ from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.spec import PRECISION_KEY, ModelSpec
 from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, usable_cores, whole_batches
-from e2pose.runtimes.integers import sums_may_overflow
-from e2pose.runtimes.options import USUAL, RuntimeOptions
+from e2pose.runtimes.cpu import sums_may_overflow
+from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 """The devices that can be asked for, and ONNX Runtime's names for them."""
@@ -36,11 +36,11 @@ class OnnxRuntime:
         RuntimeChoiceError: The device or the precision is not available.
     """
 
-    def __init__(self, path: str | Path, options: RuntimeOptions = USUAL) -> None:
+    def __init__(self, path: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) -> None:
         threads = options.threads or usable_cores()
         self._session = _open_session(Path(path), threads, options)
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self.spec = ModelSpec.from_metadata(metadata, str(path)).with_canvas(options.canvas)
+        self.spec = ModelSpec.from_metadata(metadata, str(path)).with_input_size(options.input_size)
         inputs = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
         outputs = {value.name for value in self._session.get_outputs()}
         self._batch = check_graph(str(path), self.spec, inputs, outputs)

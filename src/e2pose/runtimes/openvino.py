@@ -15,8 +15,8 @@ from e2pose.core.candidates import Candidates
 from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
 from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, usable_cores, whole_batches
-from e2pose.runtimes.integers import sums_may_overflow
-from e2pose.runtimes.options import USUAL, RuntimeOptions
+from e2pose.runtimes.cpu import sums_may_overflow
+from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
 
 class OpenVinoRuntime:
@@ -32,14 +32,14 @@ class OpenVinoRuntime:
         RuntimeChoiceError: The device or the precision is not available.
     """
 
-    def __init__(self, path: str | Path, options: RuntimeOptions = USUAL) -> None:
+    def __init__(self, path: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) -> None:
         if options.device not in (None, "cpu"):
             raise RuntimeChoiceError(
                 f"openvino cannot run on '{options.device}' here; it can on: cpu", "leave the device out"
             )
         model = _read(Path(path))
         metadata = _metadata(model)
-        self.spec = ModelSpec.from_metadata(metadata, str(path)).with_canvas(options.canvas)
+        self.spec = ModelSpec.from_metadata(metadata, str(path)).with_input_size(options.input_size)
         inputs = {port.get_any_name(): _shape(port.get_partial_shape()) for port in model.inputs}
         outputs = {name for port in model.outputs for name in port.names}
         self._batch = check_graph(str(path), self.spec, inputs, outputs)

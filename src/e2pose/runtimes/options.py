@@ -23,7 +23,7 @@ class RuntimeOptions:
         runtime: What runs the model; if not given, what the model file is made for.
         device: Where it runs: cpu, cuda, or cuda:1 for the second GPU; if not given, cuda for tensorrt and else cpu.
         precision: What it computes in; if not given, what the model file is made for, or f32.
-        canvas: Height and width that pictures are fitted into; if not given, the model's own. Less is faster, more
+        input_size: Height and width that pictures are fitted into; if not given, the model's own. Less is faster, more
             finds smaller people.
         threads: CPU threads; if not given, one for each usable core.
         allow_fallback: If the runtime, device or precision is not available, warn and use what is.
@@ -36,7 +36,7 @@ class RuntimeOptions:
     runtime: RuntimeName | None = None
     device: str | None = None
     precision: Precision | None = None
-    canvas: tuple[int, int] | None = None
+    input_size: tuple[int, int] | None = None
     threads: int | None = None
     allow_fallback: bool = False
 
@@ -67,5 +67,5 @@ class RuntimeOptions:
         return int((self.device or "").partition(":")[2] or 0)
 
 
-USUAL = RuntimeOptions()
+DEFAULT_OPTIONS = RuntimeOptions()
 """What a model file is made for, on the CPU."""

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from e2pose.core.errors import FallbackWarning, MissingExtraError, ModelError, RuntimeChoiceError
 from e2pose.runtimes.base import Runtime, usable_cores
-from e2pose.runtimes.options import USUAL, RuntimeName, RuntimeOptions
-from e2pose.zoo.catalog import canvas_of, find_model
+from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeName, RuntimeOptions
+from e2pose.zoo.catalogue import find_model, input_size_of
 
 
 class RuntimeKind(NamedTuple):
@@ -21,14 +21,14 @@ class RuntimeKind(NamedTuple):
         suffixes: Of the files that it reads.
         package: What it needs installed.
         extra: The extra of e2pose that brings the package; None if it comes with e2pose.
-        most_at_once: How many pictures it can usefully run at the same time on a CPU.
+        max_parallel: How many pictures it can usefully run at the same time on a CPU.
         open: Opens a file.
     """
 
     suffixes: tuple[str, ...]
     package: str
     extra: str | None
-    most_at_once: int
+    max_parallel: int
     open: Callable[[Path, RuntimeOptions], Runtime]
 
 
@@ -56,10 +56,10 @@ def _open_torch(path: Path, options: RuntimeOptions) -> Runtime:
     return TorchRuntime.open(path, options)
 
 
-_MOST_AT_ONCE = 8  # whoever reads, prepares and writes can hardly keep up with more
+_MAX_PARALLEL = 8  # whoever reads, prepares and writes can hardly keep up with more
 
 RUNTIMES: dict[RuntimeName, RuntimeKind] = {
-    "onnxruntime": RuntimeKind((".onnx",), "onnxruntime", None, _MOST_AT_ONCE, _open_onnxruntime),
+    "onnxruntime": RuntimeKind((".onnx",), "onnxruntime", None, _MAX_PARALLEL, _open_onnxruntime),
     "openvino": RuntimeKind((".xml", ".onnx"), "openvino", "openvino", 1, _open_openvino),
     "tensorrt": RuntimeKind((".engine", ".onnx"), "tensorrt", "tensorrt", 1, _open_tensorrt),
     "torch": RuntimeKind((".safetensors",), "torch", "train", 1, _open_torch),
@@ -67,24 +67,24 @@ RUNTIMES: dict[RuntimeName, RuntimeKind] = {
 """Each runtime; the first one that reads a file opens it unless another one is asked for."""
 
 
-def open_runtime(model: str | Path, options: RuntimeOptions = USUAL) -> Runtime:
+def open_runtime(model: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) -> Runtime:
     """Opens a model with the runtime that its suffix or the options ask for.
 
     Args:
         model: A file written by e2pose, or a name from the catalogue, of whose files the runtime's is taken.
-        options: Runtime, device, precision, canvas and threads. Never replaced silently; with `allow_fallback` what is
+        options: Runtime, device, precision, input_size and threads. Never replaced silently; with `allow_fallback` what is
             not available is replaced with a `FallbackWarning`.
 
     Raises:
         ModelError: There is no such model, its file is missing, damaged or not of e2pose, or it does not take such a
-            canvas.
+            input_size.
         RuntimeChoiceError: The runtime, device or precision is not available or does not fit the file.
         MissingExtraError: The runtime is not installed.
     """
     try:
         return _open(model, options)
     except (RuntimeChoiceError, MissingExtraError) as error:
-        modest = RuntimeOptions(canvas=options.canvas, threads=options.threads)
+        modest = RuntimeOptions(input_size=options.input_size, threads=options.threads)
         if not options.allow_fallback or options == modest:
             raise
         runtime = _open(model, modest)
@@ -112,10 +112,10 @@ def divided(model: str | Path, options: RuntimeOptions, pictures: int | None = N
     if most < 2 or options.device_kind != "cpu":
         return 1, options
     path, name = _file_and_runtime(model, options)
-    at_once = min(most, RUNTIMES[name].most_at_once)
-    if at_once < 2 or path.suffix.lower() not in RUNTIMES[name].suffixes:
+    num_parallel = min(most, RUNTIMES[name].max_parallel)
+    if num_parallel < 2 or path.suffix.lower() not in RUNTIMES[name].suffixes:
         return 1, options
-    return at_once, replace(options, threads=threads - at_once + 1)
+    return num_parallel, replace(options, threads=threads - num_parallel + 1)
 
 
 def fitting_runtime(path: Path) -> RuntimeName:
@@ -154,8 +154,8 @@ def _open(model: str | Path, options: RuntimeOptions) -> Runtime:
             f"the runtime '{name}' reads {' and '.join(kind.suffixes)} files, not '{path.name}'",
             "export the model to that format, or leave the runtime out",
         )
-    canvas = options.canvas or canvas_of(model)
+    input_size = options.input_size or input_size_of(model)
     try:
-        return kind.open(path, replace(options, canvas=canvas))
+        return kind.open(path, replace(options, input_size=input_size))
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or kind.package, kind.extra or name) from error

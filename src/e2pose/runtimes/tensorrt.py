@@ -15,9 +15,9 @@ from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.spec import ModelSpec
 from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, joined
-from e2pose.runtimes.engine import MAX_BATCH, cached_engine, deserialised, read_engine, whole_canvas
+from e2pose.runtimes.engine import MAX_BATCH, cached_engine, deserialised, fixed_input_size, read_engine
 from e2pose.runtimes.gpu import Gpu
-from e2pose.runtimes.options import USUAL, RuntimeOptions
+from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
 
 class TensorRtRuntime:
@@ -32,7 +32,7 @@ class TensorRtRuntime:
         RuntimeChoiceError: There is no such GPU, or the engine was built for another GPU, version or precision.
     """
 
-    def __init__(self, path: str | Path, options: RuntimeOptions = USUAL) -> None:
+    def __init__(self, path: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) -> None:
         path = Path(path)
         if options.device is not None and options.device_kind != "cuda":
             raise RuntimeChoiceError(
@@ -40,15 +40,15 @@ class TensorRtRuntime:
             )
         self._gpu = Gpu(options.device_index)
         if path.suffix.lower() == ".onnx":
-            spec = _onnx_spec(path).with_canvas(options.canvas)
-            path = cached_engine(path, whole_canvas(spec), self._gpu.name, options.precision or usual_precision())
+            spec = _onnx_spec(path).with_input_size(options.input_size)
+            path = cached_engine(path, fixed_input_size(spec), self._gpu.name, options.precision or default_precision())
         header, plan = read_engine(path, self._gpu.name)
         if options.precision not in (None, header.precision):
             raise RuntimeChoiceError(
                 f"the engine '{path.name}' computes in {header.precision}, not in {options.precision}",
                 "leave the precision out, or use the model's .onnx file",
             )
-        self.spec = ModelSpec.from_json(header.spec).with_canvas(options.canvas)
+        self.spec = ModelSpec.from_json(header.spec).with_input_size(options.input_size)
         self._engine = deserialised(plan, path.name)
         self._context = self._engine.create_execution_context()
         self._one_at_a_time = Lock()
@@ -86,7 +86,7 @@ class TensorRtRuntime:
         return Candidates(*(outputs[name] for name in OUTPUTS))
 
 
-def usual_precision() -> Any:  # noqa: ANN401
+def default_precision() -> Any:  # noqa: ANN401
     """What engines compute in unless asked otherwise."""
     return "f16" if hasattr(tensorrt.BuilderFlag, "FP16") else "f32"
 

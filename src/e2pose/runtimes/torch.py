@@ -18,7 +18,7 @@ from e2pose.core.spec import ModelSpec
 from e2pose.models.artifact import load_weights
 from e2pose.models.e2pose import E2Pose
 from e2pose.runtimes.base import counted
-from e2pose.runtimes.options import USUAL, Precision, RuntimeOptions
+from e2pose.runtimes.options import DEFAULT_OPTIONS, Precision, RuntimeOptions
 
 _DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16}
 _MOST_GRAPHS = 8  # each keeps the memory of a whole run
@@ -66,7 +66,7 @@ class TorchRuntime:
             self._try_recording()
 
     @classmethod
-    def open(cls, path: str | Path, options: RuntimeOptions = USUAL) -> TorchRuntime:
+    def open(cls, path: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) -> TorchRuntime:
         """Loads a `.safetensors` file written by e2pose.
 
         On a GPU it computes in bf16 unless asked otherwise. The number of threads holds for all of torch in this
@@ -80,7 +80,7 @@ class TorchRuntime:
             torch.set_num_threads(options.threads)
         network, spec = load_weights(path)
         precision = options.precision or ("bf16" if options.device_kind == "cuda" else "f32")
-        spec = spec.with_canvas(options.canvas)
+        spec = spec.with_input_size(options.input_size)
         return cls(network, spec, options.device or "cpu", precision=precision, recorded=True)
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
@@ -105,7 +105,7 @@ class TorchRuntime:
 
     def _try_recording(self) -> None:
         """Records the work for one canvas, and says whether that is possible."""
-        height, width = self.spec.size_hw
+        height, width = self.spec.input_size_hw
         try:
             with torch.inference_mode():
                 self._replay(torch.zeros((1, 3, height, width), dtype=torch.uint8))

@@ -13,7 +13,7 @@ from e2pose.core.errors import OutputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.sinks.base import Draw, is_kept
-from e2pose.sinks.images import PICTURE_SUFFIXES, ImageFileSink
+from e2pose.sinks.images import IMAGE_SUFFIXES, ImageFileSink
 from e2pose.sinks.video import VideoFileSink
 
 _UNUSUAL = re.compile(r"[^\w.]+")  # characters of addresses that mean something to some file system
@@ -84,7 +84,7 @@ class FolderSink:
         name = origin.path or Path(_UNUSUAL.sub("-", Path(origin.name).name).strip("-") or "live")
         suffix = ".mp4"
         if origin.is_still:
-            suffix = name.suffix if name.suffix.lower() in PICTURE_SUFFIXES else ".png"
+            suffix = name.suffix if name.suffix.lower() in IMAGE_SUFFIXES else ".png"
         numbered = (f"{name.stem}-{number}{suffix}" for number in count(2))
         # Case does not tell files apart everywhere.
         free = next(

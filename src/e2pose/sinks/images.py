@@ -26,7 +26,7 @@ _ENCODER_OPTIONS = {
     ".tif": (),
     ".tiff": (),
 }
-PICTURE_SUFFIXES = frozenset(_ENCODER_OPTIONS)
+IMAGE_SUFFIXES = frozenset(_ENCODER_OPTIONS)
 """The suffixes of the picture formats that can be written."""
 
 
@@ -45,10 +45,10 @@ class ImageFileSink:
         self._path = Path(path)
         self._draw = draw
         self._encoded: bytes | None = None
-        if self._path.suffix.lower() not in PICTURE_SUFFIXES:
+        if self._path.suffix.lower() not in IMAGE_SUFFIXES:
             raise OutputError(
                 f"'{path}' does not end like a picture that can be written",
-                f"use one of {', '.join(sorted(PICTURE_SUFFIXES))}",
+                f"use one of {', '.join(sorted(IMAGE_SUFFIXES))}",
             )
 
     def write(self, frame: Frame, poses: Poses) -> None:

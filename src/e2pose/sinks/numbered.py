@@ -15,7 +15,7 @@ from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.formats.openpose import to_openpose
 from e2pose.sinks.base import Draw
-from e2pose.sinks.images import PICTURE_SUFFIXES, encode_image, refuse_to_replace
+from e2pose.sinks.images import IMAGE_SUFFIXES, encode_image, refuse_to_replace
 
 _NUMBER = re.compile(r"%(0[1-9]\d?)?d(?![a-zA-Z])")  # not the middle of "100%done"
 
@@ -71,11 +71,11 @@ class NumberedSink:
         suffix = self._pattern.suffix.lower()
         if suffix == ".json":
             return lambda _, poses: json.dumps(to_openpose(poses), allow_nan=False).encode()
-        if suffix in PICTURE_SUFFIXES:
+        if suffix in IMAGE_SUFFIXES:
             return lambda frame, poses: encode_image(draw(frame, poses), self._pattern)
         raise OptionError(
             f"cannot write '{self._pattern}': no files for each frame end like that",
-            f"use .json for OpenPose's form, or one of {', '.join(sorted(PICTURE_SUFFIXES))}",
+            f"use .json for OpenPose's form, or one of {', '.join(sorted(IMAGE_SUFFIXES))}",
         )
 
 

@@ -11,7 +11,7 @@ from e2pose.core.files import check_folder
 from e2pose.sinks.base import Draw, Sink
 from e2pose.sinks.coco_json import CocoJsonSink
 from e2pose.sinks.folder import FolderSink
-from e2pose.sinks.images import PICTURE_SUFFIXES, ImageFileSink, refuse_to_replace
+from e2pose.sinks.images import IMAGE_SUFFIXES, ImageFileSink, refuse_to_replace
 from e2pose.sinks.jsonl import JsonlSink
 from e2pose.sinks.numbered import NumberedSink, is_numbered
 from e2pose.sinks.parquet import ParquetSink
@@ -21,7 +21,7 @@ from e2pose.sinks.virtual_camera import PREFIX as CAMERA
 from e2pose.sinks.virtual_camera import VirtualCameraSink
 
 _DRAWN: dict[str, Callable[[Path, Draw], Sink]] = {
-    **dict.fromkeys(sorted(PICTURE_SUFFIXES), ImageFileSink),
+    **dict.fromkeys(sorted(IMAGE_SUFFIXES), ImageFileSink),
     **dict.fromkeys(sorted(VIDEO_SUFFIXES), VideoFileSink),
 }
 _DATA: dict[str, Callable[[Path], Sink]] = {

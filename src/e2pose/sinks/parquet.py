@@ -14,7 +14,7 @@ from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.formats.table import Cell, to_header, to_rows
 from e2pose.sinks.base import is_kept
-from e2pose.sinks.spare import SpareFile
+from e2pose.sinks.reserved_file import ReservedFile
 
 if TYPE_CHECKING:
     import pyarrow
@@ -76,7 +76,7 @@ class ParquetSink:
     def _start(self, schema: KeypointSchema) -> pyarrow.parquet.ParquetWriter:
         fields = [(name, self._arrow.type_for_alias(_TYPES.get(name, "float32"))) for name in to_header(schema)]
         temporary = self._opened.enter_context(atomic_path(self._path))
-        self._file = self._opened.enter_context(SpareFile(temporary, self._path, _SPARE_BYTES))
+        self._file = self._opened.enter_context(ReservedFile(temporary, self._path, _SPARE_BYTES))
         self._schema = self._arrow.schema(fields)
         return self._opened.enter_context(self._arrow.parquet.ParquetWriter(self._file, self._schema))
 

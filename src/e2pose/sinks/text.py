@@ -11,7 +11,7 @@ from typing import Self
 
 from e2pose.core.files import atomic_path
 from e2pose.sinks.base import is_kept
-from e2pose.sinks.spare import SpareFile
+from e2pose.sinks.reserved_file import ReservedFile
 
 _SPARE_BYTES = 1 << 20  # for the frame that did not fit, with everybody in it, and the end
 
@@ -53,10 +53,10 @@ class TextSink:
 
 
 @contextmanager
-def _open(path: Path, before: str, after: str) -> Iterator[tuple[io.TextIOWrapper, SpareFile]]:
+def _open(path: Path, before: str, after: str) -> Iterator[tuple[io.TextIOWrapper, ReservedFile]]:
     with (
         atomic_path(path) as temporary,
-        SpareFile(temporary, path, _SPARE_BYTES) as spare,
+        ReservedFile(temporary, path, _SPARE_BYTES) as spare,
         io.TextIOWrapper(
             io.BufferedWriter(spare), "utf-8", errors="backslashreplace", newline="", write_through=True
         ) as file,

@@ -22,9 +22,9 @@ from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.sinks.audio import AudioTracks
 from e2pose.sinks.base import Draw, is_kept
-from e2pose.sinks.fitted import fitted
 from e2pose.sinks.images import refuse_to_replace
-from e2pose.sinks.spare import SpareFile
+from e2pose.sinks.letterbox import fitted
+from e2pose.sinks.reserved_file import ReservedFile
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 VIDEO_SUFFIXES = frozenset(_CONTAINERS)
@@ -115,7 +115,9 @@ class VideoFileSink:
 class _VideoWriter:
     """One H.264 stream of a container, and the sound beside it."""
 
-    def __init__(self, container: OutputContainer, file: SpareFile, size_hw: tuple[int, int], origin: Origin) -> None:
+    def __init__(
+        self, container: OutputContainer, file: ReservedFile, size_hw: tuple[int, int], origin: Origin
+    ) -> None:
         assert origin.rate is not None
         self.file = file
         self.audio: AudioTracks | None = None
@@ -177,7 +179,7 @@ def _open_writer(path: Path, size_hw: tuple[int, int], origin: Origin) -> Iterat
     with ExitStack() as opened:
         temporary = opened.enter_context(atomic_path(path))
         opened.enter_context(_encoding(path))
-        file = opened.enter_context(SpareFile(temporary, path, _SPARE_BYTES))
+        file = opened.enter_context(ReservedFile(temporary, path, _SPARE_BYTES))
         container = opened.enter_context(av.open(file, "w", format=_CONTAINERS[suffix], container_options=flags))
         writer = _VideoWriter(container, file, size_hw, origin)
         if origin.path is not None:

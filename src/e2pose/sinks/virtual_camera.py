@@ -12,7 +12,7 @@ from e2pose.core.errors import MissingExtraError, OutputError
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.sinks.base import Draw
-from e2pose.sinks.fitted import fitted
+from e2pose.sinks.letterbox import fitted
 
 if TYPE_CHECKING:
     from pyvirtualcam import Camera

@@ -19,7 +19,7 @@ from e2pose.sources.containers import exif_block, has_no_pixels, is_complete, pi
 from e2pose.sources.orientation import exif_orientation
 from e2pose.sources.pixels import on_white
 
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {
         ".jpg",
         ".jpeg",

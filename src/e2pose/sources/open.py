@@ -17,14 +17,14 @@ from e2pose.sources.address import is_address, public_name
 from e2pose.sources.base import ErrorHandler, Notice, Source, SourceInfo, keep_quiet, stop_at_error
 from e2pose.sources.camera import CameraConnection
 from e2pose.sources.containers import SIGNATURE_LENGTH, picture_format
-from e2pose.sources.images import PICTURE_SUFFIXES, ImageSource
+from e2pose.sources.images import IMAGE_SUFFIXES, ImageSource
 from e2pose.sources.live import LiveSource
 from e2pose.sources.screen import PREFIX as SCREEN
 from e2pose.sources.screen import ScreenConnection
 from e2pose.sources.stream import SCHEMES, StreamConnection
 from e2pose.sources.video import VIDEO_SUFFIXES, VideoSource
 
-_KNOWN_SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+_KNOWN_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 _CAMERA = re.compile(r"(?:/dev/video)?(\d+)", re.ASCII)
 
 
@@ -139,7 +139,7 @@ def _open_live(text: str, on_notice: Notice) -> Source:
 def _open_file(path: Path) -> ImageSource | VideoSource:
     """Opens a file by its first bytes, and by its name where these say nothing."""
     suffix = path.suffix.lower()
-    if suffix in PICTURE_SUFFIXES or _starts_like_a_picture(path):
+    if suffix in IMAGE_SUFFIXES or _starts_like_a_picture(path):
         return ImageSource(path)
     try:
         return VideoSource(path)
@@ -161,7 +161,7 @@ def _starts_like_a_picture(path: Path) -> bool:
 
 
 def _frame_count(path: Path) -> int | None:
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return 1
     try:
         with _open_file(path) as source:

@@ -12,7 +12,7 @@ import torch
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from e2pose.core.errors import E2PoseError, MissingExtraError, OptionError, RuntimeChoiceError, TrainingError
-from e2pose.training.config import Recipe
+from e2pose.training.recipe import Recipe
 from e2pose.training.stopping import StoppedError, StopRequest, leave
 
 if TYPE_CHECKING:

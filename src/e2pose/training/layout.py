@@ -16,13 +16,13 @@ class Layout:
     """Canvas, cells and tolerances.
 
     Args:
-        canvas_wh: (2,) width and height of the canvas in pixels.
+        input_size_wh: (2,) width and height of the canvas in pixels.
         cell_centers: (M, 2) the middle of each candidate's cell in canvas pixels.
         cell_strides: (M,) the size of each candidate's cell in canvas pixels.
         sigmas: (K,) tolerances of the schema.
     """
 
-    canvas_wh: Tensor
+    input_size_wh: Tensor
     cell_centers: Tensor
     cell_strides: Tensor
     sigmas: Tensor
@@ -36,15 +36,18 @@ class Layout:
 
     @staticmethod
     def of(
-        canvas_hw: tuple[int, int], strides: tuple[int, ...], schema: KeypointSchema, device: torch.device | None = None
+        input_size_hw: tuple[int, int],
+        strides: tuple[int, ...],
+        schema: KeypointSchema,
+        device: torch.device | None = None,
     ) -> Layout:
         """The layout of a network's levels on a canvas."""
         device = device or torch.device("cpu")
-        height, width = canvas_hw
+        height, width = input_size_hw
         grids = [cell_centers(-(-height // s), -(-width // s), s, device) for s in strides]
         sizes = [torch.full((len(grid),), float(s), device=device) for grid, s in zip(grids, strides, strict=True)]
         return Layout(
-            canvas_wh=torch.tensor([width, height], dtype=torch.float32, device=device),
+            input_size_wh=torch.tensor([width, height], dtype=torch.float32, device=device),
             cell_centers=torch.cat(grids),
             cell_strides=torch.cat(sizes),
             sigmas=torch.tensor(schema.sigmas, device=device),

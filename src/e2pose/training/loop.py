@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from e2pose.core.errors import TrainingError
 from e2pose.core.schema import KeypointSchema
+from e2pose.data.batches import Batches, Part, Planned
+from e2pose.data.targets import Target
 from e2pose.models.e2pose import E2Pose
 from e2pose.models.head import Prediction
-from e2pose.training.batches import Batches, Part, Planned
 from e2pose.training.checkpoint import TrainingState
-from e2pose.training.config import Recipe
 from e2pose.training.layout import Layout
 from e2pose.training.losses import Losses, compute_losses
 from e2pose.training.matcher import match
 from e2pose.training.optim import rate_factor, set_rate
 from e2pose.training.phases import PhaseClock
+from e2pose.training.recipe import Recipe
 from e2pose.training.stopping import StopRequest
-from e2pose.training.target import Target
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -76,7 +76,7 @@ class Trainer:
         self.recipe = recipe
         self.state = state
         self.clock = clock
-        self._layout = Layout.of(recipe.canvas_hw, recipe.network.strides, schema, fabric.device)
+        self._layout = Layout.of(recipe.input_size_hw, recipe.network.strides, schema, fabric.device)
         flat: nn.Module = _Flat(state.network)
         self._module, self._optimizer = fabric.setup(
             torch.compile(flat) if recipe.compile else flat,  # type: ignore[arg-type]

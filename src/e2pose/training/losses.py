@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from e2pose.data.targets import Target
 from e2pose.models.head import Prediction
 from e2pose.models.refine import follow
-from e2pose.training.config import LossConfig
 from e2pose.training.layout import Layout
 from e2pose.training.matcher import Match
-from e2pose.training.target import Target
+from e2pose.training.recipe import LossConfig
 
 _FOCUS = 2.0  # power of the score by which easy background counts less
 _BACKGROUND = 0.75
@@ -30,8 +30,8 @@ class Losses:
     distance: Tensor
     center: Tensor
     visibility: Tensor
-    many: Tensor
-    homing: Tensor
+    one_to_many: Tensor
+    offset_denoising: Tensor
 
     @property
     def total(self) -> Tensor:
@@ -54,18 +54,18 @@ def compute_losses(
 ) -> Losses:
     """Compares a prediction with its target.
 
-    - person: the score of a claiming candidate should be the similarity of its pose to its person, all others 0.
+    - person: the score of a primary candidate should be the similarity of its pose to its person, all others 0.
       Source: varifocal loss, Zhang et al., "VarifocalNet", CVPR 2021, equation 2.
     - oks: 1 - object keypoint similarity. Source: Maji et al., "YOLO-Pose", CVPR Workshops 2022, equation 3.
     - distance: absolute error in units of the square root of the person's area; pulls where OKS is flat.
     - center: the same for the person's centre.
     - visibility: cross entropy of the keypoint scores, where known.
-    - homing: log(1 + squared error in units of OKS) of labelled keypoints moved by noise and led back by each
+    - offset_denoising: log(1 + squared error in units of OKS) of labelled keypoints moved by noise and led back by each
       map of corrections. Source of the idea: the denoising queries of Li et al., "DN-DETR", CVPR 2022, section 3.
-    - many: as person, for the score for which companions answer too. Source: the auxiliary loss of Wang et al.,
+    - one_to_many: as person, for the score for which auxiliary_positives answer too. Source: the auxiliary loss of Wang et al.,
       "End-to-End Object Detection with Fully Convolutional Network", CVPR 2021, section 3.4, with our pairs.
 
-    Every part is a mean over people. A person's claiming candidate and, all together, its companions weigh the same.
+    Every part is a mean over people. A person's primary candidate and, all together, its auxiliary_positives weigh the same.
 
     Args:
         prediction: Candidates of a batch.
@@ -81,24 +81,26 @@ def compute_losses(
     chosen = (pairs.images, pairs.candidates)
     weights = _shares(pairs, target) / people
 
-    errors = prediction.keypoints[chosen] * layout.canvas_wh - paired.keypoints
+    errors = prediction.keypoints[chosen] * layout.input_size_wh - paired.keypoints
     oks = paired.oks(errors, layout)
     oks_loss, distance = 1 - oks, paired.distance(errors)
-    for draft in prediction.drafts:
-        draft_errors = draft[chosen] * layout.canvas_wh - paired.keypoints
-        share = 1 / len(prediction.drafts)  # all together weigh as much as the final keypoints
-        oks_loss = oks_loss + share * (1 - paired.oks(draft_errors, layout, config.draft_tolerance))
+    for draft in prediction.intermediate_keypoints:
+        draft_errors = draft[chosen] * layout.input_size_wh - paired.keypoints
+        share = 1 / len(prediction.intermediate_keypoints)  # all together weigh as much as the final keypoints
+        oks_loss = oks_loss + share * (1 - paired.oks(draft_errors, layout, config.intermediate_tolerance))
         distance = distance + share * paired.distance(draft_errors)
-    center = (prediction.centers[chosen] * layout.canvas_wh - paired.centers).abs().sum(dim=1) / paired.sizes
+    center = (prediction.centers[chosen] * layout.input_size_wh - paired.centers).abs().sum(dim=1) / paired.sizes
 
-    background = _background_weights(prediction.centers.detach() * layout.canvas_wh, target, config)
+    background = _background_weights(prediction.centers.detach() * layout.input_size_wh, target, config)
     goals = config.score_floor + (1 - config.score_floor) * oks.detach()
-    companions = (pairs.images[~pairs.claims], pairs.candidates[~pairs.claims])
-    rivals = background.index_put(companions, config.rivals * background[companions])
-    person = _person_loss(prediction.person_logits, rivals, pairs.claiming(), goals[pairs.claims])
+    auxiliary_positives = (pairs.images[~pairs.is_primary], pairs.candidates[~pairs.is_primary])
+    auxiliary_negative_weight = background.index_put(
+        auxiliary_positives, config.auxiliary_negative_weight * background[auxiliary_positives]
+    )
+    person = _person_loss(prediction.person_logits, auxiliary_negative_weight, pairs.primary(), goals[pairs.is_primary])
     many = torch.zeros_like(person)
-    if prediction.many_logits is not None:
-        many = _person_loss(prediction.many_logits, background, pairs, goals)
+    if prediction.one_to_many_logits is not None:
+        many = _person_loss(prediction.one_to_many_logits, background, pairs, goals)
 
     return Losses(
         person=config.person * person / people,
@@ -106,23 +108,25 @@ def compute_losses(
         distance=config.distance * (distance * weights).sum(),
         center=config.center * (center * weights).sum(),
         visibility=config.visibility * (paired.visibility(prediction.keypoint_logits[chosen]) * weights).sum(),
-        many=config.many * many / people,
-        homing=config.homing * (_homing(prediction, target, layout) if config.homing else 0 * person) / people,
+        one_to_many=config.one_to_many * many / people,
+        offset_denoising=config.offset_denoising
+        * (_homing(prediction, target, layout) if config.offset_denoising else 0 * person)
+        / people,
     )
 
 
 def _homing(prediction: Prediction, target: Target, layout: Layout) -> Tensor:
     """Sum over people: how far the maps of corrections lead past labelled keypoints from places around them."""
-    width, height = (int(side) for side in layout.canvas_wh)
+    width, height = (int(side) for side in layout.input_size_wh)
     labelled, tolerances = target.labelled.float(), layout.tolerances(target.areas)
     starts = _starts_around(target)
     total = prediction.person_logits.new_zeros(())
     for corrections, reach in zip(prediction.corrections, _REACHES, strict=False):
         stride = height // corrections.shape[2]
         for start in reach * starts:
-            places = (target.keypoints + start) / layout.canvas_wh
+            places = (target.keypoints + start) / layout.input_size_wh
             (arrived,) = follow(corrections, places, stride, (height, width), steps=1)
-            squared = (arrived * layout.canvas_wh - target.keypoints).square().sum(dim=-1)
+            squared = (arrived * layout.input_size_wh - target.keypoints).square().sum(dim=-1)
             total = total + _mean((squared / tolerances).log1p(), labelled).sum()
     return total / (len(starts) * max(1, len(prediction.corrections)))
 
@@ -184,8 +188,10 @@ def _mean(values: Tensor, chosen: Tensor) -> Tensor:
 def _shares(pairs: Match, target: Target) -> Tensor:
     """(P,): how much of its person each pair stands for; the pairs of a person sum up to 1."""
     person = pairs.images * target.present.shape[1] + pairs.persons
-    companions = torch.bincount(person[~pairs.claims], minlength=target.present.numel())[person]
-    return torch.where(pairs.claims, 1.0, 1 / companions.clamp(min=1)) / torch.where(companions > 0, 2, 1)
+    auxiliary_positives = torch.bincount(person[~pairs.is_primary], minlength=target.present.numel())[person]
+    return torch.where(pairs.is_primary, 1.0, 1 / auxiliary_positives.clamp(min=1)) / torch.where(
+        auxiliary_positives > 0, 2, 1
+    )
 
 
 def _person_loss(logits: Tensor, background: Tensor, pairs: Match, goals: Tensor) -> Tensor:

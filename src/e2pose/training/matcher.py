@@ -18,10 +18,10 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from e2pose.data.targets import Target
 from e2pose.models.head import Prediction
-from e2pose.training.config import MatchConfig
 from e2pose.training.layout import Layout
-from e2pose.training.target import Target
+from e2pose.training.recipe import MatchConfig
 
 _FAR = 1e3  # cost of a cell outside the radius: taken only if nothing else is left
 
@@ -34,19 +34,19 @@ class Match:
         images: Index of the image in the batch.
         candidates: Index of the candidate in the image.
         persons: Index of the person in the image.
-        claims: Whether the candidate answers for the person (one for each person); its companions only learn the
+        is_primary: Whether the candidate answers for the person (one for each person); its auxiliary_positives only learn the
             person's keypoints.
     """
 
     images: Tensor
     candidates: Tensor
     persons: Tensor
-    claims: Tensor
+    is_primary: Tensor
 
-    def claiming(self) -> Match:
+    def primary(self) -> Match:
         """The one-to-one part of the match."""
-        chosen = self.claims
-        return Match(self.images[chosen], self.candidates[chosen], self.persons[chosen], self.claims[chosen])
+        chosen = self.is_primary
+        return Match(self.images[chosen], self.candidates[chosen], self.persons[chosen], self.is_primary[chosen])
 
 
 def batch_oks(keypoints: Tensor, target: Target, layout: Layout) -> Tensor:
@@ -70,7 +70,7 @@ def batch_oks(keypoints: Tensor, target: Target, layout: Layout) -> Tensor:
 
 @torch.no_grad()
 def match(prediction: Prediction, target: Target, layout: Layout, config: MatchConfig) -> Match:
-    """Gives each person a candidate and its companions.
+    """Gives each person a candidate and its auxiliary_positives.
 
     Args:
         prediction: Candidates of a batch.
@@ -78,14 +78,16 @@ def match(prediction: Prediction, target: Target, layout: Layout, config: MatchC
         layout: Canvas, cells and tolerances.
         config: Weights.
     """
-    oks = batch_oks(prediction.keypoints.float() * layout.canvas_wh, target, layout)
+    oks = batch_oks(prediction.keypoints.float() * layout.input_size_wh, target, layout)
     score = prediction.person_logits.float().sigmoid().unsqueeze(2)
     quality = score**config.score_power * oks ** (1 - config.score_power)
     cost = _prior(target, layout, config) - quality
-    claims = assign(cost, target.present)
-    pairs = torch.cat([claims, find_companions(cost, target.present, claims, config.companions)])
+    is_primary = assign(cost, target.present)
+    pairs = torch.cat(
+        [is_primary, find_auxiliary_positives(cost, target.present, is_primary, config.auxiliary_positives)]
+    )
     images, candidates, persons = pairs.unbind(dim=1)
-    return Match(images, candidates, persons, torch.arange(len(pairs), device=pairs.device) < len(claims))
+    return Match(images, candidates, persons, torch.arange(len(pairs), device=pairs.device) < len(is_primary))
 
 
 def assign(cost: Tensor, present: Tensor) -> Tensor:
@@ -106,20 +108,20 @@ def assign(cost: Tensor, present: Tensor) -> Tensor:
     return torch.from_numpy(np.concatenate(pairs)).to(cost.device)
 
 
-def find_companions(cost: Tensor, present: Tensor, claims: Tensor, count: int) -> Tensor:
+def find_auxiliary_positives(cost: Tensor, present: Tensor, is_primary: Tensor, count: int) -> Tensor:
     """Further candidates for each person: of the best ones those that are free and suit nobody else better.
 
     Args:
         cost: (B, M, G) of each pair.
         present: (B, G) who is there.
-        claims: (P, 3) pairs of image, candidate and person that are not free.
+        is_primary: (P, 3) pairs of image, candidate and person that are not free.
         count: How many for each person at most.
 
     Returns:
         (Q, 3): image, candidate and person of each further pair.
     """
     free = torch.ones(cost.shape[:2], dtype=torch.bool, device=cost.device)
-    free[claims[:, 0], claims[:, 1]] = False
+    free[is_primary[:, 0], is_primary[:, 1]] = False
     cost = cost.masked_fill(~present[:, None], torch.inf)
     suits = cost.argmin(dim=2, keepdim=True) == torch.arange(cost.shape[2], device=cost.device)
     ranked, order = cost.transpose(1, 2).sort(dim=2, stable=True)  # (B, G, M)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from e2pose.data.image_sets import ImageSet, open_set
 from e2pose.evaluation.evaluate import evaluate
 from e2pose.inference.estimator import Estimator
 from e2pose.models.artifact import load_weights
 from e2pose.runtimes.torch import TorchRuntime
-from e2pose.training.config import Recipe, load_recipe
-from e2pose.training.sets import ImageSet, open_set
+from e2pose.training.recipe import Recipe, load_recipe
 
 
 def measure(estimator: Estimator, sets: Mapping[str, ImageSet], *, limit: int | None = None) -> dict[str, float]:
@@ -57,8 +57,8 @@ def measure_weights(
 
     Args:
         weights: A `.safetensors` model.
-        recipe_path: A TOML file; see `e2pose.training.config.Recipe`.
-        overrides: Entries of the recipe to change, such as `canvas_hw=[320,320]`.
+        recipe_path: A TOML file; see `e2pose.training.recipe.Recipe`.
+        overrides: Entries of the recipe to change, such as `input_size_hw=[320,320]`.
         root: Folder of the image sets, instead of the one in the recipe.
         device: Where to run the network.
 
@@ -70,7 +70,7 @@ def measure_weights(
     """
     recipe = load_recipe(Path(recipe_path), overrides)
     network, spec = load_weights(weights)
-    runtime = TorchRuntime(network, replace(spec, size_hw=recipe.canvas_hw), device)
+    runtime = TorchRuntime(network, replace(spec, input_size_hw=recipe.input_size_hw), device)
     place = Path(root or recipe.data.root)
     sets = [open_set(part, place, spec.schema) for part in recipe.data.sets]
     return measure(Estimator(runtime), by_name(recipe, sets))

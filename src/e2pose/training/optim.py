@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from e2pose.models.e2pose import E2Pose
-from e2pose.training.config import OptimConfig
+from e2pose.training.recipe import OptimConfig
 
 
 def build_optimizer(network: E2Pose, config: OptimConfig) -> torch.optim.AdamW:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
+from e2pose.data.image_sets import ImageSet
 from e2pose.inference.estimator import Estimator
 from e2pose.render.overlay import draw_poses
 from e2pose.render.sheet import contact_sheet
 from e2pose.sources.images import read_image
 from e2pose.training.measure import spread
-from e2pose.training.sets import ImageSet
 from e2pose.transforms.fit import fit_affine
 from e2pose.transforms.warp import warp
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2pose.training.config import Recipe, load_recipe
 from e2pose.training.devices import launch
 from e2pose.training.loop import Progress, train_steps
 from e2pose.training.phases import PHASES, phase_table
+from e2pose.training.recipe import Recipe, load_recipe
 from e2pose.training.set_up import say_nothing, set_up
 from e2pose.training.stopping import StoppedError, StopRequest, explained
 from e2pose.training.warm_start import as_in_model
@@ -33,7 +33,7 @@ def time_phases(
     """Takes a few steps of a recipe and keeps nothing of them.
 
     Args:
-        recipe_path: A TOML file; see `e2pose.training.config.Recipe`.
+        recipe_path: A TOML file; see `e2pose.training.recipe.Recipe`.
         overrides: Entries of the recipe to change, such as `optim.batch_size=64`.
         root: Folder of the image sets, instead of the one in the recipe.
 

@@ -71,7 +71,8 @@ def _value(assignment: str, text: str) -> object:
         if text[:1] not in ("", "'", '"', "[", "{"):
             return text
         raise OptionError(
-            f"the value in '{assignment}' is not valid TOML: {error}", "mind the shell: --set 'canvas_hw=[320, 320]'"
+            f"the value in '{assignment}' is not valid TOML: {error}",
+            "mind the shell: --set 'input_size_hw=[320, 320]'",
         ) from error
     if set(parsed) != {"value"}:
         raise OptionError(f"'{assignment}' sets more than one entry", "repeat --set for each of them")

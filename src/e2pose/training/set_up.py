@@ -11,20 +11,20 @@ import torch
 
 from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import ModelSpec
+from e2pose.data.augmentation.gpu_renderer import DeviceRenderer
+from e2pose.data.batches import Batches
+from e2pose.data.image_sets import ImageSet, open_set, recipe_schema
+from e2pose.data.training_images import TrainingImages
 from e2pose.models.build import build_network, load_backbone
 from e2pose.models.config import NetworkConfig
 from e2pose.models.e2pose import E2Pose
-from e2pose.training.batches import Batches
-from e2pose.training.canvases.device_render import DeviceRenderer
 from e2pose.training.checkpoint import TrainingState
-from e2pose.training.config import Recipe
-from e2pose.training.dataset import TrainingImages
 from e2pose.training.ema import WeightAverage
 from e2pose.training.loop import Trainer, set_training_mode
 from e2pose.training.memory import keep_freed_memory
 from e2pose.training.optim import build_optimizer
 from e2pose.training.phases import PhaseClock
-from e2pose.training.sets import ImageSet, open_set, recipe_schema
+from e2pose.training.recipe import Recipe
 from e2pose.training.sync_norm import share_batch_norms
 from e2pose.training.warm_start import find_weights, warm_start
 
@@ -95,7 +95,7 @@ def _renderer(images: TrainingImages, recipe: Recipe, device: torch.device) -> D
     """What makes the canvases on a GPU, which then holds all images; None if they are made by the processor."""
     if device.type == "cpu" or not recipe.data.cache:
         return None
-    renderer = DeviceRenderer(images.pictures, recipe.canvas_hw, device)
+    renderer = DeviceRenderer(images.pictures, recipe.input_size_hw, device)
     images.pictures.forget()
     return renderer
 
@@ -124,7 +124,7 @@ def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tel
             fine_refinements=part.fine_refinements,
             context=part.context,
             half_size=part.half_size,
-            one_to_many=recipe.loss.many > 0,
+            one_to_many=recipe.loss.one_to_many > 0,
         )
     )
     if pretrained and part.weights:
@@ -138,7 +138,7 @@ def new_spec(recipe: Recipe, schema: KeypointSchema) -> ModelSpec:
     """How the network of a recipe is used."""
     return ModelSpec(
         name=recipe.name,
-        size_hw=recipe.canvas_hw,
+        input_size_hw=recipe.input_size_hw,
         fit=recipe.fit,
         schema=schema,
         multiple_of=32 if recipe.fit == "letterbox" else None,  # of which every backbone makes whole cells

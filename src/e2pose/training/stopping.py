@@ -12,10 +12,10 @@ from typing import Any, NoReturn, Self
 import torch
 
 from e2pose.core.errors import TrainingError
-from e2pose.training.config import Recipe
+from e2pose.training.recipe import Recipe
 
 _MEMORY_HINT = (
-    "raise optim.accumulate, or lower optim.batch_size or canvas_hw, and go on with --resume; "
+    "raise optim.accumulate, or lower optim.batch_size or input_size_hw, and go on with --resume; "
     "what was saved last is whole"
 )
 
@@ -93,5 +93,5 @@ def explained(recipe: Recipe) -> Iterator[None]:
 
 def _out_of_memory(recipe: Recipe) -> TrainingError:
     share = recipe.optim.batch_size // recipe.processes // recipe.optim.accumulate
-    height, width = recipe.canvas_hw
+    height, width = recipe.input_size_hw
     return TrainingError(f"there is not enough memory for {share} images of {height}x{width} at once", _MEMORY_HINT)

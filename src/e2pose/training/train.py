@@ -14,13 +14,13 @@ from e2pose.core.files import atomic_path
 from e2pose.inference.estimator import Estimator
 from e2pose.runtimes.torch import TorchRuntime
 from e2pose.sinks.images import encode_image
-from e2pose.training.config import Recipe, load_recipe
 from e2pose.training.devices import launch
 from e2pose.training.log import RunLog
 from e2pose.training.loop import Progress, train_steps
 from e2pose.training.measure import by_name, measure
 from e2pose.training.preview import choose_pictures, draw_sheet
 from e2pose.training.provenance import describe_environment
+from e2pose.training.recipe import Recipe, load_recipe
 from e2pose.training.set_up import Training, say_nothing, set_up
 from e2pose.training.stopping import StoppedError, StopRequest, explained
 from e2pose.training.warm_start import as_in_model
@@ -88,7 +88,7 @@ def train(
     `environment.json`. SIGINT and SIGTERM end the training after its current step with a checkpoint.
 
     Args:
-        recipe_path: A TOML file; see `e2pose.training.config.Recipe`.
+        recipe_path: A TOML file; see `e2pose.training.recipe.Recipe`.
         overrides: Entries of the recipe to change, such as `optim.steps=100`.
         output: Folder of the run; `runs/<name of the recipe>` if None.
         resume: Go on with the run in that folder.

@@ -13,8 +13,8 @@ from e2pose.core.errors import ModelError
 from e2pose.core.schema import KeypointSchema
 from e2pose.models.artifact import load_config, load_weights
 from e2pose.models.e2pose import E2Pose
-from e2pose.training.config import Recipe
-from e2pose.zoo.catalog import find_model
+from e2pose.training.recipe import Recipe
+from e2pose.zoo.catalogue import find_model
 
 _OUTPUT = "head.output."
 _CORRECTIONS = ("refiner.output.", "fine_refiner.output.", "fine_refiner.coarse.")

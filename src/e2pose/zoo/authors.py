@@ -16,14 +16,14 @@ class AuthorsModel:
 
     Args:
         name: What to ask for.
-        size_hw: Height and width of its canvas in pixels.
+        input_size_hw: Height and width of its canvas in pixels.
         url: Where they have put it.
         size_bytes: Length of the file, if known.
         sha256: Its hash, if known; otherwise it is recorded when the file is fetched for the first time.
     """
 
     name: str
-    size_hw: tuple[int, int]
+    input_size_hw: tuple[int, int]
     url: str
     size_bytes: int | None = None
     sha256: str | None = None
@@ -39,7 +39,7 @@ def read_authors_models() -> dict[str, AuthorsModel]:
     """All ten by name."""
     record = tomllib.loads(Path(__file__).with_name("authors.toml").read_text(encoding="utf-8"))
     return {
-        name: AuthorsModel(name=name, **{**fields, "size_hw": tuple(fields["size_hw"])})
+        name: AuthorsModel(name=name, **{**fields, "input_size_hw": tuple(fields["input_size_hw"])})
         for name, fields in record.items()
     }
 

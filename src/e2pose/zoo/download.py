@@ -11,9 +11,9 @@ from urllib.request import Request, urlopen
 
 from filelock import FileLock
 
-from e2pose.core.cache import HOME, OFFLINE, cache_folder, is_offline
 from e2pose.core.errors import ModelError, OutputError
 from e2pose.core.files import atomic_path, cannot_write, check_folder, sha256_of
+from e2pose.zoo.cache import HOME, OFFLINE, cache_folder, is_offline
 
 MIRROR = "E2POSE_MIRROR"
 """Environment variable: an http(s) address that holds the files by name; asked instead of the catalogue's addresses."""

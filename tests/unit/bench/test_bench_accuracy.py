@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from e2pose.bench.accuracy import average_precision, find_annotated, missing_keypoints, to_poses
-from e2pose.bench.pictures import Picture
+from e2pose.bench.images import Picture
 from e2pose.bench.protocol import FoundPose
 from e2pose.core.errors import AnnotationError
 from e2pose.core.frame import Origin
 from e2pose.formats.coco import to_coco_annotations
-from made_comparison import made_run
-from made_evaluation import COCO, made_dataset, perfect_results
+from helpers.comparisons import made_run
+from helpers.evaluations import COCO, made_dataset, perfect_results
 
 
 def found(score: float, *triples: tuple[float, float, float]) -> FoundPose:

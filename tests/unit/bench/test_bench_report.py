@@ -6,16 +6,16 @@ import cv2
 import numpy as np
 
 from e2pose.bench.charts import write_latency_against_people, write_speed_against_ap
+from e2pose.bench.images import CROWDS, Picture
 from e2pose.bench.overlay import side_by_side, write_overlays
-from e2pose.bench.pictures import CROWDS, Picture
 from e2pose.bench.protocol import FoundPose
 from e2pose.bench.report import PeerResult, circumstances, notes, people_rows, rows, to_markdown
 from e2pose.bench.runner import Failure
 from e2pose.core.frame import Origin
 from e2pose.core.poses import Poses
-from made import read_video
-from made_comparison import MACHINE, made_comparison, made_run
-from made_evaluation import COCO
+from helpers.comparisons import MACHINE, made_comparison, made_run
+from helpers.evaluations import COCO
+from helpers.synthetic import read_video
 
 SCENES = {people: np.full((2, 3), 10.0 + people) for people in CROWDS}
 EVERYBODY = tuple((10.0 + 2 * index, 20.0 + index, 1.0) for index in range(17))
@@ -159,7 +159,7 @@ def everybody(score: float) -> Poses:
 
 def test_poses_are_drawn_side_by_side() -> None:
     image = np.full((100, 80, 3), 128, np.uint8)
-    sheet = side_by_side(image, [("ours", everybody(0.9)), ("none", Poses.nobody(COCO)), ("unsure", everybody(0.1))])
+    sheet = side_by_side(image, [("ours", everybody(0.9)), ("none", Poses.empty(COCO)), ("unsure", everybody(0.1))])
     assert sheet.shape == (204, 164, 3)
     below = slice(14, 100)  # the names are above
     ours, nobody, unsure = sheet[below, :80], sheet[below, 84:], sheet[104:][below, :80]

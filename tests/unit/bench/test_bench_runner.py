@@ -11,7 +11,7 @@ from e2pose.bench.peer_script import PeerRequest
 from e2pose.bench.process import Limits
 from e2pose.bench.runner import Failure, Pace, compare, rotated
 from e2pose.core.errors import OptionError
-from made_peers import made_script, write_frames
+from helpers.peers import made_script, write_frames
 
 ONCE = Pace(rounds=1, warm_up=0, threads=1)
 LIMITS = Limits(hello_s=20, answer_s=5, end_s=5)

@@ -15,7 +15,7 @@ from e2pose.bench.installed import size_of_distribution_mb, size_of_folder_mb
 from e2pose.bench.package_files import fetch_files
 from e2pose.bench.peer_script import PeerFile, read_peer_script
 from e2pose.core.errors import PeerError
-from made_peers import HEAD, made_script, write_peer
+from helpers.peers import HEAD, made_script, write_peer
 
 OWN = HEAD.replace('# environment = "this"\n', "")
 WEIGHTS = b"weights" * 1000

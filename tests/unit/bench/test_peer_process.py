@@ -7,7 +7,7 @@ import pytest
 
 from e2pose.bench.process import Limits, PeerProcess
 from e2pose.core.errors import PeerError
-from made_peers import write_frames, write_peer
+from helpers.peers import write_frames, write_peer
 
 SHORT = Limits(hello_s=20, answer_s=20, end_s=20)
 IMPATIENT = Limits(hello_s=1.5, answer_s=0.4, end_s=1)

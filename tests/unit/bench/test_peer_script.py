@@ -4,7 +4,7 @@ import pytest
 
 from e2pose.bench.peer_script import peer_names, read_peer_script, requested_peers
 from e2pose.core.errors import OptionError
-from made_peers import HEAD, write_peer
+from helpers.peers import HEAD, write_peer
 
 FULL = """#!/usr/bin/env python
 # /// script

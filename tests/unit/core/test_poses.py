@@ -23,7 +23,7 @@ def people(scores, track_ids=None, seed=0):
 
 
 def test_nobody():
-    nobody = Poses.nobody(load_schema("coco"))
+    nobody = Poses.empty(load_schema("coco"))
     assert len(nobody) == 0
     assert nobody.keypoints.shape == (0, 17, 2)
     assert nobody.keypoint_scores.shape == (0, 17)

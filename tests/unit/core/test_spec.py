@@ -11,7 +11,7 @@ from e2pose.core.spec import METADATA_KEY, ModelSpec
 
 SPEC = ModelSpec(
     name="mobilenet v2 größer",
-    size_hw=(256, 384),
+    input_size_hw=(256, 384),
     fit="letterbox",
     schema=load_schema("crowdpose"),
     threshold=0.3,
@@ -37,7 +37,7 @@ def test_every_field_travels():
 
 def test_fields_with_a_default_may_be_absent():
     record = json.loads(SPEC.to_json())
-    short = {name: record[name] for name in ("name", "size_hw", "fit", "schema")}
+    short = {name: record[name] for name in ("name", "input_size_hw", "fit", "schema")}
     spec = ModelSpec.from_json(json.dumps(short))
     assert (spec.threshold, spec.keypoint_score_scale, spec.trained_on) == (0.4, 1.0, ())
 
@@ -47,7 +47,7 @@ def test_fields_with_a_default_may_be_absent():
     ("changes", "message"),
     [
         ({"fit": "crop"}, "one of letterbox, stretch, not 'crop'"),
-        ({"size_hw": (0, 5)}, "positive height and width"),
+        ({"input_size_hw": (0, 5)}, "positive height and width"),
         ({"threshold": 1.5}, "'threshold' must lie between 0 and 1, not 1.5"),
         ({"keypoint_threshold": -0.1}, "'keypoint_threshold' must lie between 0 and 1"),
         ({"threshold": float("nan")}, "'threshold' must lie between 0 and 1"),
@@ -74,8 +74,8 @@ def test_a_value_out_of_range(changes, message):
         json.dumps(json.loads(SPEC.to_json()) | {"colour": "BGR"}),
         json.dumps(json.loads(SPEC.to_json()) | {"schema": {"name": "x"}}),
         json.dumps(json.loads(SPEC.to_json()) | {"schema": 3}),
-        json.dumps(json.loads(SPEC.to_json()) | {"size_hw": 256}),
-        json.dumps(json.loads(SPEC.to_json()) | {"size_hw": ["a", "b"]}),
+        json.dumps(json.loads(SPEC.to_json()) | {"input_size_hw": 256}),
+        json.dumps(json.loads(SPEC.to_json()) | {"input_size_hw": ["a", "b"]}),
         json.dumps(json.loads(SPEC.to_json()) | {"threshold": "high"}),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from e2pose.core.poses import Poses
 from e2pose.evaluation.calibration import calibrate, calibration_of
-from made_evaluation import CUSTOM, made_dataset
+from helpers.evaluations import CUSTOM, made_dataset
 
 
 def test_the_error_is_the_weighted_mean_over_bins():
@@ -41,7 +41,7 @@ def test_no_poses():
 
 def test_crowds_and_poses_beyond_the_twentieth_do_not_count():
     dataset = made_dataset(CUSTOM, np.random.default_rng(0))
-    found = {image.id: Poses.nobody(CUSTOM) for image in dataset.images}
+    found = {image.id: Poses.empty(CUSTOM) for image in dataset.images}
     image = next(one for one in dataset.images if any(person.is_posed for person in one.persons))
     (person, *_) = (one for one in image.persons if one.is_posed)
     crowd = dataclasses.replace(person, is_crowd=True)

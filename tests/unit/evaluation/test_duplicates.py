@@ -8,7 +8,7 @@ import pytest
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.evaluation.duplicates import count_duplicates
 from e2pose.formats.coco_results import results_to_poses
-from made_evaluation import CUSTOM, SIZE
+from helpers.evaluations import CUSTOM, SIZE
 
 
 def tool_at(x):

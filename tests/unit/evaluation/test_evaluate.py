@@ -14,8 +14,8 @@ from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.evaluation.evaluate import evaluate, evaluate_results
 from e2pose.formats.coco import to_coco_annotations
 from e2pose.inference.estimator import load
-from made import TINY_KEYPOINTS
-from made_evaluation import made_dataset, made_results, pycocotools, summary
+from helpers.evaluations import made_dataset, made_results, pycocotools, summary
+from helpers.synthetic import TINY_KEYPOINTS
 
 COCO = load_schema("coco")
 SIZE = 120
@@ -213,6 +213,6 @@ def test_other_keypoints_are_refused(made):
     _, annotations, images = made
     crowdpose = load_schema("crowdpose")
     with pytest.raises(AnnotationError, match="'crowdpose' of the poses has left_shoulder"):
-        evaluate(lambda _: Poses.nobody(crowdpose), annotations, images)
+        evaluate(lambda _: Poses.empty(crowdpose), annotations, images)
     with pytest.raises(AnnotationError, match="'crowdpose' of the poses has left_shoulder"):
         evaluate_results([], annotations, schema=crowdpose)

@@ -24,8 +24,8 @@ class Clock:
         return self._now_s
 
 
-def nobody(_):
-    return Poses.nobody(load_schema("coco"))
+def empty(_):
+    return Poses.empty(load_schema("coco"))
 
 
 def test_the_first_calls_do_not_count(monkeypatch):

@@ -9,7 +9,7 @@ from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 from e2pose.core.poses import Poses
 from e2pose.evaluation.matching import MAX_PERSONS, match
 from e2pose.formats.coco_results import results_to_poses
-from made_evaluation import COCO, CUSTOM, made_dataset, made_results, pycocotools
+from helpers.evaluations import COCO, CUSTOM, made_dataset, made_results, pycocotools
 
 
 @pytest.mark.parametrize("schema", [COCO, CUSTOM], ids=["coco", "custom"])

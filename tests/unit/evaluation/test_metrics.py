@@ -12,7 +12,7 @@ from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError, MissingExtraError
 from e2pose.evaluation.metrics import keypoint_metrics, under_protocol
 from e2pose.formats.coco import read_coco, to_coco_annotations
-from made_evaluation import COCO, CUSTOM, made_dataset, made_results, perfect_results, pycocotools, summary
+from helpers.evaluations import COCO, CUSTOM, made_dataset, made_results, perfect_results, pycocotools, summary
 
 CROWDPOSE = dataclasses.replace(COCO, name="crowd", sigmas=tuple(np.linspace(0.03, 0.1, 17).tolist()))
 

@@ -11,12 +11,12 @@ from e2pose.core.annotations import Annotations
 from e2pose.core.errors import MissingExtraError, OutputError
 from e2pose.evaluation.calibration import calibration_of
 from e2pose.evaluation.charts import write_calibration, write_precision_recall
-from e2pose.evaluation.comparison import draw_comparison
 from e2pose.evaluation.evaluate import evaluate_results
 from e2pose.evaluation.matching import match
 from e2pose.evaluation.report import WORST, check_report, worst_images, write_report
+from e2pose.evaluation.side_by_side import draw_comparison
 from e2pose.formats.coco_results import results_to_poses
-from made_evaluation import COCO, made_dataset, made_results, perfect_results
+from helpers.evaluations import COCO, made_dataset, made_results, perfect_results
 
 RED, GREY = (255, 72, 72), (190, 190, 190)
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from e2pose.export.fold import deployment_copy
 from e2pose.models.artifact import HALVED_ABOVE
-from networks import noise, small_network, two_layer_network
+from helpers.networks import noise, small_network, two_layer_network
 
 PIXELS = torch.from_numpy(np.ascontiguousarray(noise(2).transpose(0, 3, 1, 2)))
 

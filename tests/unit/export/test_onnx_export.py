@@ -18,7 +18,7 @@ from e2pose.export.verify import EXACT, compare_candidates, verify_artifact
 from e2pose.models.artifact import HALVED_ABOVE
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 from e2pose.runtimes.torch import TorchRuntime
-from networks import SPEC, noise, small_kernels_are_halved_too, small_network, two_layer_network, two_layer_onnx
+from helpers.networks import SPEC, noise, small_kernels_are_halved_too, small_network, two_layer_network, two_layer_onnx
 
 
 @pytest.fixture(scope="module", params=["f32", "f16"])
@@ -124,7 +124,7 @@ def test_artifact_of_another_network_is_found_out(exported) -> None:
 
 def test_canvas_must_fit_the_strides(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="multiples of 32"):
-        export_onnx(two_layer_network(), replace(SPEC, size_hw=(64, 100)), tmp_path / "odd.onnx")
+        export_onnx(two_layer_network(), replace(SPEC, input_size_hw=(64, 100)), tmp_path / "odd.onnx")
 
 
 def test_schema_must_fit_the_network(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from e2pose.cli.app import main
 from e2pose.core.errors import ModelError, OptionError
 from e2pose.runtimes.options import RuntimeOptions
 from e2pose.runtimes.select import open_runtime
-from frozen import write_frozen_graph
-from made import write_picture
+from helpers.frozen_graphs import write_frozen_graph
+from helpers.synthetic import write_picture
 
 tensorflow = pytest.importorskip("tensorflow", reason="needs the extra 'upstream': tensorflow-cpu and tf2onnx")
 
@@ -63,7 +63,12 @@ def test_operators_are_standard_and_begin_with_a_cast(converted: Path) -> None:
 
 def test_peculiarities_are_values_of_the_spec(converted: Path) -> None:
     spec = open_runtime(converted).spec
-    assert (spec.name, spec.size_hw, spec.fit, spec.keypoint_score_scale) == ("converted", (64, 96), "stretch", 2.0)
+    assert (spec.name, spec.input_size_hw, spec.fit, spec.keypoint_score_scale) == (
+        "converted",
+        (64, 96),
+        "stretch",
+        2.0,
+    )
     assert (spec.threshold, spec.keypoint_threshold, spec.licence) == (0.5, 0.5, "Apache-2.0")
 
 

@@ -168,7 +168,7 @@ def test_results_count_from_the_centre_of_the_first_pixel():
     assert second["score"] == 0.12346
     assert second["keypoints"][:3] == [0, 0, 0], "JSON has no NaN"
     json.dumps(second, allow_nan=False)
-    assert to_coco_results(Poses.nobody(COCO), 1, "a.jpg") == []
+    assert to_coco_results(Poses.empty(COCO), 1, "a.jpg") == []
 
 
 def test_results_of_tracked_people_have_their_number():

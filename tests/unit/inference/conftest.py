@@ -19,7 +19,7 @@ class BrightnessRuntime:
 
     def __call__(self, pixels: np.ndarray) -> Candidates:
         self.batches.append(len(pixels))
-        height, width = self.spec.size_hw
+        height, width = self.spec.input_size_hw
         persons = pixels[:, 0, height // 2, width // 2]
         batch, candidates, keypoints = len(pixels), 5, len(self.spec.schema)
         rank = np.arange(candidates, dtype=np.float32)

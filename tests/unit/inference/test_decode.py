@@ -30,14 +30,14 @@ def laid(*to_source: Affine, size_hw: tuple[int, int] = (128, 256)) -> Batch:
 
 
 def test_stretch_goes_back_to_source_pixels(spec: ModelSpec) -> None:
-    to_source = fit_affine((480, 640), spec.size_hw, "stretch").inverse
+    to_source = fit_affine((480, 640), spec.input_size_hw, "stretch").inverse
     (poses,) = decode(one_canvas([0.9]), laid(to_source), spec)
     assert np.allclose(poses.keypoints, [[[160, 240], [160, 240]]], atol=1e-4)
 
 
 def test_letterbox_goes_back_to_source_pixels(spec: ModelSpec) -> None:
     # 100x100 on 128x256: scaled by 1.28 into columns 64 to 192
-    to_source = fit_affine((100, 100), spec.size_hw, "letterbox").inverse
+    to_source = fit_affine((100, 100), spec.input_size_hw, "letterbox").inverse
     (poses,) = decode(one_canvas([0.9], keypoints=[[0.25, 0], [0.5, 1]]), laid(to_source), spec)
     assert np.allclose(poses.keypoints, [[[0, 0], [50, 100]]], atol=1e-4)
 

@@ -5,7 +5,7 @@ import pytest
 
 from e2pose.core.errors import E2PoseError, InputError, ModelError, OptionError
 from e2pose.inference.estimator import Estimator, load
-from made import TINY_KEYPOINTS, write_picture
+from helpers.synthetic import TINY_KEYPOINTS, write_picture
 
 
 def test_batch_of_three_is_three_times_one(runtime, picture) -> None:

@@ -116,7 +116,7 @@ def test_several_frames_at_once_come_out_in_order(runtime, picture, notes, frame
         return poses
 
     sink = ListSink("sink", notes)
-    summary = run(slowest_first, ListSource(images, notes), sinks=[sink], at_once=3)
+    summary = run(slowest_first, ListSource(images, notes), sinks=[sink], num_parallel=3)
     assert sink.written == [(index, index) for index in range(frames)]
     assert summary.frames == frames
 
@@ -129,7 +129,7 @@ def test_frames_are_really_looked_at_at_once(runtime, picture, notes) -> None:
         return poses
 
     sink = ListSink("sink", notes)
-    run(wait_for_the_others, ListSource([picture(1)] * 6, notes), sinks=[sink], at_once=3)
+    run(wait_for_the_others, ListSource([picture(1)] * 6, notes), sinks=[sink], num_parallel=3)
     assert len(sink.written) == 6
 
 
@@ -144,15 +144,15 @@ def test_an_error_comes_after_the_frames_before_it(runtime, picture, notes) -> N
     images = [np.full((5, 5, 3), 255 * (index == 3), np.uint8) for index in range(5)]
     sink = ListSink("sink", notes)
     with pytest.raises(RuntimeError, match="boom"):
-        run(fail_at_white, ListSource(images, notes), sinks=[sink], at_once=2)
+        run(fail_at_white, ListSource(images, notes), sinks=[sink], num_parallel=2)
     assert [index for index, _ in sink.written] == [0, 1, 2]
     assert notes[-2:] == ["close sink after RuntimeError", "close source after RuntimeError"]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("e2pose-estimator")]
 
 
 def test_no_frame_at_once_is_refused(runtime, notes) -> None:
-    with pytest.raises(OptionError, match="'at_once' must be at least 1, not 0"):
-        run(Estimator(runtime), ListSource([], notes), at_once=0)
+    with pytest.raises(OptionError, match="'num_parallel' must be at least 1, not 0"):
+        run(Estimator(runtime), ListSource([], notes), num_parallel=0)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 10])
@@ -164,7 +164,7 @@ def test_an_error_of_the_source_comes_after_the_frames_before_it(runtime, pictur
 
     sink = ListSink("sink", notes)
     with pytest.raises(OptionError, match="cut"):
-        run(Estimator(runtime), CutSource([picture(1)] * count, notes), sinks=[sink], at_once=3)
+        run(Estimator(runtime), CutSource([picture(1)] * count, notes), sinks=[sink], num_parallel=3)
     assert sink.written == [(index, 1) for index in range(count)]
 
 
@@ -179,6 +179,6 @@ def test_a_sink_that_fails_ends_the_frames_in_flight(runtime, picture, notes) ->
         raise RuntimeError("boom")
 
     with pytest.raises(RuntimeError, match="boom"):
-        run(note, ListSource([picture(1)] * 100, notes), [fail], [ListSink("sink", notes)], at_once=2)
+        run(note, ListSource([picture(1)] * 100, notes), [fail], [ListSink("sink", notes)], num_parallel=2)
     assert len(looked) <= 3
     assert notes[-2:] == ["close sink after RuntimeError", "close source after RuntimeError"]

@@ -9,7 +9,7 @@ from e2pose.models.artifact import load_weights, save_weights
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
 
-SPEC = ModelSpec(name="small", size_hw=(64, 96), fit="letterbox", schema=load_schema("coco"), threshold=0.3)
+SPEC = ModelSpec(name="small", input_size_hw=(64, 96), fit="letterbox", schema=load_schema("coco"), threshold=0.3)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
 from e2pose.models.fine import FINE_CHANNELS, FINE_STRIDE, FineFeatures
 from e2pose.models.refine import FineRefiner, follow
-from networks import livened
+from helpers.networks import livened
 
 CHANNELS = {4: 3, 8: 4, 16: 5, 32: 6}
 
@@ -50,10 +50,14 @@ def test_last_drafts_are_refined_finely() -> None:
     with torch.inference_mode():
         prediction = network(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8))
     coarse, fine = prediction.corrections
-    assert len(prediction.drafts) == 3
-    torch.testing.assert_close(prediction.drafts[1], follow(coarse, prediction.drafts[0], 8, (64, 96), 1)[-1])
-    torch.testing.assert_close(prediction.keypoints, follow(fine, prediction.drafts[1], 4, (64, 96), 2)[-1])
-    assert not torch.equal(prediction.drafts[2], prediction.keypoints)
+    assert len(prediction.intermediate_keypoints) == 3
+    torch.testing.assert_close(
+        prediction.intermediate_keypoints[1], follow(coarse, prediction.intermediate_keypoints[0], 8, (64, 96), 1)[-1]
+    )
+    torch.testing.assert_close(
+        prediction.keypoints, follow(fine, prediction.intermediate_keypoints[1], 4, (64, 96), 2)[-1]
+    )
+    assert not torch.equal(prediction.intermediate_keypoints[2], prediction.keypoints)
 
 
 @pytest.mark.parametrize("size_hw", [(64, 96), (128, 64)])

@@ -8,7 +8,7 @@ from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
 from e2pose.models.fine import FINE_CHANNELS
 from e2pose.models.half_size import HalfSize
-from networks import livened
+from helpers.networks import livened
 
 CHANNELS = {4: 3, 8: 4, 16: 5, 32: 6}
 PIXELS = torch.randint(0, 256, (2, 3, 96, 160), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)

@@ -160,8 +160,8 @@ def test_what_only_training_needs_is_said_while_training_only(tmp_path):
     network = build_network(NetworkConfig(strides=(32, 64), width=16, one_to_many=True))
     pixels = blank(64, 96, count=2)
     training, using = network.train()(pixels), network.eval()(pixels)
-    assert training.many_logits.shape == (2, 8)
-    assert using.many_logits is None
+    assert training.one_to_many_logits.shape == (2, 8)
+    assert using.one_to_many_logits is None
     save_weights(tmp_path / "w.safetensors", network, ModelSpec("m", (64, 96), "stretch", load_schema("coco")))
     loaded, _ = load_weights(tmp_path / "w.safetensors")
     assert not loaded.head.auxiliary

@@ -8,8 +8,8 @@ from e2pose.core.errors import ModelError
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
 from e2pose.models.head import cell_centers
-from e2pose.models.refine import KeypointRefiner, follow, likeliest
-from networks import livened
+from e2pose.models.refine import KeypointRefiner, follow, top_candidates
+from helpers.networks import livened
 
 CANVAS_HW = (64, 96)
 STRIDE = 8
@@ -70,9 +70,9 @@ def test_the_network_tells_the_drafts_and_ends_with_the_last_refinement() -> Non
         prediction = network(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8))
         network.refiner = None
         plain = network(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8))
-    assert len(prediction.drafts) == 2
-    assert not torch.equal(prediction.drafts[-1], prediction.keypoints)
-    assert plain.drafts == ()
+    assert len(prediction.intermediate_keypoints) == 2
+    assert not torch.equal(prediction.intermediate_keypoints[-1], prediction.keypoints)
+    assert plain.intermediate_keypoints == ()
 
 
 @pytest.mark.parametrize("strides", [(4, 8, 16, 32)])
@@ -87,15 +87,15 @@ def test_only_the_likeliest_hundred_are_refined_and_all_while_training() -> None
     pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
     with torch.no_grad():
         prediction = network(pixels)
-        moved = (prediction.keypoints != prediction.drafts[0]).flatten(2).any(dim=2)
+        moved = (prediction.keypoints != prediction.intermediate_keypoints[0]).flatten(2).any(dim=2)
         assert moved.sum(dim=1).tolist() == [100, 100]
         for here, logits in zip(moved, prediction.person_logits, strict=True):
             assert logits[here].min() >= logits[~here].max()
-        (every,) = follow(prediction.corrections[0], prediction.drafts[0], 4, (96, 96), 1)
+        (every,) = follow(prediction.corrections[0], prediction.intermediate_keypoints[0], 4, (96, 96), 1)
         torch.testing.assert_close(prediction.keypoints[moved], every[moved])
         trained = network.train()(pixels)
-        assert (trained.keypoints != trained.drafts[0]).flatten(2).any(dim=2).all()
+        assert (trained.keypoints != trained.intermediate_keypoints[0]).flatten(2).any(dim=2).all()
 
 
 def test_few_candidates_are_all_likely() -> None:
-    assert sorted(likeliest(torch.randn(1, 30), keypoints=2)[0, :, 0, 0].tolist()) == list(range(30))
+    assert sorted(top_candidates(torch.randn(1, 30), keypoints=2)[0, :, 0, 0].tolist()) == list(range(30))

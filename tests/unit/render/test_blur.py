@@ -61,11 +61,11 @@ def test_people_are_hidden_from_head_to_foot():
 
 @pytest.mark.parametrize("size_hw", [(240, 200), (2000, 3000), (16, 16)])
 def test_the_whole_frame_is_hidden(size_hw):
-    blurred = blur_image(noise(*size_hw), Poses.nobody(COCO), "frame")
+    blurred = blur_image(noise(*size_hw), Poses.empty(COCO), "frame")
     assert blurred.std() < 60
     face = np.zeros((*size_hw, 3), np.uint8)
     face[size_hw[0] // 2 :] = 255
-    assert blur_image(face, Poses.nobody(COCO), "frame").std() > 90, "the scene can still be told"
+    assert blur_image(face, Poses.empty(COCO), "frame").std() > 90, "the scene can still be told"
 
 
 def test_details_of_a_face_vanish_but_its_colour_stays():
@@ -119,7 +119,7 @@ def test_a_schema_without_a_head_hides_the_person():
 @pytest.mark.parametrize("what", ["heads", "people"])
 def test_nobody_and_people_outside_change_nothing(what):
     image = noise()
-    assert not changed(image, Poses.nobody(COCO), what).any()
+    assert not changed(image, Poses.empty(COCO), what).any()
     person = standing()
     outside = Poses(person.keypoints + np.float32(5000), person.keypoint_scores, person.scores, COCO)
     assert not changed(image, outside, what).any()

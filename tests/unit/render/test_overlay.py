@@ -41,7 +41,7 @@ def test_the_input_is_left_as_it_is():
 
 def test_nobody_changes_nothing():
     image = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
-    drawn = draw_poses(image, Poses.nobody(COCO), threshold=0.5)
+    drawn = draw_poses(image, Poses.empty(COCO), threshold=0.5)
     np.testing.assert_array_equal(drawn, image)
     assert drawn is not image
 

@@ -12,7 +12,7 @@ from e2pose.core.spec import PRECISION_KEY
 from e2pose.runtimes import onnxruntime as onnxruntime_runtime
 from e2pose.runtimes.onnxruntime import PROVIDERS, OnnxRuntime
 from e2pose.runtimes.options import RuntimeOptions
-from made import TINY_KEYPOINTS
+from helpers.synthetic import TINY_KEYPOINTS
 
 
 @pytest.fixture

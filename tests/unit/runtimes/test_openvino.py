@@ -12,7 +12,7 @@ from e2pose.core.spec import PRECISION_KEY
 from e2pose.runtimes import openvino as openvino_runtime
 from e2pose.runtimes.openvino import OpenVinoRuntime, metadata_place
 from e2pose.runtimes.options import RuntimeOptions
-from made import TINY_KEYPOINTS
+from helpers.synthetic import TINY_KEYPOINTS
 
 
 @pytest.fixture(scope="module")

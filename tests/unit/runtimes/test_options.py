@@ -3,7 +3,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from e2pose.core.errors import OptionError, RuntimeChoiceError
-from e2pose.runtimes.options import USUAL, RuntimeOptions
+from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_parts_of_a_device(device: str | None, kind: str, index: int) -> None:
 
 def test_options_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
-        USUAL.threads = 3
+        DEFAULT_OPTIONS.threads = 3

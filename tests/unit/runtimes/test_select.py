@@ -110,10 +110,10 @@ def test_no_warning_without_need(tiny_model: Path) -> None:
         open_runtime(tiny_model, RuntimeOptions(device="cpu", allow_fallback=True))
 
 
-@pytest.mark.parametrize(("threads", "at_once", "each"), [(1, 1, 1), (2, 2, 1), (8, 8, 1), (20, 8, 13)])
-def test_threads_are_divided_among_pictures(tiny_model: Path, threads: int, at_once: int, each: int) -> None:
-    assert divided(tiny_model, RuntimeOptions(threads=threads)) == (at_once, RuntimeOptions(threads=each))
-    assert divided("default", RuntimeOptions("onnxruntime", "cpu", threads=threads))[0] == at_once
+@pytest.mark.parametrize(("threads", "num_parallel", "each"), [(1, 1, 1), (2, 2, 1), (8, 8, 1), (20, 8, 13)])
+def test_threads_are_divided_among_pictures(tiny_model: Path, threads: int, num_parallel: int, each: int) -> None:
+    assert divided(tiny_model, RuntimeOptions(threads=threads)) == (num_parallel, RuntimeOptions(threads=each))
+    assert divided("default", RuntimeOptions("onnxruntime", "cpu", threads=threads))[0] == num_parallel
 
 
 def test_threads_are_not_divided_where_one_picture_runs_at_a_time(tiny_model: Path) -> None:

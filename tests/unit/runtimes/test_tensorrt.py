@@ -8,8 +8,8 @@ import pytest
 
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.runtimes.options import RuntimeOptions
-from made import TINY_KEYPOINTS
-from stand_ins import Flag, tensorrt_installed
+from helpers.fake_gpu import Flag, tensorrt_installed
+from helpers.synthetic import TINY_KEYPOINTS
 
 WHITE = np.full((2, 3, 64, 64), 255, np.uint8)
 

@@ -9,7 +9,7 @@ from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.models.artifact import save_weights
 from e2pose.runtimes.options import RuntimeOptions
 from e2pose.runtimes.torch import TorchRuntime
-from networks import SPEC, noise, small_network, two_layer_network
+from helpers.networks import SPEC, noise, small_network, two_layer_network
 
 PIXELS = np.ascontiguousarray(noise(2).transpose(0, 3, 1, 2))
 
@@ -82,5 +82,5 @@ def test_threads_are_those_asked_for(tmp_path: Path) -> None:
 
 def test_another_canvas(tmp_path: Path) -> None:
     save_weights(tmp_path / "open.safetensors", small_network(), replace(SPEC, multiple_of=32))
-    runtime = TorchRuntime.open(tmp_path / "open.safetensors", RuntimeOptions(canvas=(96, 64)))
-    assert runtime.spec == replace(SPEC, multiple_of=32, size_hw=(96, 64))
+    runtime = TorchRuntime.open(tmp_path / "open.safetensors", RuntimeOptions(input_size=(96, 64)))
+    assert runtime.spec == replace(SPEC, multiple_of=32, input_size_hw=(96, 64))

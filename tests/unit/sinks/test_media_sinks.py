@@ -17,9 +17,9 @@ from e2pose.sinks.images import ImageFileSink
 from e2pose.sinks.open import open_sink
 from e2pose.sinks.video import VideoFileSink
 from e2pose.sources.open import open_source
-from media import BLUE, GREEN, RED, audio_packets, decode_audio, decode_video, encode, flat, save, write_clip
+from helpers.media import BLUE, GREEN, RED, audio_packets, decode_audio, decode_video, encode, flat, save, write_clip
 
-NOBODY = Poses.nobody(load_schema("coco"))
+NOBODY = Poses.empty(load_schema("coco"))
 HALVES = np.concatenate([flat(RED, (48, 32)), flat(BLUE, (48, 32))], axis=1)
 NTSC = Fraction(30_000, 1001)
 

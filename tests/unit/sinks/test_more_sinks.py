@@ -17,11 +17,11 @@ from e2pose.core.poses import Poses
 from e2pose.core.schema import load_schema
 from e2pose.formats.openpose import to_openpose
 from e2pose.formats.table import to_header
-from e2pose.sinks.fitted import fitted
+from e2pose.sinks.letterbox import fitted
 from e2pose.sinks.open import open_sink
 from e2pose.sinks.video import VideoFileSink
 from e2pose.sources.open import open_source
-from media import BLUE, GREEN, RED, decode_audio, decode_video, flat, save, write_clip
+from helpers.media import BLUE, GREEN, RED, decode_audio, decode_video, flat, save, write_clip
 
 COCO = load_schema("coco")
 CLIP = Origin("clip.mp4", None, Fraction(25))
@@ -70,7 +70,7 @@ def test_parquet_has_null_where_nothing_is_known_and_no_file_without_frames(tmp_
     write_all(open_sink(tmp_path / "a.parquet", draw=show), [moving(0)], poses)
     row = parquet.read_table(tmp_path / "a.parquet").to_pylist()[0]
     assert (row["track_id"], row["nose_x"], row["nose_score"]) == (None, None, 0.0)
-    write_all(open_sink(tmp_path / "b.parquet", draw=show), [moving(0)], Poses.nobody(COCO))
+    write_all(open_sink(tmp_path / "b.parquet", draw=show), [moving(0)], Poses.empty(COCO))
     assert parquet.read_table(tmp_path / "b.parquet").num_rows == 0
     write_all(open_sink(tmp_path / "c.parquet", draw=show), [], None)
     assert not (tmp_path / "c.parquet").exists()
@@ -112,7 +112,7 @@ def test_the_form_of_openpose():
     assert person["pose_keypoints_2d"] == [20.25, 20.25, 0.5] * 3 + [0.0, 0.0, 0.0] + [20.25, 20.25, 0.5] * 13
     assert person["face_keypoints_2d"] == person["hand_left_keypoints_2d"] == person["hand_right_keypoints_2d"] == []
     assert to_openpose(people(1))["people"][0]["person_id"] == [-1]
-    assert to_openpose(Poses.nobody(COCO))["people"] == []
+    assert to_openpose(Poses.empty(COCO))["people"] == []
 
 
 def test_numbers_that_make_no_sense(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from e2pose.core.errors import InputError
 from e2pose.sources.video import VideoSource
-from media import BLUE, RED, flat, save, turn_track, write_clip
+from helpers.media import BLUE, RED, flat, save, turn_track, write_clip
 
 HALVES = np.concatenate([flat(RED, (48, 32)), flat(BLUE, (48, 32))], axis=1)
 

@@ -17,8 +17,8 @@ from e2pose.sources.open import open_source
 from e2pose.sources.prefetch import LatestFrame
 from e2pose.sources.stream import StreamConnection
 from e2pose.sources.video import VideoSource
-from media import BLUE, GREEN, RED, WHITE, flat, save, write_clip
-from servers import Camera, motion_jpeg, rtsp, transport_stream
+from helpers.media import BLUE, GREEN, RED, WHITE, flat, save, write_clip
+from helpers.servers import Camera, motion_jpeg, rtsp, transport_stream
 
 SERVERS = {"http": transport_stream, "mjpeg": motion_jpeg, "rtsp": rtsp}
 

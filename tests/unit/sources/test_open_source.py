@@ -7,7 +7,7 @@ import pytest
 
 from e2pose.core.errors import InputError
 from e2pose.sources.open import open_source
-from media import RED, encode, flat, save, write_clip
+from helpers.media import RED, encode, flat, save, write_clip
 
 PICTURE = encode(flat(RED))
 

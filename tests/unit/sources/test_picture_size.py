@@ -5,7 +5,7 @@ import pytest
 from e2pose.core.errors import InputError
 from e2pose.sources.images import read_image
 from e2pose.sources.size import read_size
-from media import RED, encode, flat, save, with_exif
+from helpers.media import RED, encode, flat, save, with_exif
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

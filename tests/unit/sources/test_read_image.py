@@ -9,7 +9,7 @@ import pytest
 
 from e2pose.core.errors import InputError
 from e2pose.sources.images import ImageSource, read_image
-from media import BLUE, GREEN, RED, WHITE, cmyk_jpeg, encode, flat, png, save, with_exif
+from helpers.media import BLUE, GREEN, RED, WHITE, cmyk_jpeg, encode, flat, png, save, with_exif
 
 LOSSY = {".jpg": 3, ".webp": 3}
 

@@ -9,7 +9,7 @@ import pytest
 
 from e2pose.core.errors import InputError
 from e2pose.sources.video import VideoSource
-from media import BLUE, GREEN, RED, WHITE, flat, save, turn_track, write_clip
+from helpers.media import BLUE, GREEN, RED, WHITE, flat, save, turn_track, write_clip
 
 NTSC = Fraction(30_000, 1001)
 

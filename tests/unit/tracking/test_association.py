@@ -85,7 +85,7 @@ def test_weights_are_scores_of_what_is_known():
 
 
 def test_size_is_about_the_root_of_the_area_and_follows_the_scale():
-    from sequences import Walker
+    from helpers.sequences import Walker
 
     person = Walker(lambda _: (500, 600), height=300, steps_hz=0).keypoints(0)
     size = float(pose_sizes(person, np.ones(17)))

@@ -11,7 +11,7 @@ from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.tracking.smoothing import Smoother
-from sequences import COCO, SIGMAS, Walker
+from helpers.sequences import COCO, SIGMAS, Walker
 
 FRAME_S = 1 / 30
 SIZE = 100.0  # pixels, of a person 285 pixels tall

@@ -6,13 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-import sequences
 from e2pose.core.errors import OptionError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.tracking.tracker import Tracker
-from sequences import COCO, Moment, Noise, Walker, identity_f1, play
+from helpers import sequences
+from helpers.sequences import COCO, Moment, Noise, Walker, identity_f1, play
 
 FRAME_S = 1 / 30
 QUIET = Noise(spread=0.2, gross=0, missed=0, ghosts=0)
@@ -25,7 +25,7 @@ def person(x=300.0, score=0.9, y=600.0, height=300.0):
 
 def poses_of(*people, schema=COCO):
     if not people:
-        return Poses.nobody(schema)
+        return Poses.empty(schema)
     keypoints = np.array([keypoints for keypoints, _ in people], np.float32)
     scores = np.array([score for _, score in people], np.float32)
     return Poses(keypoints, np.full(keypoints.shape[:2], 0.8, np.float32), scores, schema)
@@ -316,7 +316,7 @@ def test_poses_of_another_schema_are_refused():
     tracker = Tracker()
     tracker.update(poses_of(person()), 0)
     with pytest.raises(OptionError, match="'dots' cannot continue poses of the schema 'coco'"):
-        tracker.update(Poses.nobody(KeypointSchema.from_names("dots", ["a"])), 1)
+        tracker.update(Poses.empty(KeypointSchema.from_names("dots", ["a"])), 1)
 
 
 def test_moments_know_who_is_in_sight():

@@ -3,22 +3,22 @@ import pytest
 import torch
 from torch import nn
 
-from double import in_double
 from e2pose.core.errors import TrainingError
-from e2pose.training.batches import Batches
+from e2pose.data.batches import Batches
+from e2pose.data.targets import collate_labels
+from e2pose.data.training_images import TrainingImages
 from e2pose.training.checkpoint import TrainingState
-from e2pose.training.config import load_recipe
-from e2pose.training.dataset import TrainingImages
 from e2pose.training.devices import open_fabric
 from e2pose.training.ema import WeightAverage
 from e2pose.training.loop import Trainer
 from e2pose.training.optim import build_optimizer
 from e2pose.training.phases import PHASES, PhaseClock, phase_table
+from e2pose.training.recipe import load_recipe
 from e2pose.training.set_up import new_network, new_spec
 from e2pose.training.stopping import explained
-from e2pose.training.target import collate_labels
-from made_targets import SCHEMA, labels_of
-from made_training import write_recipe
+from helpers.float64 import in_double
+from helpers.targets import SCHEMA, labels_of
+from helpers.training_runs import write_recipe
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from e2pose.data.targets import collate_labels
 from e2pose.models.head import Prediction, cell_centers
-from e2pose.training.config import LossConfig, MatchConfig
 from e2pose.training.losses import compute_losses
 from e2pose.training.matcher import match
-from e2pose.training.target import collate_labels
-from made_targets import labels_of, layout_of, prediction_at
+from e2pose.training.recipe import LossConfig, MatchConfig
+from helpers.targets import labels_of, layout_of, prediction_at
 
 LAYOUT = layout_of((128, 128), (16, 32))
 CONFIG = LossConfig()
@@ -29,9 +29,9 @@ def perfect(target, pairs) -> Prediction:
     prediction = prediction_at(LAYOUT, {}, images=len(target.areas))
     prediction.person_logits[:] = -40.0
     image, candidate, person = pairs.images, pairs.candidates, pairs.persons
-    prediction.person_logits[image[pairs.claims], candidate[pairs.claims]] = 40.0
-    prediction.keypoints[image, candidate] = target.keypoints[image, person] / LAYOUT.canvas_wh
-    prediction.centers[image, candidate] = target.centers[image, person] / LAYOUT.canvas_wh
+    prediction.person_logits[image[pairs.is_primary], candidate[pairs.is_primary]] = 40.0
+    prediction.keypoints[image, candidate] = target.keypoints[image, person] / LAYOUT.input_size_wh
+    prediction.centers[image, candidate] = target.centers[image, person] / LAYOUT.input_size_wh
     prediction.keypoint_logits[image, candidate] = torch.where(target.labelled[image, person], 40.0, -40.0)
     return prediction
 
@@ -47,7 +47,7 @@ def test_a_perfect_prediction_costs_nothing():
 
 def test_every_part_grows_with_its_own_error():
     target = collate_labels([labels_of(np.random.default_rng(1), 1, (128, 128), size=60)])
-    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(companions=0))
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(auxiliary_positives=0))
     best = perfect(target, pairs)
     candidate = int(pairs.candidates[0])
     wrong = {
@@ -109,7 +109,7 @@ def test_background_in_ignored_boxes_is_not_punished_and_weighs_less_where_it_is
 
 def test_the_score_goal_rises_with_the_quality_of_the_pose():
     target = collate_labels([labels_of(np.random.default_rng(5), 1, (128, 128), size=60)])
-    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(companions=0))
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(auxiliary_positives=0))
     candidate = int(pairs.candidates[0])
     pulls = []
     for shift in (0.0, 2.0, 8.0, 64.0):  # canvas pixels
@@ -126,10 +126,10 @@ def test_the_score_goal_rises_with_the_quality_of_the_pose():
 
 def test_drafts_learn_beside_the_final_keypoints_but_do_not_count_for_the_score():
     target = collate_labels([labels_of(np.random.default_rng(1), 1, (128, 128), size=60)])
-    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(companions=0))
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(auxiliary_positives=0))
     best = perfect(target, pairs)
     off = (best.keypoints + 0.02).requires_grad_()
-    losses = compute_losses(replace(best, drafts=(best.keypoints, off)), target, pairs, LAYOUT, CONFIG)
+    losses = compute_losses(replace(best, intermediate_keypoints=(best.keypoints, off)), target, pairs, LAYOUT, CONFIG)
     final = compute_losses(replace(best, keypoints=best.keypoints + 0.02), target, pairs, LAYOUT, CONFIG)
     assert float(losses.person) == pytest.approx(0, abs=1e-6)
     parts = losses.to_record()
@@ -148,7 +148,7 @@ def test_the_losses_of_parts_of_a_batch_add_up_to_those_of_the_whole():
     def losses_of(target, people=None):
         prediction = prediction_at(LAYOUT, {}, images=len(target.areas))
         pairs = match(prediction, target, LAYOUT, MatchConfig())
-        assert (~pairs.claims).any()
+        assert (~pairs.is_primary).any()
         return compute_losses(prediction, target, pairs, LAYOUT, CONFIG, people=people).to_record()
 
     first, second = (losses_of(part, torch.tensor(6)) for part in parts)
@@ -157,10 +157,10 @@ def test_the_losses_of_parts_of_a_batch_add_up_to_those_of_the_whole():
 
 def test_companions_answer_for_their_person_in_the_one_to_many_score_only():
     target = collate_labels([labels_of(np.random.default_rng(1), 1, (128, 128), size=60)])
-    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(companions=2))
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(auxiliary_positives=2))
     best = perfect(target, pairs)
     many = torch.zeros_like(best.person_logits).requires_grad_()
-    losses = compute_losses(replace(best, many_logits=many), target, pairs, LAYOUT, LossConfig(many=0.1))
+    losses = compute_losses(replace(best, one_to_many_logits=many), target, pairs, LAYOUT, LossConfig(many=0.1))
     record = losses.to_record()
     assert record["person"] == pytest.approx(0, abs=1e-6)
     assert record["many"] > 0
@@ -172,13 +172,17 @@ def test_companions_answer_for_their_person_in_the_one_to_many_score_only():
 
 def test_a_lenient_draft_costs_less_and_is_pulled_from_farther_away():
     target = collate_labels([labels_of(np.random.default_rng(1), 1, (128, 128), size=60)])
-    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(companions=0))
+    pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(auxiliary_positives=0))
     best = perfect(target, pairs)
     costs, pulls = [], []
     for tolerance in (1.0, 4.0):
         off = (best.keypoints + 0.2).requires_grad_()
         losses = compute_losses(
-            replace(best, drafts=(off,)), target, pairs, LAYOUT, LossConfig(distance=0, draft_tolerance=tolerance)
+            replace(best, intermediate_keypoints=(off,)),
+            target,
+            pairs,
+            LAYOUT,
+            LossConfig(distance=0, intermediate_tolerance=tolerance),
         )
         losses.total.backward()
         costs.append(float(losses.oks.detach()))
@@ -190,14 +194,16 @@ def test_a_lenient_draft_costs_less_and_is_pulled_from_farther_away():
 def test_rivals_weigh_more_as_background_and_nothing_else_does():
     target = collate_labels([labels_of(np.random.default_rng(3), 1, (128, 128), size=60)])
     pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig())
-    assert not pairs.claims.all()
+    assert not pairs.is_primary.all()
     gradients = []
-    for rivals in (1.0, 3.0):
+    for auxiliary_negative_weight in (1.0, 3.0):
         prediction = learnable(prediction_at(LAYOUT, {}))
-        compute_losses(prediction, target, pairs, LAYOUT, LossConfig(rivals=rivals)).total.backward()
+        compute_losses(
+            prediction, target, pairs, LAYOUT, LossConfig(auxiliary_negative_weight=auxiliary_negative_weight)
+        ).total.backward()
         gradients.append(prediction.person_logits.grad[0])
     factor = torch.ones(len(LAYOUT.cell_centers))
-    factor[pairs.candidates[~pairs.claims]] = 3.0
+    factor[pairs.candidates[~pairs.is_primary]] = 3.0
     torch.testing.assert_close(gradients[1], factor * gradients[0])
 
 
@@ -213,13 +219,17 @@ def test_homing_is_free_only_where_a_map_leads_to_every_keypoint():
     for corrections in (leading, 0.5 * leading, 0 * leading):
         learned = corrections.clone().requires_grad_()
         losses = compute_losses(
-            replace(best, corrections=(learned,)), target, pairs, LAYOUT, LossConfig(distance=0, homing=1.0)
+            replace(best, corrections=(learned,)), target, pairs, LAYOUT, LossConfig(distance=0, offset_denoising=1.0)
         )
         again = compute_losses(
-            replace(best, corrections=(corrections,)), target, pairs, LAYOUT, LossConfig(distance=0, homing=1.0)
+            replace(best, corrections=(corrections,)),
+            target,
+            pairs,
+            LAYOUT,
+            LossConfig(distance=0, offset_denoising=1.0),
         )
-        assert float(again.homing) == float(losses.homing.detach())  # the same places each time
-        costs.append(float(again.homing))
+        assert float(again.offset_denoising) == float(losses.offset_denoising.detach())  # the same places each time
+        costs.append(float(again.offset_denoising))
         losses.total.backward()
     assert costs[0] < 0.02
     assert costs[0] < costs[1] < costs[2]
@@ -232,7 +242,7 @@ def test_labels_that_do_not_exist_lead_nowhere():
     pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig())
     corrections = torch.ones(1, 2 * target.keypoints.shape[2], 16, 16, requires_grad=True)
     prediction = replace(perfect(target, pairs), corrections=(corrections,))
-    compute_losses(prediction, target, pairs, LAYOUT, LossConfig(homing=1.0)).total.backward()
+    compute_losses(prediction, target, pairs, LAYOUT, LossConfig(offset_denoising=1.0)).total.backward()
     pulled = corrections.grad.abs().sum(dim=(0, 2, 3)).reshape(-1, 2).sum(dim=1) > 0
     assert not pulled[5]
     assert pulled[:5].all()

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from e2pose.core.oks import object_keypoint_similarity
-from e2pose.training.config import MatchConfig
-from e2pose.training.matcher import _prior, assign, batch_oks, find_companions, match
-from e2pose.training.target import collate_labels
-from made_targets import labels_of, layout_of, prediction_at
+from e2pose.data.targets import collate_labels
+from e2pose.training.matcher import _prior, assign, batch_oks, find_auxiliary_positives, match
+from e2pose.training.recipe import MatchConfig
+from helpers.targets import labels_of, layout_of, prediction_at
 
 CONFIG = MatchConfig()
 
@@ -30,15 +30,18 @@ def test_the_assignment_is_the_best_of_all(persons):
 
 def test_no_candidate_gets_two_persons_even_if_all_want_the_same():
     cost = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0])[None, :, None].repeat(1, 1, 3)
-    claims = assign(cost, everybody(cost))
-    assert sorted(claims[:, 1].tolist()) == sorted(claims[:, 2].tolist()) == [0, 1, 2]
-    everyone = [*claims[:, 1].tolist(), *find_companions(cost, everybody(cost), claims, 2)[:, 1].tolist()]
+    is_primary = assign(cost, everybody(cost))
+    assert sorted(is_primary[:, 1].tolist()) == sorted(is_primary[:, 2].tolist()) == [0, 1, 2]
+    everyone = [
+        *is_primary[:, 1].tolist(),
+        *find_auxiliary_positives(cost, everybody(cost), is_primary, 2)[:, 1].tolist(),
+    ]
     assert len(set(everyone)) == len(everyone)
 
 
-def companions_one_by_one(cost, people, claims, count):
-    """What `find_companions` should find, for one image."""
-    taken = [m for _, m, _ in claims]
+def companions_one_by_one(cost, people, is_primary, count):
+    """What `find_auxiliary_positives` should find, for one image."""
+    taken = [m for _, m, _ in is_primary]
     found = []
     for g in range(people):
         ranked = sorted(range(len(cost)), key=lambda m: cost[m, g])[: count + people]
@@ -53,11 +56,11 @@ def test_companions_are_those_that_a_person_would_choose_one_by_one(count):
     cost = rng.normal(size=(30, 20, 4)).astype(np.float32) + 1000 * (rng.random((30, 20, 4)) < 0.5)
     people = rng.integers(0, 5, 30)
     present = torch.from_numpy(np.arange(4) < people[:, None])
-    claims = assign(torch.from_numpy(cost), present)
-    assert len(claims) == people.sum()
-    pairs = find_companions(torch.from_numpy(cost), present, claims, count).tolist()
+    is_primary = assign(torch.from_numpy(cost), present)
+    assert len(is_primary) == people.sum()
+    pairs = find_auxiliary_positives(torch.from_numpy(cost), present, is_primary, count).tolist()
     for image in range(30):
-        mine = [pair for pair in claims.tolist() if pair[0] == image]
+        mine = [pair for pair in is_primary.tolist() if pair[0] == image]
         expected = companions_one_by_one(cost[image], people[image], mine, count)
         assert sorted((m, g) for i, m, g in pairs if i == image) == sorted(expected)
 
@@ -85,7 +88,7 @@ def test_a_perfect_candidate_is_preferred_to_a_nearer_cell():
     other = int(torch.where(cost == cost[cost > cost.min()].min())[0][0])
     prediction = prediction_at(layout, {other: label.keypoints[0]}, score=0.9)
     pairs = match(prediction, target, layout, CONFIG)
-    assert pairs.claiming().candidates.tolist() == [other]
+    assert pairs.primary().candidates.tolist() == [other]
     assert nearest in pairs.candidates.tolist()
 
 
@@ -95,7 +98,7 @@ def test_an_ignorant_network_is_matched_by_place_and_size():
     small = labels_of(rng, 1, (256, 256), size=20, center=(72, 72))
     large = labels_of(rng, 1, (256, 256), size=220, center=(128, 128))
     prediction = prediction_at(layout, {}, images=2)
-    pairs = match(prediction, collate_labels([small, large]), layout, CONFIG).claiming()
+    pairs = match(prediction, collate_labels([small, large]), layout, CONFIG).primary()
     strides = layout.cell_strides[pairs.candidates].tolist()
     assert strides[0] == 16
     assert strides[1] == 64
@@ -107,11 +110,11 @@ def test_companions_are_other_candidates_of_the_same_person_and_never_claim():
     layout = layout_of((128, 128), (16, 32))
     target = collate_labels([labels_of(np.random.default_rng(3), 2, (128, 128), size=40)])
     pairs = match(prediction_at(layout, {}), target, layout, CONFIG)
-    assert pairs.claims.sum() == 2
+    assert pairs.is_primary.sum() == 2
     assert len(pairs.candidates) > 2
     assert len(set(pairs.candidates.tolist())) == len(pairs.candidates)
-    none = match(prediction_at(layout, {}), target, layout, MatchConfig(companions=0))
-    assert none.claims.tolist() == [True, True]
+    none = match(prediction_at(layout, {}), target, layout, MatchConfig(auxiliary_positives=0))
+    assert none.is_primary.tolist() == [True, True]
 
 
 def test_nobody_matches_nothing():

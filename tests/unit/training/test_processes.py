@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from double import ListenerInDouble, in_double
 from e2pose.core.errors import AnnotationError, OptionError, RuntimeChoiceError
-from e2pose.training.config import load_recipe
 from e2pose.training.devices import launch, open_fabric
 from e2pose.training.losses import Losses
+from e2pose.training.recipe import load_recipe
 from e2pose.training.sync_norm import ProcessBatchNorm, share_batch_norms
 from e2pose.training.train import train
-from made_training import Quiet, write_recipe, write_set
+from helpers.float64 import ListenerInDouble, in_double
+from helpers.training_runs import Quiet, write_recipe, write_set
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import torch
 
 from e2pose.core.errors import AnnotationError, OutputError, TrainingError
 from e2pose.models.artifact import load_weights
-from e2pose.training.config import load_recipe
 from e2pose.training.measure import measure_weights
+from e2pose.training.recipe import load_recipe
 from e2pose.training.train import train
-from made_training import Quiet, write_recipe, write_set
+from helpers.training_runs import Quiet, write_recipe, write_set
 
 
 @pytest.fixture(scope="module")

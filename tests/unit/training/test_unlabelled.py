@@ -13,15 +13,16 @@ import torch
 from e2pose.core.affine import Affine
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import KeypointSchema
+from e2pose.data.augmentation.geometry import move_labels, random_affine
+from e2pose.data.augmentation.mosaic import Scene, draw_tiles, mosaic, paste, take_piece
+from e2pose.data.config import AugmentConfig
+from e2pose.data.image_sets import with_schema
+from e2pose.data.targets import CanvasLabels, collate_labels
 from e2pose.models.head import Prediction
-from e2pose.training.canvases.augment import move_labels, random_affine
-from e2pose.training.canvases.mixing import Scene, draw_tiles, mosaic, paste, take_piece
-from e2pose.training.config import AugmentConfig, LossConfig, MatchConfig
 from e2pose.training.losses import compute_losses
 from e2pose.training.matcher import match
-from e2pose.training.sets import with_schema
-from e2pose.training.target import CanvasLabels, collate_labels
-from made_targets import SCHEMA, layout_of, prediction_at
+from e2pose.training.recipe import LossConfig, MatchConfig
+from helpers.targets import SCHEMA, layout_of, prediction_at
 
 CANVAS = (128, 128)
 IMAGE = (120, 160)

@@ -7,9 +7,9 @@ from e2pose.core.schema import KeypointSchema
 from e2pose.models.artifact import save_weights
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
-from e2pose.training.config import Recipe
+from e2pose.training.recipe import Recipe
 from e2pose.training.warm_start import as_in_model, find_weights, warm_start
-from networks import SPEC, noise, small_network
+from helpers.networks import SPEC, noise, small_network
 
 COCO = SPEC.schema
 

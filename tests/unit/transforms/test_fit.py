@@ -7,7 +7,7 @@ import pytest
 
 from e2pose.core.schema import load_schema
 from e2pose.core.spec import ModelSpec
-from e2pose.transforms.fit import canvas_size, fit_affine
+from e2pose.transforms.fit import fit_affine, input_size_for
 
 SIZES = [(1, 1), (480, 640), (640, 480), (333, 1), (7, 4001), (256, 256)]
 CANVASES = [(256, 256), (512, 384), (32, 64)]
@@ -15,33 +15,33 @@ CANVASES = [(256, 256), (512, 384), (32, 64)]
 
 @pytest.mark.parametrize("fit", ["letterbox", "stretch"])
 @pytest.mark.parametrize("source_hw", SIZES)
-@pytest.mark.parametrize("canvas_hw", CANVASES)
-def test_round_trip(source_hw, canvas_hw, fit):
-    affine = fit_affine(source_hw, canvas_hw, fit)
+@pytest.mark.parametrize("input_size_hw", CANVASES)
+def test_round_trip(source_hw, input_size_hw, fit):
+    affine = fit_affine(source_hw, input_size_hw, fit)
     points = np.random.default_rng(0).uniform(-0.5, 1.5, (40, 2)) * source_hw[::-1]
     there = affine.apply(points)
     np.testing.assert_allclose(affine.inverse.apply(there), points, atol=1e-9 * max(source_hw))
     corners = affine.apply(np.array([[0, 0], source_hw[::-1]], float))
     assert corners.min() >= -1e-9
-    assert (corners[1] <= np.array(canvas_hw[::-1]) + 1e-9).all(), "the whole image lies on the canvas"
+    assert (corners[1] <= np.array(input_size_hw[::-1]) + 1e-9).all(), "the whole image lies on the canvas"
     assert not affine.is_flip
 
 
-@pytest.mark.parametrize("canvas_hw", CANVASES)
+@pytest.mark.parametrize("input_size_hw", CANVASES)
 @pytest.mark.parametrize("source_hw", SIZES)
-def test_stretch_fills_the_canvas(source_hw, canvas_hw):
-    corners = fit_affine(source_hw, canvas_hw, "stretch").apply(np.array([[0, 0], source_hw[::-1]], float))
-    np.testing.assert_allclose(corners, [[0, 0], canvas_hw[::-1]], atol=1e-9)
+def test_stretch_fills_the_canvas(source_hw, input_size_hw):
+    corners = fit_affine(source_hw, input_size_hw, "stretch").apply(np.array([[0, 0], source_hw[::-1]], float))
+    np.testing.assert_allclose(corners, [[0, 0], input_size_hw[::-1]], atol=1e-9)
 
 
-@pytest.mark.parametrize("canvas_hw", CANVASES)
+@pytest.mark.parametrize("input_size_hw", CANVASES)
 @pytest.mark.parametrize("source_hw", SIZES)
-def test_letterbox_keeps_the_aspect_and_centres(source_hw, canvas_hw):
-    affine = fit_affine(source_hw, canvas_hw, "letterbox")
+def test_letterbox_keeps_the_aspect_and_centres(source_hw, input_size_hw):
+    affine = fit_affine(source_hw, input_size_hw, "letterbox")
     assert affine.matrix[0, 0] == affine.matrix[1, 1]
     (left, top), (right, bottom) = affine.apply(np.array([[0, 0], source_hw[::-1]], float))
-    assert left == pytest.approx(canvas_hw[1] - right)
-    assert top == pytest.approx(canvas_hw[0] - bottom)
+    assert left == pytest.approx(input_size_hw[1] - right)
+    assert top == pytest.approx(input_size_hw[0] - bottom)
     assert min(left, top) == pytest.approx(0), "it touches two sides"
 
 
@@ -68,14 +68,14 @@ SHORTENED = replace(WHOLE, multiple_of=32)
     ],
 )
 def test_a_shortened_canvas_is_as_long_as_needed(source_hw, size_hw):
-    assert canvas_size(source_hw, SHORTENED) == size_hw
-    assert canvas_size(source_hw, WHOLE) == (320, 384)
+    assert input_size_for(source_hw, SHORTENED) == size_hw
+    assert input_size_for(source_hw, WHOLE) == (320, 384)
 
 
 def test_a_shortened_canvas_shows_the_image_in_the_same_size():
     for height, width in np.random.default_rng(0).integers(1, 3000, (300, 2)).tolist():
         source_hw = (height, width)
-        size_hw = canvas_size(source_hw, SHORTENED)
+        size_hw = input_size_for(source_hw, SHORTENED)
         assert size_hw[0] <= 320 and size_hw[1] <= 384 and not size_hw[0] % 32 and not size_hw[1] % 32
         shortened, whole = (fit_affine(source_hw, size, "letterbox") for size in (size_hw, (320, 384)))
         assert shortened.scale == pytest.approx(whole.scale, rel=1e-9)

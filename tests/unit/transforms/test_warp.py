@@ -11,7 +11,7 @@ TOLERANCE = 0.05  # pixels of the canvas if the image shrinks, and of the image 
 BLACK = (0, 0, 0)
 
 
-def bright_spot(source_hw, affine, rng, canvas_hw):
+def bright_spot(source_hw, affine, rng, input_size_hw):
     """An image with a single spot, and where its centre is; as small as can be without falling between samples."""
     shrinking = 1 / np.linalg.svd(affine.matrix[:, :2], compute_uv=False).min()
     spread = max(1.0, shrinking)
@@ -20,7 +20,7 @@ def bright_spot(source_hw, affine, rng, canvas_hw):
     while True:
         point = rng.uniform(reach_wh, source_hw[::-1] - reach_wh)
         landed = affine.apply(point)
-        if (landed > reach_on_canvas).all() and (landed < canvas_hw[::-1] - reach_on_canvas).all():
+        if (landed > reach_on_canvas).all() and (landed < input_size_hw[::-1] - reach_on_canvas).all():
             break
     y, x = np.ogrid[: source_hw[0], : source_hw[1]]
     grey = 255 * np.exp(-((x + 0.5 - point[0]) ** 2 + (y + 0.5 - point[1]) ** 2) / (2 * spread**2))
@@ -33,12 +33,12 @@ def centroid(canvas):
     return np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum()
 
 
-def random_augmentation(rng, source_hw, canvas_hw):
+def random_augmentation(rng, source_hw, input_size_hw):
     """What training does to an image: about its centre, turned, mirrored, scaled from an eighth to four times."""
     centre = np.array(source_hw[::-1]) / 2
     flip = Affine.horizontal_flip(source_hw[1]) if rng.random() < 0.5 else Affine.identity()
     scale = Affine.scaling(*(np.exp(rng.uniform(np.log(1 / 8), np.log(4))) * rng.uniform(0.8, 1.25, 2)))
-    target = np.array(canvas_hw[::-1]) / 2 + rng.uniform(-10, 10, 2)
+    target = np.array(input_size_hw[::-1]) / 2 + rng.uniform(-10, 10, 2)
     turned = Affine.rotation(rng.uniform(-180, 180)) @ scale @ Affine.translation(*-centre) @ flip
     return Affine.translation(*target) @ turned
 
@@ -46,10 +46,10 @@ def random_augmentation(rng, source_hw, canvas_hw):
 @pytest.mark.parametrize("seed", range(200))
 def test_one_bright_spot_lands_where_its_annotation_lands(seed):
     rng = np.random.default_rng(seed)
-    source_hw, canvas_hw = tuple(rng.integers(120, 400, 2).tolist()), (160, 192)
-    affine = random_augmentation(rng, source_hw, canvas_hw)
-    image, point = bright_spot(source_hw, affine, rng, canvas_hw)
-    landed = centroid(warp(image, affine, canvas_hw, BLACK))
+    source_hw, input_size_hw = tuple(rng.integers(120, 400, 2).tolist()), (160, 192)
+    affine = random_augmentation(rng, source_hw, input_size_hw)
+    image, point = bright_spot(source_hw, affine, rng, input_size_hw)
+    landed = centroid(warp(image, affine, input_size_hw, BLACK))
     np.testing.assert_allclose(landed, affine.apply(point), atol=TOLERANCE * max(1, affine.scale))
 
 
@@ -57,10 +57,10 @@ def test_one_bright_spot_lands_where_its_annotation_lands(seed):
 @pytest.mark.parametrize("source_hw", [(96, 128), (640, 480), (1333, 2000), (3000, 700), (60, 31)])
 @pytest.mark.parametrize("seed", range(3))
 def test_every_fit(source_hw, fit, seed):
-    canvas_hw = (128, 160)
-    affine = fit_affine(source_hw, canvas_hw, fit)
-    image, point = bright_spot(source_hw, affine, np.random.default_rng(seed), canvas_hw)
-    landed = centroid(warp(image, affine, canvas_hw, BLACK))
+    input_size_hw = (128, 160)
+    affine = fit_affine(source_hw, input_size_hw, fit)
+    image, point = bright_spot(source_hw, affine, np.random.default_rng(seed), input_size_hw)
+    landed = centroid(warp(image, affine, input_size_hw, BLACK))
     np.testing.assert_allclose(landed, affine.apply(point), atol=TOLERANCE * max(1, affine.scale))
 
 

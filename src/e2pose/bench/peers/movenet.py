@@ -99,10 +99,10 @@ def fit(image: np.ndarray, size: int) -> tuple[np.ndarray, float]:
     return canvas, scale
 
 
-def to_poses(people: np.ndarray, canvas_hw: tuple[int, int], scale: float) -> list[Pose]:
+def to_poses(people: np.ndarray, input_size_hw: tuple[int, int], scale: float) -> list[Pose]:
     """The network's people: y, x, score of 17 keypoints, a box and a score each; y and x as parts of the canvas."""
     keypoints = people[:, :51].reshape(-1, 17, 3)
-    points = keypoints[..., :2] * canvas_hw / scale + HALF_PIXEL
+    points = keypoints[..., :2] * input_size_hw / scale + HALF_PIXEL
     triples = np.concatenate([points[..., ::-1], keypoints[..., 2:]], axis=-1)
     return [Pose(score, one) for score, one in zip(people[:, 55], triples, strict=True)]
 

@@ -33,15 +33,15 @@ def load(options: Namespace) -> Peer:
     from e2pose.inference.preprocess import prepare
     from e2pose.runtimes.options import RuntimeOptions
     from e2pose.runtimes.select import RUNTIMES, open_runtime
-    from e2pose.zoo.catalog import find_model, read_catalog
+    from e2pose.zoo.catalogue import find_model, read_catalogue
 
     cv2.setNumThreads(options.threads)
     path = find_model(options.model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
-    canvas = tuple(map(int, options.canvas.split("x"))) if options.canvas else None
+    input_size = tuple(map(int, options.input_size.split("x"))) if options.input_size else None
     runtime = open_runtime(
         options.model,
         RuntimeOptions(
-            options.runtime or None, precision=options.precision or None, canvas=canvas, threads=options.threads
+            options.runtime or None, precision=options.precision or None, input_size=input_size, threads=options.threads
         ),
     )
 
@@ -55,12 +55,12 @@ def load(options: Namespace) -> Peer:
             triples = np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], axis=-1)
             return [Pose(float(score), one) for score, one in zip(poses.scores, triples, strict=True)]
 
-    known = {"default", *read_catalog()[0]}
+    known = {"default", *read_catalogue()[0]}
     name = options.model if options.model in known else runtime.spec.name
     library, _, rest = runtime.description.partition(" on ")
     return Peer(
         estimate,
-        name=f"e2pose {name}" + (f" {options.canvas}" if options.canvas else ""),
+        name=f"e2pose {name}" + (f" {options.input_size}" if options.input_size else ""),
         version=version("e2pose"),
         licence=runtime.spec.licence,
         runtime=library,
@@ -76,5 +76,5 @@ if __name__ == "__main__":
         model=("default",),
         runtime=("", "onnxruntime", "openvino", "torch"),
         precision=("", "f32", "f16", "bf16"),
-        canvas=("",),
+        input_size=("",),
     )

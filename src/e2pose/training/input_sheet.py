@@ -1,0 +1,36 @@
+"""What a training will see, for people to look at. Needs torch, as a training does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from e2pose.data.image_sets import open_set, recipe_schema
+from e2pose.data.inspection.label_sheet import draw_labels
+from e2pose.data.training_images import TrainingImages
+from e2pose.render.sheet import contact_sheet
+from e2pose.training.recipe import load_recipe
+
+_COLUMNS = 6
+
+
+def input_sheet(recipe_path: Path, root: Path | None, count: int) -> UInt8[np.ndarray, "h w 3"]:
+    """A sheet of the first canvases of a recipe's training, with their labels, and ignored boxes in red.
+
+    Raises:
+        OptionError: The recipe cannot be read.
+        AnnotationError: A set cannot be used.
+        InputError: An image cannot be read.
+    """
+    recipe = load_recipe(recipe_path)
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"cache": False})})
+    root = Path(root or recipe.data.root)
+    schema = recipe_schema(recipe, root)
+    images = TrainingImages([open_set(part, root, schema) for part in recipe.data.sets], recipe, schema)
+    tiles = []
+    for number in range(count):
+        pixels, labels = images[number]
+        tiles.append(draw_labels(pixels, labels.keypoints, labels.labelled, labels.ignore, schema))
+    return contact_sheet(tiles, _COLUMNS)

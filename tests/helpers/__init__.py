@@ -1,0 +1,1 @@
+"""Synthetic data, fakes and servers that several tests use."""

@@ -1,0 +1,23 @@
+"""Where things are kept, and when nothing is fetched."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from e2pose.zoo.cache import cache_folder, is_offline
+
+
+def test_what_is_kept_lies_in_the_cache_of_the_user_or_where_they_say(monkeypatch) -> None:
+    monkeypatch.delenv("E2POSE_HOME", raising=False)
+    assert cache_folder("bench").parts[-2:] == ("e2pose", "bench") or os.name == "nt"
+    monkeypatch.setenv("E2POSE_HOME", "here")
+    assert cache_folder("bench") == Path("here/bench")
+
+
+@pytest.mark.parametrize(("value", "offline"), [(None, False), ("", False), ("0", False), ("1", True), ("yes", True)])
+def test_offline_is_anything_but_nothing_and_0(monkeypatch, value: str | None, offline: bool) -> None:
+    monkeypatch.delenv("E2POSE_OFFLINE", raising=False)
+    if value is not None:
+        monkeypatch.setenv("E2POSE_OFFLINE", value)
+    assert is_offline() == offline

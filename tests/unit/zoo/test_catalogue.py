@@ -1,0 +1,192 @@
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from e2pose.core.errors import ModelError
+from e2pose.export.verify import Limits, verify_artifact
+from e2pose.inference.estimator import Estimator
+from e2pose.runtimes.options import RuntimeOptions
+from e2pose.runtimes.select import open_runtime
+from e2pose.sources.images import read_image
+from e2pose.zoo import catalogue as catalog
+from e2pose.zoo.authors import read_authors_models
+from e2pose.zoo.catalogue import ModelEntry, ModelFile, find_model, input_size_of, models_at_hand, read_catalogue
+
+MODELS, DEFAULT = read_catalogue()
+BUNDLED = [entry for entry in MODELS.values() if entry.is_bundled and not entry.like]
+FILES = {file.name: file for entry in MODELS.values() if entry.is_bundled for file in entry.files}
+MAX_BUNDLED_BYTES = 16_000_000
+
+
+def entry(name: str, urls=(), suffixes=(".onnx", ".safetensors")) -> ModelEntry:
+    numbers = {"size_hw": (64, 64), "parameters_m": 1.0, "gmacs": 1.0, "coco_val_ap": 1.0}
+    sha256 = hashlib.sha256(b"model").hexdigest()
+    files = tuple(ModelFile(f"{name}{suffix}", 5, sha256, tuple(urls)) for suffix in suffixes)
+    return ModelEntry(name=name, **numbers, licence="Apache-2.0", trained_on=(), files=files)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue of two models, of which the first comes with the package."""
+    models = {"small-64": entry("small-64"), "large-64": entry("large-64", urls=("https://unused.invalid/m",))}
+    monkeypatch.setattr(catalog, "read_catalogue", lambda: (models, "small-64"))
+    monkeypatch.setattr(catalog, "_WEIGHTS", tmp_path)
+    monkeypatch.setenv("E2POSE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("E2POSE_OFFLINE", "1")
+    (tmp_path / "small-64.onnx").write_bytes(b"model")
+    return tmp_path
+
+
+def test_default_model_is_bundled() -> None:
+    assert MODELS[DEFAULT] in BUNDLED
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
+def test_entries_are_complete(model: ModelEntry) -> None:
+    assert [Path(file.name).suffix for file in model.files] == [".onnx", ".safetensors"]
+    for file in model.files:
+        assert len(file.sha256) == 64
+        assert file.size_bytes > 0
+        assert all(url.startswith("https://") and url.endswith(file.name) for url in file.urls)
+    assert model.trained_on
+    assert 0 < model.coco_val_ap < 100
+    assert min(model.parameters_m, model.gmacs) > 0
+
+
+@pytest.mark.parametrize("file", FILES.values(), ids=lambda file: file.name)
+def test_bundled_file_is_the_one_of_the_catalogue(file: ModelFile) -> None:
+    path = catalog._WEIGHTS / file.name
+    assert path.stat().st_size == file.size_bytes <= MAX_BUNDLED_BYTES
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+
+
+@pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
+@pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
+def test_bundled_file_says_of_itself_what_the_catalogue_says(model: ModelEntry, suffix: str) -> None:
+    spec = open_runtime(find_model(model.name, (suffix,))).spec
+    described = (model.name, model.size_hw, model.licence, model.trained_on)
+    assert (spec.name, spec.input_size_hw, spec.licence, spec.trained_on) == described
+
+
+@pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
+def test_bundled_files_are_the_same_model(model: ModelEntry) -> None:  # each is rounded to 16 bits in its own way
+    reference = open_runtime(find_model(model.name, (".safetensors",)))
+    samples = sorted((Path(__file__).parents[3] / "samples").glob("*.jpg"))
+    pictures = [read_image(path) for path in samples]
+    assert verify_artifact(find_model(model.name), reference, pictures, limits=Limits(0.99)).candidates > 100
+
+
+def test_fast_model_finds_whom_the_default_model_finds() -> None:
+    exact, rough = (Estimator(open_runtime(name, RuntimeOptions(input_size=(320, 320)))) for name in (DEFAULT, "fast"))
+    for path in sorted((Path(__file__).parents[3] / "samples").glob("*.jpg")):
+        found, expected = rough(path), exact(path)
+        assert len(found) == len(expected) > 0, path.name
+        off = np.abs(found.keypoints[:, None] - expected.keypoints).max(axis=3)  # (found, expected, keypoint)
+        assert (np.median(off, axis=2).min(axis=0) < 0.02 * max(read_image(path).shape)).all(), path.name
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS.values() if m.like], ids=lambda model: model.name)
+def test_a_model_like_another_one_is_its_network_on_another_canvas(model: ModelEntry) -> None:
+    other = MODELS[model.like]
+    assert model.file([".safetensors"]) == other.file([".safetensors"])
+    assert (model.size_hw, model.files) != (other.size_hw, other.files)
+    spec = open_runtime(model.name).spec
+    assert spec.name == Path(model.file([".onnx"]).name).stem
+    assert replace(spec, name=other.name, input_size_hw=other.input_size_hw) == open_runtime(other.name).spec
+    assert open_runtime(model.name, RuntimeOptions(input_size=(96, 128))).spec.input_size_hw == (96, 128)
+
+
+def test_a_file_named_like_a_model_has_its_own_canvas(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "read_catalogue", lambda: ({"twin": replace(entry("small-64"), like="a")}, "twin"))
+    monkeypatch.chdir(shelf)
+    assert input_size_of("twin") == (64, 64)
+    (shelf / "twin").write_bytes(b"mine")
+    assert input_size_of("twin") is None
+    assert input_size_of("default") is input_size_of("other") is None
+
+
+@pytest.mark.parametrize("name", ["default", "small-64"])
+def test_bundled_model_by_name(shelf: Path, name: str) -> None:
+    assert find_model(name) == shelf / "small-64.onnx"
+
+
+def test_file_in_a_format_that_is_wanted(shelf: Path) -> None:
+    (shelf / "small-64.safetensors").write_bytes(b"model")
+    assert find_model("small-64", (".safetensors",)) == shelf / "small-64.safetensors"
+    assert find_model("small-64", (".engine", ".onnx")) == shelf / "small-64.onnx"
+    with pytest.raises(ModelError, match=r"'small-64' has no \.xml file; there is: small-64\.onnx, small-64\.saf"):
+        find_model("small-64", (".xml",))
+
+
+def test_bundled_model_that_is_not_there(shelf: Path) -> None:
+    (shelf / "small-64.onnx").unlink()
+    with pytest.raises(ModelError, match=r"'small-64\.onnx' of the model 'small-64' should be at") as caught:
+        find_model("default")
+    assert "install e2pose again" in caught.value.hint
+
+
+def test_unknown_name_lists_names_and_suggests_one(shelf: Path) -> None:
+    with pytest.raises(ModelError, match="no model 'smal-64'; there is: small-64, large-64") as caught:
+        find_model("smal-64")
+    assert caught.value.hint == "did you mean 'small-64'?"
+    with pytest.raises(ModelError) as caught:
+        find_model("yolo")
+    assert "path of a model file" in caught.value.hint
+
+
+def test_file_wins_over_name(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shelf)
+    (shelf / "large-64").write_bytes(b"mine")
+    assert find_model("large-64") == Path("large-64")
+
+
+@pytest.mark.parametrize("path", ["none.onnx", "weights/none", Path("none"), "NONE.SAFETENSORS"])
+def test_what_looks_like_a_path_is_not_searched_for(shelf: Path, path: str | Path) -> None:
+    assert find_model(path) == Path(path)
+
+
+def test_other_models_are_fetched(shelf: Path) -> None:
+    with pytest.raises(ModelError, match=r"'large-64\.onnx' has not been fetched yet, and E2POSE_OFFLINE forbids it"):
+        find_model("large-64")
+    cached = shelf / "home" / "models" / entry("").files[0].sha256[:12] / "large-64.onnx"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"model")
+    assert find_model("large-64") == cached
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "~nobody-of-this-name/a.onnx"])
+def test_path_that_makes_no_sense(shelf: Path, path: str) -> None:
+    with pytest.raises(ModelError, match="cannot read the model"):
+        find_model(path)
+
+
+def test_models_of_the_authors() -> None:
+    models = read_authors_models()
+    assert len(models) == len({model.url for model in models.values()}) == 10
+    for name, model in models.items():
+        assert name.endswith(f"-{model.size_hw[0]}x{model.size_hw[1]}")
+        assert model.url.startswith("https://")
+    known = models["aisin-resnet101-512x512"]
+    assert known.size_bytes == 190_311_190
+    assert str(known.sha256).startswith("4d2b0491")
+    assert len(str(known.sha256)) == 64
+
+
+def test_model_of_the_authors_must_be_converted_first(shelf: Path) -> None:
+    with pytest.raises(ModelError, match="is a TensorFlow graph") as caught:
+        find_model("aisin-resnet50-320x320")
+    assert "e2pose convert aisin-resnet50-320x320" in caught.value.hint
+
+
+def test_models_at_hand_are_bundled_or_fetched(shelf: Path) -> None:
+    assert models_at_hand() == ["small-64"]
+    fetched = catalog.place_of("large-64.onnx", hashlib.sha256(b"model").hexdigest())
+    fetched.parent.mkdir(parents=True)
+    fetched.write_bytes(b"model")
+    assert models_at_hand() == ["small-64", "large-64"]
+    assert find_model("large-64") == fetched
+    assert models_at_hand((".safetensors",)) == ["small-64"]
+    assert models_at_hand((".engine",)) == []
