@@ -30,14 +30,14 @@ from e2pose.training.train import CHECKPOINT, train
 
 VARIANTS: dict[str, list[str]] = {
     "as the recipe": [],
-    "with the one-to-many score": ["loss.many=0.1"],
+    "with the one-to-many score": ["loss.one_to_many=0.1"],
     "keypoints by absolute error alone": ["loss.oks=0"],
     "keypoints by OKS alone": ["loss.distance=0"],
     "strides 32 to 512": ["network.strides=[32,64,128,256,512]"],
     "without refinement": ["network.refinements=0"],
     "without auxiliary_positives": ["match.auxiliary_positives=0"],
     "without mosaic": ["augment.mosaic=0"],
-    "combined": ["loss.distance=0", "loss.many=0.1", "augment.mosaic=0"],
+    "combined": ["loss.distance=0", "loss.one_to_many=0.1", "augment.mosaic=0"],
 }
 
 RESULT, COST = "result.json", "cost.json"

@@ -204,7 +204,7 @@ def _person_loss(logits: Tensor, background: Tensor, pairs: Match, goals: Tensor
 
 def _background_weights(centers: Tensor, target: Target, config: LossConfig) -> Tensor:
     """(B, M): how much it counts if the candidates with these centres (B, M, 2) in canvas pixels are background."""
-    doubtful = torch.where(_inside(centers, target.doubtful), config.doubtful_background, 1.0)
+    doubtful = torch.where(_inside(centers, target.doubtful), config.non_exhaustive_negative_weight, 1.0)
     return doubtful * ~_inside(centers, target.ignore)
 
 

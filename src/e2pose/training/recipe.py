@@ -75,7 +75,7 @@ class LossConfig(Record):
     """Weight of how well the refiners' maps lead to labelled keypoints from all around, wherever the intermediate_keypoints are."""
     score_floor: Fraction = 0.2
     """The person score that a matched candidate should have even if its keypoints are all wrong."""
-    doubtful_background: Fraction = 0.2
+    non_exhaustive_negative_weight: Fraction = 0.2
     """Weight of background where not everybody is labelled."""
 
 
@@ -127,9 +127,9 @@ class Recipe(Record):
     """Steps between two lines of the log."""
     save_every: Annotated[int, Field(gt=0)] = 500
     """Steps between two checkpoints."""
-    measure_every: Count = 500
+    evaluate_every: Count = 500
     """Steps between two measurements of AP on held-out images; 0 for none."""
-    measure_images: Annotated[int, Field(gt=0)] = 500
+    evaluate_images: Annotated[int, Field(gt=0)] = 500
     """At most so many held-out images are measured, evenly chosen."""
     preview_every: Count = 500
     """Steps between two sheets of predictions on always the same images; 0 for none."""

@@ -174,7 +174,7 @@ class _Run(_Bystander):
         recipe = self._recipe
         if self._is_due(recipe.save_every, step):
             self._save()
-        if self._is_due(recipe.measure_every, step):
+        if self._is_due(recipe.evaluate_every, step):
             self._measure(step)
         if self._is_due(recipe.preview_every, step):
             self._preview(step)
@@ -202,7 +202,7 @@ class _Run(_Bystander):
 
     def _measure(self, step: int) -> None:
         sets = by_name(self._recipe, self._sets)
-        numbers = measure(self._estimator(), sets, limit=self._recipe.measure_images)
+        numbers = measure(self._estimator(), sets, limit=self._recipe.evaluate_images)
         if numbers:
             self._log.write({"step": step, **numbers})
             self._listener.tell(f"step {step}  held out: " + "  ".join(f"{k} {v:.3f}" for k, v in numbers.items()))

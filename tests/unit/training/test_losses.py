@@ -103,7 +103,9 @@ def test_background_in_ignored_boxes_is_not_punished_and_weighs_less_where_it_is
     inside = LAYOUT.cell_centers[:, 0] < 64
     assert (gradients["ignore"][inside] == 0).all()
     torch.testing.assert_close(gradients["ignore"][~inside], gradients["plain"][~inside])
-    torch.testing.assert_close(gradients["doubtful"][inside], CONFIG.doubtful_background * gradients["plain"][inside])
+    torch.testing.assert_close(
+        gradients["doubtful"][inside], CONFIG.non_exhaustive_negative_weight * gradients["plain"][inside]
+    )
     torch.testing.assert_close(gradients["doubtful"][~inside], gradients["plain"][~inside])
 
 
@@ -160,10 +162,10 @@ def test_companions_answer_for_their_person_in_the_one_to_many_score_only():
     pairs = match(prediction_at(LAYOUT, {}), target, LAYOUT, MatchConfig(auxiliary_positives=2))
     best = perfect(target, pairs)
     many = torch.zeros_like(best.person_logits).requires_grad_()
-    losses = compute_losses(replace(best, one_to_many_logits=many), target, pairs, LAYOUT, LossConfig(many=0.1))
+    losses = compute_losses(replace(best, one_to_many_logits=many), target, pairs, LAYOUT, LossConfig(one_to_many=0.1))
     record = losses.to_record()
     assert record["person"] == pytest.approx(0, abs=1e-6)
-    assert record["many"] > 0
+    assert record["one_to_many"] > 0
     losses.total.backward()
     rising = (many.grad < 0)[0].nonzero().flatten().tolist()
     assert rising == sorted(pairs.candidates.tolist())

@@ -230,7 +230,7 @@ def test_held_out_images_are_measured_and_drawn_while_training(tmp_path):
     listener, recipe = Quiet(), write_recipe(tmp_path, root, steps=3)
     train(
         recipe,
-        overrides=["data.sets.0.holdout=2", "measure_every=2", "preview_every=2"],
+        overrides=["data.sets.0.holdout=2", "evaluate_every=2", "preview_every=2"],
         output=tmp_path / "run",
         listener=listener,
     )

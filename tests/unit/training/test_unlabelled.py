@@ -130,7 +130,7 @@ def test_background_weighs_less_where_not_everybody_is_labelled():
         for exhaustive in (True, False)
     )
     assert (full > 0).sum() > 50
-    torch.testing.assert_close(partial, LossConfig().doubtful_background * full)
+    torch.testing.assert_close(partial, LossConfig().non_exhaustive_negative_weight * full)
 
 
 def test_labelled_people_are_learned_as_well_in_such_sets():
