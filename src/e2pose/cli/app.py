@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from e2pose.cli.interrupts import orderly_termination
-from e2pose.cli.terminal import complain
+from e2pose.cli.terminal import print_error
 from e2pose.core.errors import E2PoseError, OptionError
 
 COMMANDS = {
@@ -47,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(end="", flush=True)  # now, where it is noticed if nobody reads; there may be no output at all
             return code
     except CycloptsError as error:
-        complain(misspelt(error))
+        print_error(misspelt(error))
         return MISSPELT
     except E2PoseError as error:
-        complain(error)
+        print_error(error)
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED

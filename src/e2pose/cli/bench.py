@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from e2pose.cli.terminal import Progress, say
+from e2pose.cli.terminal import Progress, print_message
 
 if TYPE_CHECKING:
     from e2pose.bench.report import Comparison
@@ -78,7 +78,7 @@ def bench(*source: Annotated[str, Parameter(required=True)], options: BenchOptio
             reference=options.reference,
             pace=Pace(options.rounds, options.warm_up, options.threads),
             rebuild=options.rebuild,
-            reporter=Reporter((lambda _: None) if options.quiet else say, progress.advance),
+            reporter=Reporter((lambda _: None) if options.quiet else print_message, progress.advance),
         )
     show(comparison)
 

@@ -6,8 +6,8 @@ import logging
 import os
 from pathlib import Path
 
-from e2pose.cli.opening import read_pictures
-from e2pose.cli.terminal import say
+from e2pose.cli.opening import read_images
+from e2pose.cli.terminal import print_message
 from e2pose.core.errors import MissingExtraError
 
 MOST_PICTURES = 50
@@ -33,9 +33,9 @@ def convert(model: str, output: Path, /, *, name: str | None = None, pictures: t
 
     known = model in read_authors_models() and not Path(model).exists()
     path = fetch_authors_model(model) if known else Path(model)
-    images = read_pictures(pictures, MOST_PICTURES)
+    images = read_images(pictures, MOST_PICTURES)
     deviation = convert_upstream(path, output, name=name or (model if known else None), images=images)
-    say(
+    print_message(
         f"written to {output}; it deviates from TensorFlow by at most {deviation.keypoint_px:.2g} px and "
         f"{deviation.score:.1g} in a score"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from e2pose.cli.machine import machine
-from e2pose.cli.terminal import Progress, say
+from e2pose.cli.terminal import Progress, print_message
 from e2pose.core.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _write(path: Path, picture: UInt8[np.ndarray, "h w 3"]) -> None:
 
     with atomic_path(path) as temporary:
         temporary.write_bytes(encode_image(picture, path))
-    say(f"written to {path}")
+    print_message(f"written to {path}")
 
 
 def _table(report: DataReport) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from cyclopts import Parameter
 
-from e2pose.cli.opening import read_pictures
-from e2pose.cli.terminal import Progress, say
+from e2pose.cli.opening import read_images
+from e2pose.cli.terminal import Progress, print_message
 from e2pose.core.errors import MissingExtraError, ModelError, OptionError
 from e2pose.runtimes.options import Precision, RuntimeOptions
 
@@ -106,7 +106,7 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
     if (options.annotations is None) != (options.images is None) or (options.images and to != "int8"):
         raise OptionError("--annotations and --images belong together, and to int8", "give both or none")
     given = bool(options.pictures) or to != "int8"
-    job = Job(path, output, options, changes, read_pictures(options.pictures, MOST_PICTURES) if given else [])
+    job = Job(path, output, options, changes, read_images(options.pictures, MOST_PICTURES) if given else [])
     try:
         WRITERS[to](job)
     except ModuleNotFoundError as error:
@@ -178,7 +178,9 @@ def write_int8(job: Job) -> None:
         )
     report(job, done.deviation)
     in_float = len(done.layers.in_float)
-    say(f"{len(done.layers.quantised)} convolutions are in int8; {in_float} more are sensitive and stay in float")
+    print_message(
+        f"{len(done.layers.quantised)} convolutions are in int8; {in_float} more are sensitive and stay in float"
+    )
     for table in tables:
         print(table)
 
@@ -188,7 +190,7 @@ WRITERS = {"onnx": write_onnx, "openvino": write_openvino, "tensorrt": write_ten
 
 def report(job: Job, deviation: Deviation) -> None:
     """Says what was written and how far it is from what it was made from."""
-    say(
+    print_message(
         f"written to {job.output}; it deviates from {job.path.name} by at most "
         f"{deviation.keypoint_px:.2g} px and {deviation.score:.1g} in a score; agreement {deviation.agreement:.4f}"
     )

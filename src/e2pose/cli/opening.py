@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2pose.cli.terminal import say
+from e2pose.cli.terminal import print_message
 from e2pose.core.errors import AccuracyWarning, FallbackWarning
 from e2pose.runtimes.options import RuntimeOptions
 
@@ -45,13 +45,15 @@ def open_estimator(
         warnings.simplefilter("always", FallbackWarning)
         estimator = Estimator(open_runtime(model, options), threshold)
     for warning in caught:
-        say(f"warning: {warning.message}")
+        print_message(f"warning: {warning.message}")
     if not quiet:
-        say(f"model: {estimator.description}" + (f", {num_parallel} pictures at once" if num_parallel > 1 else ""))
+        print_message(
+            f"model: {estimator.description}" + (f", {num_parallel} pictures at once" if num_parallel > 1 else "")
+        )
     return estimator
 
 
-def read_pictures(names: tuple[str, ...], most: int) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+def read_images(names: tuple[str, ...], most: int) -> list[UInt8[np.ndarray, "_ _ 3"]]:
     """The first pictures and frames behind some names; scenes with 1 to 22 photographed people if there is no name.
 
     Args:

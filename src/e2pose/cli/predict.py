@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from e2pose.cli.interrupts import Interrupts
 from e2pose.cli.opening import open_estimator
-from e2pose.cli.terminal import Progress, complain, say
+from e2pose.cli.terminal import Progress, print_error, print_message
 from e2pose.core.errors import ModelError, OptionError
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
@@ -92,14 +92,14 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
 
     def report(problem: E2PoseError) -> None:
         problems.append(problem)
-        complain(problem)
+        print_error(problem)
 
     if len(options.model) > 1 and not options.show:
         raise OptionError(
             f"{len(options.model)} models are given, but a run takes one: {', '.join(options.model)}",
             "name one of them; or add --show, where the key m goes to the next",
         )
-    inputs = open_source(source, on_error=report, on_notice=say)
+    inputs = open_source(source, on_error=report, on_notice=print_message)
     if inputs.info == SourceInfo(frame_count=0):
         return 1
     model = first_model(options, inputs.info)
@@ -122,7 +122,7 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
     except NothingRead:
         return interrupts.exit_code or 1
     if not options.quiet:
-        say(sentence(summary, model.num_parallel, ahead.dropped, targets))
+        print_message(sentence(summary, model.num_parallel, ahead.dropped, targets))
     return interrupts.exit_code or (1 if problems else 0)
 
 
@@ -205,6 +205,7 @@ def live_view(
         models=models_in_turn(options.model, options.runtime),
         open_model=open_model,
         report=report,
+        notify=print_message,
     )
 
 

@@ -18,16 +18,16 @@ PATIENCE_S = 1.0
 """Work that takes no longer than this gets no progress bar."""
 
 
-def say(text: str) -> None:
+def print_message(text: str) -> None:
     """Prints a line for people."""
     print(text, file=sys.stderr)
 
 
-def complain(error: E2PoseError) -> None:
+def print_error(error: E2PoseError) -> None:
     """Prints what is wrong and what to do about it."""
-    say(f"error: {error.message}")
+    print_message(f"error: {error.message}")
     if error.hint:
-        say(f"\nhint: {error.hint}")
+        print_message(f"\nhint: {error.hint}")
 
 
 class Progress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from e2pose.cli.terminal import say
+from e2pose.cli.terminal import print_message
 from e2pose.core.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Bar:
     def tell(self, line: str) -> None:
         """Prints a line."""
         if self._bar is None:
-            say(line)
+            print_message(line)
         else:
             self._bar.console.print(line, markup=False, highlight=False)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Self
 
-from e2pose.cli.terminal import say
 from e2pose.core.errors import E2PoseError
 from e2pose.live.snapshot import save_snapshot
 from e2pose.live.view import MOST_THRESHOLD, View, draw_panels, draw_view, press
@@ -41,7 +40,8 @@ class LiveSession:
         ahead: Where the frames come from; stopped when the person has seen enough.
         models: What `open_model` may be asked for; the first is the one that runs.
         open_model: Opens one of them, or raises an error, and then the run goes on with the one before.
-        report: Told of what a key could not do.
+        report: Receives the errors of actions that a key started.
+        notify: Receives messages for the user, such as the name of a saved file.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class LiveSession:
         models: Sequence[str],
         open_model: Callable[[str], Estimator],
         report: Callable[[E2PoseError], None],
+        notify: Callable[[str], None],
     ) -> None:
         self._model = model
         self.view = self._with_threshold(replace(view, models=len(models)))
@@ -60,6 +61,7 @@ class LiveSession:
         self._models = models
         self._open_model = open_model
         self._report = report
+        self._notify = notify
         self._shown: tuple[Frame, Poses] | None = None
         self._times_s: deque[float] = deque(maxlen=_RECENT)
         self._window = Window()
@@ -119,7 +121,7 @@ class LiveSession:
         frame, poses = self._shown
         image = draw_view(frame, poses, self.view, keypoint_threshold=self._model.keypoint_threshold)
         try:
-            say(f"saved {save_snapshot(image, frame, Path())}")
+            self._notify(f"saved {save_snapshot(image, frame, Path())}")
         except E2PoseError as error:
             self._report(error)
 

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from e2pose.cli import terminal
-from e2pose.cli.terminal import Progress, complain
+from e2pose.cli.terminal import Progress, print_error
 from e2pose.core.errors import InputError, OptionError
 
 
@@ -72,8 +72,8 @@ def test_unknown_total_is_shown_as_such_until_it_is_known(monkeypatch: pytest.Mo
 
 
 def test_errors_are_followed_by_their_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    complain(InputError("there is no file 'a'", "check the spelling"))
-    complain(OptionError("no"))
+    print_error(InputError("there is no file 'a'", "check the spelling"))
+    print_error(OptionError("no"))
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "error: there is no file 'a'\n\nhint: check the spelling\nerror: no\n"

@@ -82,7 +82,13 @@ def watch(estimator, frames, view=None, models=("one",), open_model=None):
     problems, recorder, model = [], Recorder(), LiveEstimator(estimator)
     ahead = LatestFrame(frames) if frames.info.is_live else Prefetch(frames)
     live = LiveSession(
-        view or View(), model, ahead, models=models, open_model=open_model or (lambda _: None), report=problems.append
+        view or View(),
+        model,
+        ahead,
+        models=models,
+        open_model=open_model or (lambda _: None),
+        report=problems.append,
+        notify=print,
     )
     run(model, ahead, sinks=[live, recorder])
     return live, recorder, problems
@@ -150,7 +156,7 @@ def test_what_a_key_changes_is_shown_in_a_pause(toolkit, estimator):
 def test_ctrl_c_ends_a_pause(toolkit, estimator):
     model, recorder = LiveEstimator(estimator), Recorder()
     ahead = Prefetch(Frames(50))
-    live = LiveSession(View(), model, ahead, models=["one"], open_model=lambda _: None, report=print)
+    live = LiveSession(View(), model, ahead, models=["one"], open_model=lambda _: None, report=print, notify=print)
     toolkit.plan[1] = ["space"]
     toolkit.on_update = lambda: ahead.stop() if len(toolkit.shown) == 2 else None
     run(model, ahead, sinks=[live, recorder])
@@ -221,7 +227,7 @@ def test_saved_pictures_are_what_is_shown_without_the_panels(toolkit, estimator,
     _, _, problems = watch(estimator, Frames(5))
     assert sorted(path.name for path in Path().iterdir()) == ["run-000002-2.png", "run-000002.png"]
     np.testing.assert_array_equal(cv2.imread("run-000002.png"), CHECKERS)  # not shrunk either
-    assert capsys.readouterr().err == "saved run-000002.png\nsaved run-000002-2.png\n"
+    assert capsys.readouterr().out == "saved run-000002.png\nsaved run-000002-2.png\n"
     assert not problems
 
 
