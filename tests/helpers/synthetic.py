@@ -15,7 +15,7 @@ TINY_KEYPOINTS = np.stack([np.linspace(0.25, 0.75, 17), np.linspace(0.2, 0.8, 17
 """Where the tiny model sees its one person, as fractions of the picture."""
 
 
-def write_picture(path: Path, size_hw: tuple[int, int] = (40, 60), brightness: int = 255) -> Path:
+def write_image(path: Path, size_hw: tuple[int, int] = (40, 60), brightness: int = 255) -> Path:
     """Writes a grey-looking RGB picture; bright ones have a person for the tiny model."""
     path.parent.mkdir(parents=True, exist_ok=True)
     encoded, data = cv2.imencode(path.suffix, np.full((*size_hw, 3), brightness, np.uint8))

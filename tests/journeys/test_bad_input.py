@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers.synthetic import TINY_KEYPOINTS, write_picture, write_video
+from helpers.synthetic import TINY_KEYPOINTS, write_image, write_video
 
 
 def files_in(folder: Path) -> set[str]:
@@ -53,8 +53,8 @@ UNREADABLE: dict[str, tuple[str, Callable[[Path], None]]] = {
 def test_bad_input_is_told_and_the_others_are_processed(predict, tmp_path: Path, kind: str) -> None:
     name, write = UNREADABLE[kind]
     write(tmp_path / name)
-    write_picture(tmp_path / "first.png")
-    write_picture(tmp_path / "last.png")
+    write_image(tmp_path / "first.png")
+    write_image(tmp_path / "last.png")
     done = predict("first.png", name, "last.png", "-o", "drawn", "-o", "poses.jsonl")
     assert done.code == 1
     assert len(done.errors) == 1, done.err
@@ -137,14 +137,14 @@ def test_exif_rotation_is_followed(predict, tmp_path: Path) -> None:
 
 
 def test_very_wide_picture(predict, tmp_path: Path) -> None:
-    write_picture(tmp_path / "wide.png", (50, 20_000))
+    write_image(tmp_path / "wide.png", (50, 20_000))
     done = predict("wide.png")
     assert done.code == 0, done.err
     assert cv2.imread(str(tmp_path / "out" / "wide.png")).shape == (50, 20_000, 3)
 
 
 def test_same_input_twice_is_read_once(predict, tmp_path: Path) -> None:
-    write_picture(tmp_path / "white.png")
+    write_image(tmp_path / "white.png")
     done = predict("white.png", "*.png", tmp_path / "white.png", "-o", "drawn", "-o", "poses.jsonl")
     assert done.code == 0, done.err
     assert len((tmp_path / "poses.jsonl").read_text().splitlines()) == 1
@@ -152,8 +152,8 @@ def test_same_input_twice_is_read_once(predict, tmp_path: Path) -> None:
 
 
 def test_same_name_in_two_folders_overwrites_nothing(predict, tmp_path: Path) -> None:
-    write_picture(tmp_path / "a" / "white.png", (40, 60))
-    write_picture(tmp_path / "b" / "white.png", (50, 70))
+    write_image(tmp_path / "a" / "white.png", (40, 60))
+    write_image(tmp_path / "b" / "white.png", (50, 70))
     done = predict("a", "b", "-o", "drawn")
     assert done.code == 0, done.err
     drawn = [cv2.imread(str(path)).shape[:2] for path in (tmp_path / "drawn").rglob("*.png")]
@@ -165,7 +165,7 @@ UNWRITABLE = ["file.txt/drawn", "file.txt/poses.json", "poses.xyz", "file.txt"]
 
 @pytest.mark.parametrize("target", UNWRITABLE)
 def test_unwritable_output_is_told_before_any_work(predict, tmp_path: Path, target: str) -> None:
-    write_picture(tmp_path / "white.png")
+    write_image(tmp_path / "white.png")
     (tmp_path / "file.txt").write_text("mine")
     before = files_in(tmp_path)
     done = predict("white.png", "-o", "poses.jsonl", "-o", target)
@@ -178,7 +178,7 @@ def test_unwritable_output_is_told_before_any_work(predict, tmp_path: Path, targ
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_read_only_folder(predict, tmp_path: Path) -> None:
-    write_picture(tmp_path / "white.png")
+    write_image(tmp_path / "white.png")
     (tmp_path / "locked").mkdir(mode=0o500)
     done = predict("white.png", "-o", "locked/drawn")
     assert done.code == 1
@@ -186,7 +186,7 @@ def test_read_only_folder(predict, tmp_path: Path) -> None:
 
 
 def test_an_input_is_never_overwritten(predict, tmp_path: Path) -> None:
-    picture = write_picture(tmp_path / "in" / "white.png")
+    picture = write_image(tmp_path / "in" / "white.png")
     before = picture.read_bytes()
     predict("in", "-o", "in")
     predict("in/white.png", "-o", "in/white.png")
@@ -195,7 +195,7 @@ def test_an_input_is_never_overwritten(predict, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["nosuch", "missing.onnx", "words.onnx"])
 def test_bad_model(e2pose, tmp_path: Path, model: str) -> None:
-    write_picture(tmp_path / "white.png")
+    write_image(tmp_path / "white.png")
     (tmp_path / "words.onnx").write_text("These are words.")
     done = e2pose("predict", "white.png", "--model", model)
     assert done.code == 1
@@ -207,7 +207,7 @@ def test_bad_model(e2pose, tmp_path: Path, model: str) -> None:
 @pytest.mark.parametrize("option", ["--threshold", "--keypoint-threshold"])
 @pytest.mark.parametrize("value", ["1.5", "-0.1", "nan"])
 def test_threshold_out_of_range(predict, tmp_path: Path, option: str, value: str) -> None:
-    write_picture(tmp_path / "white.png")
+    write_image(tmp_path / "white.png")
     done = predict("white.png", option, value)
     assert done.code == 1
     assert len(done.errors) == 1, done.err
@@ -237,7 +237,7 @@ def test_interrupt_ends_quietly(predict, tmp_path: Path, monkeypatch: pytest.Mon
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    write_picture(tmp_path / "white.png")
+    write_image(tmp_path / "white.png")
     monkeypatch.setattr("e2pose.inference.run.run", interrupt)
     done = predict("white.png", "-o", "drawn", "-o", "poses.json")
     assert done.code == 130

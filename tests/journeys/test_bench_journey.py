@@ -8,7 +8,7 @@ import pytest
 
 from e2pose.core.schema import load_schema
 from helpers.peers import write_peer
-from helpers.synthetic import TINY_KEYPOINTS, write_picture
+from helpers.synthetic import TINY_KEYPOINTS, write_image
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def annotated(tmp_path: Path) -> Path:
     pictures = {"a": (255, 0.0), "b": (250, 3.0), "c": (0, 0.0)}
     annotations = []
     for number, (name, (brightness, off)) in enumerate(pictures.items(), start=1):
-        write_picture(tmp_path / "pictures" / f"{name}.png", (100, 200), brightness)
+        write_image(tmp_path / "pictures" / f"{name}.png", (100, 200), brightness)
         points = TINY_KEYPOINTS * [200, 100] + off
         annotations.append(
             {
@@ -81,7 +81,7 @@ def test_our_model_and_a_peer_that_crashes(e2pose, tiny_model: Path, annotated: 
 
 
 def test_the_command_below_the_table_repeats_it(e2pose, tmp_path: Path) -> None:
-    write_picture(tmp_path / "a b.png")
+    write_image(tmp_path / "a b.png")
     write_peer(tmp_path / "mine.py")
     words = ["bench", "a b.png", "--rounds", "1", "--peer", "mine.py", "mine.py:sleep=0.002", "--warm-up", "0"]
     done = e2pose(*words, "--models", "mobilenetv2-320:precision=f64", "--reference", "mine.py")
@@ -104,7 +104,7 @@ def test_the_peer_in_the_guide(e2pose, tmp_path: Path, pytestconfig: pytest.Conf
         assert given in script
         script = script.replace(given, here)
     (tmp_path / "mine.py").write_text(script)
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     done = e2pose(
         "bench", "a.png", "--models", "none.onnx", "--peer", "mine.py", "mine.py:scale=0.5", "mine.py:scale=3",
         "--rounds", "1", "-o", "out", "-q",
@@ -135,7 +135,7 @@ def test_the_peer_in_the_guide(e2pose, tmp_path: Path, pytestconfig: pytest.Conf
     ],
 )
 def test_what_makes_no_sense_is_one_error(e2pose, annotated: Path, tmp_path: Path, words: list[str], says: str) -> None:
-    write_picture(tmp_path / "z.png")
+    write_image(tmp_path / "z.png")
     done = e2pose("bench", *words)
     assert done.code == 1
     assert says in done.errors[0]

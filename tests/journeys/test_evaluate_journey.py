@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from e2pose.core.schema import load_schema
-from helpers.synthetic import TINY_KEYPOINTS, write_picture
+from helpers.synthetic import TINY_KEYPOINTS, write_image
 
 
 def person(image_id: int) -> dict[str, object]:
@@ -29,7 +29,7 @@ def annotated(tmp_path: Path) -> tuple[Path, Path]:
     """A bright picture, in which the tiny model sees the person, and a dark one, in which it does not."""
     pictures = {7: 255, 8: 0}
     for image_id, brightness in pictures.items():
-        write_picture(tmp_path / "images" / f"{image_id}.png", (100, 200), brightness)
+        write_image(tmp_path / "images" / f"{image_id}.png", (100, 200), brightness)
     record = {
         "images": [
             {"id": one, "file_name": f"{one}.png", "width": 200, "height": 100, "crowdIndex": 0.5} for one in pictures

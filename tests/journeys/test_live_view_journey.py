@@ -13,7 +13,7 @@ from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from helpers.fake_tk import FakeTk
 from helpers.media import decode_video, write_clip
-from helpers.synthetic import read_video, write_picture, write_video
+from helpers.synthetic import read_video, write_image, write_video
 
 CHECKERS = np.kron(np.indices((80, 80)).sum(axis=0) % 2, np.ones((4, 4)))[..., None].repeat(3, 2).astype(np.uint8) * 255
 
@@ -53,7 +53,7 @@ def test_a_single_picture_stays_until_somebody_closes_it(predict, screen: FakeTk
             screen.press("q")
 
     screen.on_update = close_at_last
-    done = predict(write_picture(tmp_path / "white.png"), "--show")
+    done = predict(write_image(tmp_path / "white.png"), "--show")
     assert done.code == 0, done.err
     assert len(updates) >= 10
 
@@ -110,7 +110,7 @@ def test_a_model_that_is_not_there_leaves_the_run_as_it_is(predict, screen: Fake
 
 
 def test_several_models_need_a_window(predict, tmp_path: Path) -> None:
-    done = predict(write_picture(tmp_path / "white.png"), "--model", "another.onnx")
+    done = predict(write_image(tmp_path / "white.png"), "--model", "another.onnx")
     assert done.code == 1
     assert "2 models are given" in done.errors[0]
     assert "--show" in done.hints[0]

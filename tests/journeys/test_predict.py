@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers.synthetic import TINY_KEYPOINTS, read_video, write_picture, write_video
+from helpers.synthetic import TINY_KEYPOINTS, read_video, write_image, write_video
 
 
 def files_in(folder: Path) -> set[str]:
@@ -18,7 +18,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 def test_one_picture_goes_to_out(predict, tmp_path: Path) -> None:
-    picture = write_picture(tmp_path / "in" / "white.png")
+    picture = write_image(tmp_path / "in" / "white.png")
     done = predict(picture)
     assert done.code == 0
     assert files_in(tmp_path / "out") == {"white.png"}
@@ -33,7 +33,7 @@ def test_one_picture_goes_to_out(predict, tmp_path: Path) -> None:
 
 
 def test_nobody_is_a_result(predict, tmp_path: Path) -> None:
-    picture = write_picture(tmp_path / "in" / "black.png", brightness=0)
+    picture = write_image(tmp_path / "in" / "black.png", brightness=0)
     done = predict(picture, "-o", "drawn", "-o", "poses.json", "-o", "poses.jsonl", "-o", "poses.csv")
     assert done.code == 0
     assert "1 picture, 0 persons" in done.err
@@ -44,8 +44,8 @@ def test_nobody_is_a_result(predict, tmp_path: Path) -> None:
 
 
 def test_every_sink_gets_the_same_poses(predict, tmp_path: Path) -> None:
-    write_picture(tmp_path / "in" / "000000000139.png", (100, 200))
-    write_picture(tmp_path / "in" / "b.jpg", (40, 60))
+    write_image(tmp_path / "in" / "000000000139.png", (100, 200))
+    write_image(tmp_path / "in" / "b.jpg", (40, 60))
     done = predict("in/", "-o", "poses.json", "-o", "deep/er/poses.jsonl", "-o", "poses.csv", "-o", "drawn")
     assert done.code == 0
     results = json.loads((tmp_path / "poses.json").read_text())
@@ -68,7 +68,7 @@ def test_globs_folders_and_files_can_be_mixed(predict, tmp_path: Path) -> None:
             (tmp_path / name).parent.mkdir(parents=True)
             (tmp_path / name).write_text("not a picture")
         else:
-            write_picture(tmp_path / name)
+            write_image(tmp_path / name)
     done = predict("a/*.png", "b", "c.bmp", "-o", "poses.jsonl")
     assert done.code == 0, done.err
     lines = (tmp_path / "poses.jsonl").read_text().splitlines()
@@ -90,7 +90,7 @@ def test_a_video_keeps_its_frames_and_rate(predict, tmp_path: Path) -> None:
 
 def test_pictures_and_videos_share_a_run(predict, tmp_path: Path) -> None:
     write_video(tmp_path / "in" / "run.mp4")
-    write_picture(tmp_path / "in" / "white.png")
+    write_image(tmp_path / "in" / "white.png")
     done = predict("in")
     assert done.code == 0, done.err
     assert files_in(tmp_path / "out") == {"run.mp4", "white.png"}
@@ -99,7 +99,7 @@ def test_pictures_and_videos_share_a_run(predict, tmp_path: Path) -> None:
 
 def test_names_with_spaces_and_other_alphabets(predict, tmp_path: Path) -> None:
     for name in ("two words.png", "ひと.png", "Übung 1.jpg"):
-        write_picture(tmp_path / "in" / name)
+        write_image(tmp_path / "in" / name)
     write_video(tmp_path / "in" / "日本 語.mp4")
     done = predict("in", "-o", "ausgabe ü", "-o", "ergebnis ü.json")
     assert done.code == 0, done.err
@@ -109,13 +109,13 @@ def test_names_with_spaces_and_other_alphabets(predict, tmp_path: Path) -> None:
 
 
 def test_threshold_leaves_people_out(predict, tmp_path: Path) -> None:
-    picture = write_picture(tmp_path / "in" / "grey.png", brightness=178)
+    picture = write_image(tmp_path / "in" / "grey.png", brightness=178)
     assert "1 person," in predict(picture).err
     assert "0 persons," in predict(picture, "--threshold", "0.8").err
 
 
 def test_keypoint_threshold_leaves_keypoints_out(predict, tmp_path: Path) -> None:
-    picture = write_picture(tmp_path / "in" / "white.png")
+    picture = write_image(tmp_path / "in" / "white.png")
     predict(picture, "--keypoint-threshold", "0.95")
     assert (cv2.imread(str(tmp_path / "out" / "white.png")) == 255).all()
 
@@ -130,25 +130,25 @@ def test_blur_hides_the_picture_before_drawing(predict, tmp_path: Path) -> None:
 
 
 def test_fps_is_drawn(predict, tmp_path: Path) -> None:
-    picture = write_picture(tmp_path / "in" / "black.png", (120, 200), brightness=0)
+    picture = write_image(tmp_path / "in" / "black.png", (120, 200), brightness=0)
     predict(picture, "--fps")
     assert (cv2.imread(str(tmp_path / "out" / "black.png")) > 0).any()
 
 
 def test_quiet_says_nothing(predict, tmp_path: Path) -> None:
-    done = predict(write_picture(tmp_path / "in" / "white.png"), "--quiet")
+    done = predict(write_image(tmp_path / "in" / "white.png"), "--quiet")
     assert (done.code, done.out, done.err) == (0, "", "")
 
 
 def test_inputs_are_not_changed(predict, tmp_path: Path) -> None:
-    picture = write_picture(tmp_path / "in" / "white.png")
+    picture = write_image(tmp_path / "in" / "white.png")
     before = picture.read_bytes()
     predict(picture, "-o", "drawn", "--blur", "frame")
     assert picture.read_bytes() == before
 
 
 def test_module_runs_like_the_command(tiny_model: Path, tmp_path: Path) -> None:
-    write_picture(tmp_path / "white.png")
+    write_image(tmp_path / "white.png")
     done = subprocess.run(
         [sys.executable, "-m", "e2pose", "predict", "white.png", "--model", str(tiny_model)],
         cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONWARNINGS": "error"},
@@ -159,7 +159,7 @@ def test_module_runs_like_the_command(tiny_model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp"])
 def test_a_picture_file_as_output(predict, tmp_path: Path, name: str) -> None:
-    picture = write_picture(tmp_path / "in" / "white.png")
+    picture = write_image(tmp_path / "in" / "white.png")
     done = predict(picture, "-o", name)
     assert done.code == 0, done.err
     assert cv2.imread(str(tmp_path / name)).shape == (40, 60, 3)

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from helpers.synthetic import write_picture
+from helpers.synthetic import write_image
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    return write_picture(tmp_path / "white.png")
+    return write_image(tmp_path / "white.png")
 
 
 def test_predict_says_what_really_runs(predict, picture: Path) -> None:
@@ -20,7 +20,7 @@ def test_predict_says_what_really_runs(predict, picture: Path) -> None:
 
 
 def test_several_pictures_share_the_threads_and_one_has_them_all(predict, picture: Path, tmp_path: Path) -> None:
-    write_picture(tmp_path / "two.png")
+    write_image(tmp_path / "two.png")
     for inputs, says in (((picture,), "2 threads"), ((picture, "two.png"), "1 thread, 2 pictures at once")):
         done = predict(*inputs, "-o", "poses.json", "--threads", "2")
         assert done.code == 0

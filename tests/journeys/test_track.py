@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.synthetic import read_video, write_picture, write_video
+from helpers.synthetic import read_video, write_image, write_video
 
 
 def persons_in(path: Path) -> list[list[dict]]:
@@ -35,7 +35,7 @@ def test_smoothing_alone_gives_no_numbers_and_loses_nobody(predict, tmp_path: Pa
 
 def test_somebody_tracked_is_kept_down_to_half_the_threshold(predict, tmp_path: Path) -> None:
     for index, brightness in enumerate((255, 77, 255, 26, 77)):  # scores: 1, 0.3, 1, 0.1, 0.3
-        write_picture(tmp_path / "frames" / f"{index}.png", brightness=brightness)
+        write_image(tmp_path / "frames" / f"{index}.png", brightness=brightness)
     counts = {}
     for option in ("--smooth", "--track"):
         assert predict("frames", "--threshold", "0.4", option, "-o", "out.jsonl").code == 0

@@ -7,8 +7,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2pose.core.processor import processor_entry
-from e2pose.runtimes.base import usable_cores
+from e2pose.runtimes.cpu import cpu_info, usable_cores
 
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
@@ -39,7 +38,7 @@ class Machine:
 def this_machine() -> Machine:
     """What can be found out about this machine."""
     return Machine(
-        cpu=processor_entry("model name") or platform.processor() or platform.machine(),
+        cpu=cpu_info("model name") or platform.processor() or platform.machine(),
         cores=usable_cores(),
         memory_gb=_memory_gb(),
         system=platform.platform(),

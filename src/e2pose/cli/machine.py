@@ -40,7 +40,7 @@ def examine() -> dict[str, Any]:
     """Everything that could matter, by name."""
     from e2pose.core.errors import OutputError
     from e2pose.core.files import check_folder
-    from e2pose.runtimes.base import usable_cores
+    from e2pose.runtimes.cpu import usable_cores
     from e2pose.runtimes.select import open_runtime
     from e2pose.runtimes.survey import survey
     from e2pose.zoo.cache import cache_folder

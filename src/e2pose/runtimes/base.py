@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
@@ -91,13 +90,6 @@ def joined(portions: list[Candidates], count: int) -> Candidates:
         return portions[0]
     fields = ([getattr(portion, name) for portion in portions] for name in OUTPUTS)
     return Candidates(*(np.concatenate(parts)[:count] for parts in fields))
-
-
-def usable_cores() -> int:
-    """How many cores this process may use; a container or `taskset` may allow fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def counted(threads: int) -> str:

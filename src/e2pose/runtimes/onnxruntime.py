@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.spec import PRECISION_KEY, ModelSpec
-from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, usable_cores, whole_batches
-from e2pose.runtimes.cpu import sums_may_overflow
+from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, whole_batches
+from e2pose.runtimes.cpu import has_vnni, usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -88,7 +88,7 @@ def _open_session(path: Path, threads: int, options: RuntimeOptions) -> onnxrunt
     # Threads that spin while they wait for each other are a tenth faster; between two runs they would take the cores
     # from whoever decodes and draws.
     session_options.add_session_config_entry("session.force_spinning_stop", "1")
-    if sums_may_overflow():  # with unsigned weights, into which it turns them then, sums have thirty-two bits
+    if has_vnni() is False:  # with unsigned weights, into which it turns them then, sums have thirty-two bits
         session_options.add_session_config_entry("session.x64quantprecision", "1")
     if not path.is_file():
         raise ModelError(f"there is no model file '{path}'", "check the path")

@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
-from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, usable_cores, whole_batches
-from e2pose.runtimes.cpu import sums_may_overflow
+from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, whole_batches
+from e2pose.runtimes.cpu import has_vnni, usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
 
@@ -45,7 +45,7 @@ class OpenVinoRuntime:
         self._batch = check_graph(str(path), self.spec, inputs, outputs)
         made_for = metadata.get(PRECISION_KEY, "f32")
         quantised = made_for == "int8"
-        if quantised and sums_may_overflow():
+        if quantised and has_vnni() is False:
             warnings.warn(
                 f"'{self.spec.name}' is in int8, whose sums overflow in openvino on x86 CPUs without VNNI, and this "
                 "one is not known to have it: poses may be wrong; take onnxruntime, or a model in f32",

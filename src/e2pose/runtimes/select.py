@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from e2pose.core.errors import FallbackWarning, MissingExtraError, ModelError, RuntimeChoiceError
-from e2pose.runtimes.base import Runtime, usable_cores
+from e2pose.runtimes.base import Runtime
+from e2pose.runtimes.cpu import usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeName, RuntimeOptions
 from e2pose.zoo.catalogue import find_model, input_size_of
 

@@ -8,11 +8,11 @@ from e2pose.core.errors import InputError, OptionError
 from e2pose.sources.base import SourceInfo
 from e2pose.sources.open import FilesSource
 from helpers.peers import write_frames
-from helpers.synthetic import write_picture, write_video
+from helpers.synthetic import write_image, write_video
 
 
 def test_frames_are_saved_as_they_are_read(tmp_path: Path) -> None:
-    write_picture(tmp_path / "in" / "a b.png", (30, 50), 70)
+    write_image(tmp_path / "in" / "a b.png", (30, 50), 70)
     write_video(tmp_path / "in" / "c.mp4", frames=3)
     (tmp_path / "out").mkdir()
     pictures = save_frames([str(tmp_path / "in")], tmp_path / "out", 3)
@@ -26,7 +26,7 @@ def test_frames_are_saved_as_they_are_read(tmp_path: Path) -> None:
 
 
 def test_sources_that_give_nothing(tmp_path: Path) -> None:
-    picture = str(write_picture(tmp_path / "a.png"))
+    picture = str(write_image(tmp_path / "a.png"))
     with pytest.raises(OptionError, match="at least 1, not 0"):
         save_frames([picture], tmp_path, 0)
     with pytest.raises(InputError, match="there is no file"):

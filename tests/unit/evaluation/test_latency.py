@@ -32,7 +32,7 @@ def test_the_first_calls_do_not_count(monkeypatch):
     """Looks come in pairs, before and after a picture; between pictures nothing counts."""
     times_ms = [500, 400, 300, *range(1, 11)]
     monkeypatch.setattr(latency, "perf_counter", Clock(step for time in times_ms for step in (7, time)))
-    timed = TimedEstimator(nobody)
+    timed = TimedEstimator(empty)
     for _ in times_ms:
         timed(PICTURE)
     (found,) = timed.latencies().values()
@@ -44,13 +44,13 @@ def test_the_first_calls_do_not_count(monkeypatch):
 
 def test_a_single_call_counts(monkeypatch):
     monkeypatch.setattr(latency, "perf_counter", Clock([0, 8]))
-    timed = TimedEstimator(nobody)
+    timed = TimedEstimator(empty)
     timed(PICTURE)
     assert timed.latencies()["total"].p90_ms == pytest.approx(8)
 
 
 def test_no_calls():
-    assert TimedEstimator(nobody).latencies() == {}
+    assert TimedEstimator(empty).latencies() == {}
 
 
 def test_the_stations_of_an_estimator(monkeypatch, tiny_model):

@@ -9,7 +9,7 @@ from e2pose.core.errors import ModelError, OptionError
 from e2pose.runtimes.options import RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 from helpers.frozen_graphs import write_frozen_graph
-from helpers.synthetic import write_picture
+from helpers.synthetic import write_image
 
 tensorflow = pytest.importorskip("tensorflow", reason="needs the extra 'upstream': tensorflow-cpu and tf2onnx")
 
@@ -88,7 +88,7 @@ def test_command_line_from_graph_to_poses(
     frozen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_picture(tmp_path / "white.png", (100, 200))
+    write_image(tmp_path / "white.png", (100, 200))
     assert main(["convert", str(frozen), "ours.onnx", "--pictures", "white.png"]) == 0
     assert "deviates from TensorFlow by at most" in capfd.readouterr().err
     assert main(["predict", "white.png", "--model", "ours.onnx", "-o", "poses.json", "--threshold", "0.01"]) == 0

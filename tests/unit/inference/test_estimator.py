@@ -5,7 +5,7 @@ import pytest
 
 from e2pose.core.errors import E2PoseError, InputError, ModelError, OptionError
 from e2pose.inference.estimator import Estimator, load
-from helpers.synthetic import TINY_KEYPOINTS, write_picture
+from helpers.synthetic import TINY_KEYPOINTS, write_image
 
 
 def test_batch_of_three_is_three_times_one(runtime, picture) -> None:
@@ -74,7 +74,7 @@ def test_description_names_model_and_runtime(runtime) -> None:
 
 @pytest.mark.parametrize("kind", [str, Path])
 def test_path_of_a_picture(tiny_model: Path, tmp_path: Path, kind) -> None:
-    path = write_picture(tmp_path / "weiß und hell.png", (30, 60))
+    path = write_image(tmp_path / "weiß und hell.png", (30, 60))
     poses = load(tiny_model, threads=1)(kind(path))
     assert np.allclose(poses.keypoints[0], TINY_KEYPOINTS * [60, 30], atol=1e-4)
 

@@ -1,29 +1,39 @@
+import os
 import platform
 from pathlib import Path
 
 import pytest
 
-from e2pose.core import processor
-from e2pose.runtimes.cpu import sums_may_overflow
+from e2pose.runtimes import cpu
+from e2pose.runtimes.cpu import cpu_info, has_vnni, usable_cores
 
 
 @pytest.mark.parametrize(
-    ("machine", "says", "overflows"),
+    ("machine", "info", "vnni"),
     [
-        ("x86_64", "flags\t\t: fpu avx2 avx512f\n", True),
-        ("x86_64", "flags\t\t: fpu avx2 avx_vnni\n", False),
-        ("x86_64", "flags\t\t: fpu avx512_vnni\n", False),
-        ("aarch64", "Features\t: fp asimd\n", False),
-        ("arm64", None, False),
-        ("AMD64", None, True),
+        ("x86_64", "flags\t\t: fpu avx2 avx512f\n", False),
+        ("x86_64", "flags\t\t: fpu avx2 avx_vnni\n", True),
+        ("x86_64", "flags\t\t: fpu avx512_vnni\n", True),
+        ("aarch64", "Features\t: fp asimd\n", None),
+        ("arm64", None, None),
+        ("AMD64", None, False),
     ],
     ids=["old", "small core", "server", "arm", "mac", "windows"],
 )
-def test_x86_that_is_not_known_to_have_vnni(
-    machine: str, says: str | None, overflows: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_vnni_is_detected_on_x86_only(
+    machine: str, info: str | None, vnni: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if says:
-        (tmp_path / "cpuinfo").write_text(f"model name\t: A CPU\n{says}", encoding="utf-8")
-    monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "cpuinfo")
+    if info:
+        (tmp_path / "cpuinfo").write_text(f"model name\t: A CPU\n{info}", encoding="utf-8")
+    monkeypatch.setattr(cpu, "_CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    assert sums_may_overflow() == overflows
+    assert has_vnni() is vnni
+    assert cpu_info("model name") == ("A CPU" if info else None)
+
+
+def test_usable_cores_respect_the_affinity_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 5}, raising=False)
+    assert usable_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    assert usable_cores() == 12

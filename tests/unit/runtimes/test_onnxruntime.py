@@ -46,9 +46,9 @@ def test_one_thread_for_each_usable_core(tiny_model: Path, monkeypatch: pytest.M
     assert OnnxRuntime(tiny_model, RuntimeOptions(threads=1)).description.endswith("on cpu in f32, 1 thread")
 
 
-@pytest.mark.parametrize("overflow", [True, False])
-def test_exact_sums_are_asked_for_where_they_are_not_the_rule(overflow: bool, tiny_model: Path, monkeypatch) -> None:
-    monkeypatch.setattr(onnxruntime_runtime, "sums_may_overflow", lambda: overflow)
+@pytest.mark.parametrize("vnni", [True, False, None])
+def test_int8_sums_are_exact_on_x86_without_vnni(vnni: bool | None, tiny_model: Path, monkeypatch) -> None:
+    monkeypatch.setattr(onnxruntime_runtime, "has_vnni", lambda: vnni)
     said = {}
 
     class Options(onnxruntime.SessionOptions):
@@ -58,7 +58,7 @@ def test_exact_sums_are_asked_for_where_they_are_not_the_rule(overflow: bool, ti
 
     monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
     OnnxRuntime(tiny_model)
-    assert said.get("session.x64quantprecision") == ("1" if overflow else None)
+    assert said.get("session.x64quantprecision") == ("1" if vnni is False else None)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model at all " * 50], ids=["empty", "foreign"])

@@ -52,13 +52,13 @@ def test_bf16_if_asked_for_or_if_the_file_is_made_for_it(tiny_model: Path, tmp_p
     assert " in f32" in OpenVinoRuntime(tmp_path / "fast.xml", RuntimeOptions(precision="f32")).description
 
 
-@pytest.mark.parametrize("overflow", [True, False])
-def test_int8_warns_where_sums_may_overflow(overflow: bool, tiny_model: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(openvino_runtime, "sums_may_overflow", lambda: overflow)
+@pytest.mark.parametrize("vnni", [True, False, None])
+def test_int8_warns_on_x86_without_vnni(vnni: bool | None, tiny_model: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(openvino_runtime, "has_vnni", lambda: vnni)
     model = onnx.load(tiny_model)
     model.metadata_props.add(key=PRECISION_KEY, value="int8")
     onnx.save(model, tmp_path / "rough.onnx")
-    for path, warns in ((tmp_path / "rough.onnx", overflow), (tiny_model, False)):
+    for path, warns in ((tmp_path / "rough.onnx", vnni is False), (tiny_model, False)):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             OpenVinoRuntime(path)

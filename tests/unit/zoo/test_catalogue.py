@@ -22,7 +22,7 @@ MAX_BUNDLED_BYTES = 16_000_000
 
 
 def entry(name: str, urls=(), suffixes=(".onnx", ".safetensors")) -> ModelEntry:
-    numbers = {"size_hw": (64, 64), "parameters_m": 1.0, "gmacs": 1.0, "coco_val_ap": 1.0}
+    numbers = {"input_size_hw": (64, 64), "parameters_m": 1.0, "gmacs": 1.0, "coco_val_ap": 1.0}
     sha256 = hashlib.sha256(b"model").hexdigest()
     files = tuple(ModelFile(f"{name}{suffix}", 5, sha256, tuple(urls)) for suffix in suffixes)
     return ModelEntry(name=name, **numbers, licence="Apache-2.0", trained_on=(), files=files)
@@ -67,7 +67,7 @@ def test_bundled_file_is_the_one_of_the_catalogue(file: ModelFile) -> None:
 @pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
 def test_bundled_file_says_of_itself_what_the_catalogue_says(model: ModelEntry, suffix: str) -> None:
     spec = open_runtime(find_model(model.name, (suffix,))).spec
-    described = (model.name, model.size_hw, model.licence, model.trained_on)
+    described = (model.name, model.input_size_hw, model.licence, model.trained_on)
     assert (spec.name, spec.input_size_hw, spec.licence, spec.trained_on) == described
 
 
@@ -92,7 +92,7 @@ def test_fast_model_finds_whom_the_default_model_finds() -> None:
 def test_a_model_like_another_one_is_its_network_on_another_canvas(model: ModelEntry) -> None:
     other = MODELS[model.like]
     assert model.file([".safetensors"]) == other.file([".safetensors"])
-    assert (model.size_hw, model.files) != (other.size_hw, other.files)
+    assert (model.input_size_hw, model.files) != (other.input_size_hw, other.files)
     spec = open_runtime(model.name).spec
     assert spec.name == Path(model.file([".onnx"]).name).stem
     assert replace(spec, name=other.name, input_size_hw=other.input_size_hw) == open_runtime(other.name).spec
@@ -167,7 +167,7 @@ def test_models_of_the_authors() -> None:
     models = read_authors_models()
     assert len(models) == len({model.url for model in models.values()}) == 10
     for name, model in models.items():
-        assert name.endswith(f"-{model.size_hw[0]}x{model.size_hw[1]}")
+        assert name.endswith(f"-{model.input_size_hw[0]}x{model.input_size_hw[1]}")
         assert model.url.startswith("https://")
     known = models["aisin-resnet101-512x512"]
     assert known.size_bytes == 190_311_190
