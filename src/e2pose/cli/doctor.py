@@ -84,7 +84,7 @@ def _check_outputs(pictures: list[Path], numbers: Path | None, inputs: list[Path
         OutputError: One cannot be written, or is an input.
     """
     from e2pose.core.files import check_target
-    from e2pose.sinks.images import IMAGE_SUFFIXES, refuse_to_replace
+    from e2pose.sinks.images import IMAGE_SUFFIXES, check_not_an_input
 
     for path in pictures:
         if path.suffix.lower() not in IMAGE_SUFFIXES:
@@ -94,7 +94,7 @@ def _check_outputs(pictures: list[Path], numbers: Path | None, inputs: list[Path
             )
     for path in [*pictures, *([numbers] if numbers else [])]:
         check_target(path)
-        refuse_to_replace(path, [*inputs, *(folder / "annotations.json" for folder in inputs)])
+        check_not_an_input(path, [*inputs, *(folder / "annotations.json" for folder in inputs)])
 
 
 def _only_recipe(paths: list[Path]) -> Path:

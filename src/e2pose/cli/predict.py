@@ -122,7 +122,7 @@ def predict(*source: Annotated[str, Parameter(required=True)], options: PredictO
     except NothingRead:
         return interrupts.exit_code or 1
     if not options.quiet:
-        print_message(sentence(summary, model.num_parallel, ahead.dropped, targets))
+        print_message(sentence(summary, model.num_parallel, ahead.num_dropped, targets))
     return interrupts.exit_code or (1 if problems else 0)
 
 

@@ -13,8 +13,7 @@ from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.data.config import DataSetConfig
 from e2pose.formats.coco import read_coco
 from e2pose.formats.yolo import read_yolo, read_yolo_file
-from e2pose.sources.images import IMAGE_SUFFIXES
-from e2pose.sources.size import read_size
+from e2pose.sources.images import IMAGE_SUFFIXES, read_image_size
 from e2pose.training.recipe import Recipe
 
 SCHEMA_OF_DATA = "data"
@@ -83,7 +82,7 @@ def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
     yaml = place if place.suffix in (".yaml", ".yml") else place / "data.yaml"
     if yaml.is_file() and not annotations.is_file():
         folder = read_yolo_file(yaml).folder
-        dataset = read_yolo(yaml, config.split, suffixes=IMAGE_SUFFIXES, size_of=read_size)
+        dataset = read_yolo(yaml, config.split, suffixes=IMAGE_SUFFIXES, size_of=read_image_size)
     else:
         folder, dataset = place / config.images, read_coco(annotations)
     if config.schema_name is None:

@@ -158,7 +158,7 @@ class LiveSession:
             latency_ms=self._model.stopwatch.latency_ms,
             persons=len(poses),
             threshold=self.view.threshold,
-            dropped=self._ahead.dropped if self._ahead.info.is_live else None,
+            dropped=self._ahead.num_dropped if self._ahead.info.is_live else None,
         )
         self._window.show(draw_panels(self._window.fitted(image), self.view, numbers))
 

@@ -62,7 +62,7 @@ class ImageFileSink:
                 f"'{self._path}' can hold one picture, but '{frame.origin.name}' brings another one",
                 f"give a folder to write several: '{self._path.with_suffix('')}/'",
             )
-        refuse_to_replace(self._path, [frame.origin.path] if frame.origin.path else [])
+        check_not_an_input(self._path, [frame.origin.path] if frame.origin.path else [])
         self._encoded = encode_image(self._draw(frame, poses), self._path)
 
     def __enter__(self) -> Self:
@@ -77,7 +77,7 @@ class ImageFileSink:
                 temporary.write_bytes(self._encoded)
 
 
-def refuse_to_replace(target: Path, inputs: Iterable[Path]) -> None:
+def check_not_an_input(target: Path, inputs: Iterable[Path]) -> None:
     """Checks that an output is none of the inputs, however the two are spelt; on some systems case does not matter.
 
     Raises:

@@ -15,7 +15,7 @@ from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.formats.openpose import to_openpose
 from e2pose.sinks.base import Draw
-from e2pose.sinks.images import IMAGE_SUFFIXES, encode_image, refuse_to_replace
+from e2pose.sinks.images import IMAGE_SUFFIXES, check_not_an_input, encode_image
 
 _NUMBER = re.compile(r"%(0[1-9]\d?)?d(?![a-zA-Z])")  # not the middle of "100%done"
 
@@ -50,7 +50,7 @@ class NumberedSink:
             OutputError: It is an input or cannot be written.
         """
         path = self._pattern.with_name(_NUMBER.sub(self._digits, self._pattern.name))
-        refuse_to_replace(path, self._inputs)
+        check_not_an_input(path, self._inputs)
         data = self._encode(frame, poses)
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)

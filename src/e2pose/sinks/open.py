@@ -9,13 +9,11 @@ from pathlib import Path
 from e2pose.core.errors import OptionError, OutputError
 from e2pose.core.files import check_folder
 from e2pose.sinks.base import Draw, Sink
-from e2pose.sinks.coco_json import CocoJsonSink
 from e2pose.sinks.folder import FolderSink
-from e2pose.sinks.images import IMAGE_SUFFIXES, ImageFileSink, refuse_to_replace
-from e2pose.sinks.jsonl import JsonlSink
+from e2pose.sinks.images import IMAGE_SUFFIXES, ImageFileSink, check_not_an_input
 from e2pose.sinks.numbered import NumberedSink, is_numbered
 from e2pose.sinks.parquet import ParquetSink
-from e2pose.sinks.table import CsvSink
+from e2pose.sinks.text import CocoJsonSink, CsvSink, JsonlSink
 from e2pose.sinks.video import VIDEO_SUFFIXES, VideoFileSink
 from e2pose.sinks.virtual_camera import PREFIX as CAMERA
 from e2pose.sinks.virtual_camera import VirtualCameraSink
@@ -71,5 +69,5 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
             f"cannot write '{target}': '{suffix}' is no kind of output",
             f"use a folder, which ends with a slash, or a file ending with {', '.join([*_DRAWN, *_DATA])}",
         )
-    refuse_to_replace(path, inputs)
+    check_not_an_input(path, inputs)
     return _DRAWN[suffix](path, draw) if suffix in _DRAWN else _DATA[suffix](path)

@@ -22,7 +22,7 @@ from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.sinks.audio import AudioTracks
 from e2pose.sinks.base import Draw, is_kept
-from e2pose.sinks.images import refuse_to_replace
+from e2pose.sinks.images import check_not_an_input
 from e2pose.sinks.letterbox import fitted
 from e2pose.sinks.reserved_file import ReservedFile
 
@@ -107,7 +107,7 @@ class VideoFileSink:
                 f"'{origin.name}' is a still picture and cannot go into the video '{self._path}'",
                 "give a folder, which takes pictures and videos",
             )
-        refuse_to_replace(self._path, [origin.path] if origin.path else [])
+        check_not_an_input(self._path, [origin.path] if origin.path else [])
         self._origin = origin
         return self._opened.enter_context(_open_writer(self._path, (image.shape[0], image.shape[1]), origin))
 

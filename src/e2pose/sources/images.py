@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.sources.base import SourceInfo
-from e2pose.sources.containers import exif_block, has_no_pixels, is_complete, picture_format
+from e2pose.sources.containers import exif_block, has_no_pixels, is_complete, picture_format, stored_size
 from e2pose.sources.orientation import exif_orientation
 from e2pose.sources.pixels import on_white
 
@@ -97,6 +97,24 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
         raise InputError(f"the {kind} picture '{path}' has a width or height of 0", "make it again")
     stored = _decode(data, kind, path)
     return exif_orientation(exif_block(data, kind)).apply(_to_rgb(stored, kind, path))
+
+
+def read_image_size(path: str | Path) -> tuple[int, int]:
+    """Returns the (height, width) of `read_image(path)`; the pixels of a JPEG or PNG are not decoded.
+
+    Raises:
+        InputError: The file does not exist or is not an image in a supported format.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError:
+        data = b""  # `read_image` reports the reason
+    kind = picture_format(data)
+    size_hw = stored_size(data, kind) if kind else None
+    if kind is None or not size_hw or min(size_hw) < 1:
+        height, width = read_image(path).shape[:2]
+        return height, width
+    return size_hw[::-1] if exif_orientation(exif_block(data, kind)).transposed else size_hw
 
 
 def _read_bytes(path: Path) -> bytes:

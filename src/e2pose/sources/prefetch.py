@@ -32,7 +32,7 @@ class Prefetch:
         OptionError: `depth` is below 1.
     """
 
-    dropped = 0
+    num_dropped = 0
     """How many frames nobody took: none."""
 
     on_wait: Callable[[], None] | None = None
@@ -130,12 +130,12 @@ class LatestFrame(Prefetch):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source, depth=1)
-        self.dropped = 0
+        self.num_dropped = 0
 
     def _hand_over(self, frame: Frame) -> None:
         try:
             while self._items.get_nowait() is not None:
-                self.dropped += 1
+                self.num_dropped += 1
         except Empty:
             pass
         self._items.put(frame)

@@ -13,8 +13,7 @@ from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.formats.jsonl import read_poses_jsonl, to_json_line
 from e2pose.formats.table import read_poses_csv, to_header, to_rows
-from e2pose.sinks.jsonl import JsonlSink
-from e2pose.sinks.table import CsvSink
+from e2pose.sinks.text import CsvSink, JsonlSink
 
 COCO = load_schema("coco")
 TOOL = KeypointSchema.from_names("tool", ["tip", "grip"])

@@ -12,9 +12,7 @@ from e2pose.core.errors import OutputError
 from e2pose.core.frame import MEMORY, Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.core.schema import load_schema
-from e2pose.sinks.coco_json import CocoJsonSink
-from e2pose.sinks.jsonl import JsonlSink
-from e2pose.sinks.table import CsvSink
+from e2pose.sinks.text import CocoJsonSink, CsvSink, JsonlSink
 
 COCO = load_schema("coco")
 IMAGE = np.zeros((8, 8, 3), np.uint8)

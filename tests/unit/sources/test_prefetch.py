@@ -159,7 +159,7 @@ def test_the_newest_frame_is_given_and_the_dropped_ones_are_counted():
         while source.given < 12 and time.monotonic() < deadline:
             time.sleep(0.005)
         assert next(frames).index == 10
-        assert newest.dropped == 9
+        assert newest.num_dropped == 9
     assert source.left
 
 
@@ -169,7 +169,7 @@ def test_the_newest_frame_of_a_source_that_ends_is_not_lost():
         seen = [frame.index for frame in newest]
     assert seen == sorted(set(seen))
     assert seen[-1] == 19
-    assert newest.dropped == 20 - len(seen)
+    assert newest.num_dropped == 20 - len(seen)
 
 
 def test_an_error_of_a_live_source_comes_after_its_newest_frame():
