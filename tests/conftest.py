@@ -1,7 +1,11 @@
 """Checks every array that passes through the package against the shape and type that its signature promises."""
 
+import os
 import sys
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy and torch are imported: workers share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jaxtyping
 import pytest
@@ -21,6 +25,17 @@ def check(function):
 
 sys.modules["shape_checks"] = sys.modules[__name__]  # the hook wants the name of a module
 jaxtyping.install_import_hook("e2pose", "shape_checks.check")
+
+
+TIMEOUTS_S = {"long": 3600, "slow": 600}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Raises the timeout of tests that are marked as slow or long, unless they set their own."""
+    for item in items:
+        timeout_s = next((timeout_s for mark, timeout_s in TIMEOUTS_S.items() if item.get_closest_marker(mark)), None)
+        if timeout_s and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(timeout_s))
 
 
 @pytest.fixture
