@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from e2pose.core.files import atomic_path
 from e2pose.core.schema import load_schema
 from e2pose.core.spec import ModelSpec
-from e2pose.inference.preprocess import prepare
+from e2pose.inference.preprocess import preprocess
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
 from e2pose.models.e2pose import MEAN_RGB, STD_RGB, E2Pose
@@ -162,7 +162,7 @@ def main(model_json: str, pictures: str, output: str) -> None:
     network = build_network(
         NetworkConfig("mobilenetv2_150", strides=(16, 32), refinements=1, fine_refinements=1)
     ).eval()
-    pixels = (torch.from_numpy(prepare(images, spec).pixels).float() - network.mean) / network.std
+    pixels = (torch.from_numpy(preprocess(images, spec).pixels).float() - network.mean) / network.std
     fill_backbone(network, convolutions, pixels)
     state = network.backbone.state_dict()
     if any(_WIDENING in name for name in convolutions):

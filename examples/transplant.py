@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from e2pose.inference.preprocess import prepare
+from e2pose.inference.preprocess import preprocess
 from e2pose.models.artifact import load_weights, save_weights
 from e2pose.models.build import build_network, load_backbone
 from e2pose.models.e2pose import E2Pose
@@ -113,7 +113,7 @@ def main(model: str, backbone: str, backbone_weights: str, pictures: str, output
     paths = sorted(Path(pictures).iterdir())
     chosen = [paths[index] for index in spread(len(paths), PICTURES)]
     for start in range(0, len(chosen), BATCH):
-        canvases = prepare([read_image(path) for path in chosen[start : start + BATCH]], spec).pixels
+        canvases = preprocess([read_image(path) for path in chosen[start : start + BATCH]], spec).pixels
         joints.add(old, (torch.from_numpy(canvases).float() - old.mean) / old.std)
     joints.write()
     save_weights(output, new, replace(spec, name=Path(output).stem))

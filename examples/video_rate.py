@@ -20,7 +20,7 @@ import numpy as np
 import e2pose
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
-from e2pose.inference.preprocess import prepare
+from e2pose.inference.preprocess import preprocess
 from e2pose.sinks.threaded import ThreadedSink
 from e2pose.sources.prefetch import Prefetch
 
@@ -55,7 +55,7 @@ def main(video: str, model: str = "default", threads: str = "2") -> None:
     num_parallel = int(threads)
     all_threads, one_thread = e2pose.load(model, threads=num_parallel), e2pose.load(model, threads=1)
     with e2pose.open_source([video]) as source:
-        canvases = [prepare([frame.image], one_thread.spec).pixels for frame in source]
+        canvases = [preprocess([frame.image], one_thread.spec).pixels for frame in source]
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / name for name in ("out.jsonl", "out.mp4")]
         rounds = [

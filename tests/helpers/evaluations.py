@@ -68,7 +68,7 @@ def made_results(dataset, rng):
 def perfect_results(dataset):
     results = []
     for image in dataset.images:
-        posed = [one.keypoints for one in image.persons if one.is_posed]
+        posed = [one.keypoints for one in image.persons if one.has_keypoints]
         keypoints = np.array(posed, np.float32).reshape(-1, len(dataset.schema), 2)
         ones = np.ones(keypoints.shape[:2], np.float32)
         results += to_coco_results(Poses(keypoints, ones, ones[:, 0], dataset.schema), image.id, image.file_name)

@@ -24,7 +24,7 @@ def test_doctor_says_what_would_run_and_what_is_missing(e2pose, tmp_path: Path, 
 
 
 def test_doctor_finds_a_gpu(e2pose, monkeypatch) -> None:
-    monkeypatch.setattr("e2pose.runtimes.survey.find_spec", lambda name: object())
+    monkeypatch.setattr("e2pose.runtimes.probe.find_spec", lambda name: object())
     with tensorrt_installed():
         done = e2pose("doctor")
     assert "tensorrt     10.7.0" in done.out
@@ -32,7 +32,7 @@ def test_doctor_finds_a_gpu(e2pose, monkeypatch) -> None:
 
 
 def test_doctor_survives_a_broken_library(e2pose, monkeypatch) -> None:
-    monkeypatch.setattr("e2pose.runtimes.survey.find_spec", lambda name: object())
+    monkeypatch.setattr("e2pose.runtimes.probe.find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "openvino", None)
     done = e2pose("doctor")
     assert done.code == 0

@@ -19,7 +19,7 @@ from e2pose.bench.package_files import fetch_files
 from e2pose.bench.peer_script import PeerScript
 from e2pose.bench.protocol import one_line
 from e2pose.core.errors import OutputError, PeerError
-from e2pose.core.files import cannot_write
+from e2pose.core.files import write_error
 from e2pose.zoo.cache import OFFLINE, cache_folder, is_offline
 
 STEP_LIMIT_S = 3600
@@ -72,7 +72,7 @@ def environment_of(
         try:
             _build(script, folder, on_step)
         except OSError as error:
-            raise cannot_write(folder, error) from error
+            raise write_error(folder, error) from error
     facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     return Environment(_python(folder), folder / "files", float(facts["size_mb"]))
 

@@ -41,8 +41,8 @@ def examine() -> dict[str, Any]:
     from e2pose.core.errors import OutputError
     from e2pose.core.files import check_folder
     from e2pose.runtimes.cpu import usable_cores
+    from e2pose.runtimes.probe import probe_runtimes
     from e2pose.runtimes.select import open_runtime
-    from e2pose.runtimes.survey import survey
     from e2pose.zoo.cache import cache_folder
     from e2pose.zoo.catalogue import find_model, read_catalogue
 
@@ -65,7 +65,7 @@ def examine() -> dict[str, Any]:
     try:
         path = find_model("default")
         found |= {"model_file": str(path), "chosen": open_runtime(path).description}
-        found["runtimes"] = [asdict(state) for state in survey(path)]
+        found["runtimes"] = [asdict(state) for state in probe_runtimes(path)]
     except E2PoseError as error:
         found["problem"] = error.message
     return found

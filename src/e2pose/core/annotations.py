@@ -30,7 +30,7 @@ class PersonAnnotation:
     is_crowd: bool = False
 
     @property
-    def is_posed(self) -> bool:
+    def has_keypoints(self) -> bool:
         """Whether this is one person with at least one labelled keypoint."""
         return not self.is_crowd and bool(self.visibility.any())
 

@@ -30,7 +30,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent)
         os.close(handle)
     except OSError as error:
-        raise cannot_write(target, error) from error
+        raise write_error(target, error) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -39,7 +39,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     except OSError as error:
         if error.filename is not None and str(error.filename) != name:
             raise  # it is about another file
-        raise cannot_write(target, error) from error
+        raise write_error(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -55,7 +55,7 @@ def check_target(target: Path) -> None:
             raise IsADirectoryError(f"'{target}' is a folder")
         check_folder(target.parent)
     except OSError as error:
-        raise cannot_write(target, error) from error
+        raise write_error(target, error) from error
 
 
 def check_folder(folder: Path) -> None:
@@ -73,7 +73,7 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def cannot_write(target: Path, error: OSError) -> OutputError:
+def write_error(target: Path, error: OSError) -> OutputError:
     """The error for a file that the system refuses to write."""
     return OutputError(
         f"cannot write '{target}': {error.strerror or error}",

@@ -36,7 +36,7 @@ class Origin:
         return self.rate is None
 
 
-MEMORY = Origin(name="image")
+IN_MEMORY = Origin(name="image")
 """The origin of an array that a program passes in."""
 
 
@@ -52,7 +52,7 @@ class Frame:
     """
 
     image: UInt8[np.ndarray, "h w 3"]
-    origin: Origin = MEMORY
+    origin: Origin = IN_MEMORY
     index: int = 0
     time_s: float = 0.0
 

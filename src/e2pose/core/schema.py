@@ -179,7 +179,7 @@ class KeypointSchema:
         }
 
 
-def mirrored_names(keypoints: Sequence[str]) -> list[tuple[str, str]]:
+def find_mirrored_names(keypoints: Sequence[str]) -> list[tuple[str, str]]:
     """Finds the pairs of names that differ in their side alone, such as "left_eye" and "right_eye".
 
     Args:

@@ -80,7 +80,7 @@ class TrainingImages(Dataset[Sample]):
     def _paste(self, scene: Scene, rng: np.random.Generator) -> Scene:
         """Lays a person over the canvas, unless the image that was drawn shows nobody or the person is too large."""
         picture, image = self._draw(rng)
-        persons = [person for person in image.persons if person.is_posed and min(person.box[2:]) > 0]
+        persons = [person for person in image.persons if person.has_keypoints and min(person.box[2:]) > 0]
         if not persons:
             return scene
         input_size_hw = self._recipe.input_size_hw

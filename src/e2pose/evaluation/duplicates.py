@@ -27,7 +27,7 @@ def count_duplicates(dataset: Annotations, found: Mapping[int, Poses], *, thresh
     duplicates = 0
     for image in dataset.images:
         poses = found[image.id]
-        posed = np.array([person.is_posed for person in image.persons], dtype=bool)
+        posed = np.array([person.has_keypoints for person in image.persons], dtype=bool)
         if not posed.any():
             continue
         similarity = similarity_to_all(image, poses[poses.scores >= threshold])[:, posed]

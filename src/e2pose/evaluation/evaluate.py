@@ -64,7 +64,7 @@ class EvaluationResult:
     @property
     def persons(self) -> int:
         """Number of annotated persons with at least one labelled keypoint, crowds left out."""
-        return sum(person.is_posed for image in self.dataset.images for person in image.persons)
+        return sum(person.has_keypoints for image in self.dataset.images for person in image.persons)
 
     def to_record(self) -> dict[str, Any]:
         """All numbers by name, for JSON."""

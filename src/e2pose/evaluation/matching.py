@@ -60,7 +60,7 @@ def match(image: ImageAnnotation, poses: Poses, least: float = SAME_PERSON) -> M
         cocodataset.org/#keypoints-eval; ties go to the later person there, too.
     """
     similarity = _similarity(image, poses)
-    posed = np.array([person.is_posed for person in image.persons], dtype=bool)
+    posed = np.array([person.has_keypoints for person in image.persons], dtype=bool)
     free = np.ones(len(image.persons), dtype=bool)
     crowd = np.array([person.is_crowd for person in image.persons], dtype=bool)
     persons = np.full(len(poses), NOBODY)

@@ -44,7 +44,7 @@ def draw_comparison(image: Image, annotated: ImageAnnotation, poses: Poses, matc
     scale = min(_PANE / max(image.shape[:2]), _LARGEST_SCALE)
     size_hw = tuple(max(1, round(scale * side)) for side in image.shape[:2])
     resized = warp(image, Affine.scaling(scale), (size_hw[0], size_hw[1]))
-    posed = sum(person.is_posed for person in annotated.persons)
+    posed = sum(person.has_keypoints for person in annotated.persons)
     right = matching.similarities[matching.right]
     fit = f", mean OKS {right.mean():.2f}" if len(right) else ""
     left_pane = _pane(
@@ -61,7 +61,7 @@ def draw_comparison(image: Image, annotated: ImageAnnotation, poses: Poses, matc
 def _annotated(
     resized: Image, annotated: ImageAnnotation, matching: Matching, schema: KeypointSchema, scale: float
 ) -> Image:
-    persons = [person for person in annotated.persons if person.is_posed]
+    persons = [person for person in annotated.persons if person.has_keypoints]
     truth = Poses(
         keypoints=np.array([scale * person.keypoints for person in persons], np.float32).reshape(-1, len(schema), 2),
         keypoint_scores=np.array([person.visibility > 0 for person in persons], np.float32).reshape(-1, len(schema)),
@@ -72,7 +72,7 @@ def _annotated(
     for index, person in enumerate(annotated.persons):
         if index in matching.missed:
             _mark(drawn, person.box, scale, "missed", _FAULT_RGB)
-        elif not person.is_posed:
+        elif not person.has_keypoints:
             _mark(drawn, person.box, scale, "crowd" if person.is_crowd else "no keypoints", _UNCOUNTED_RGB)
     return drawn
 

@@ -13,7 +13,7 @@ from e2pose.core.files import atomic_path
 from e2pose.core.spec import PRECISION_KEY
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import LIMITS, Deviation, Images, verify_artifact
-from e2pose.runtimes.openvino import metadata_place, the_core
+from e2pose.runtimes.openvino import openvino_core, rt_info_path
 from e2pose.runtimes.options import Precision
 
 
@@ -40,9 +40,9 @@ def export_openvino(
     path = Path(path)
     if path.suffix.lower() != ".xml":
         raise OptionError(f"an OpenVINO model must end in .xml, but '{path}' does not", "give another name")
-    model = the_core().read_model(source.onnx)
+    model = openvino_core().read_model(source.onnx)
     if precision == "bf16":
-        model.set_rt_info(precision, metadata_place(PRECISION_KEY))
+        model.set_rt_info(precision, rt_info_path(PRECISION_KEY))
     with TemporaryDirectory() as folder:
         staged = Path(folder) / "model.xml"
         openvino.save_model(model, staged, compress_to_fp16=precision == "f16")

@@ -26,7 +26,7 @@ from e2pose.export.equalize import Activity, Weights, correct_biases, equalize, 
 from e2pose.export.sensitivity import Choice, choose_layers
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import Deviation, Images, largest_deviation
-from e2pose.inference.preprocess import prepare
+from e2pose.inference.preprocess import preprocess
 from e2pose.runtimes.base import INPUT
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 
@@ -193,7 +193,7 @@ def _price(convolution: onnx.NodeProto, weights: Weights, activity: Mapping[str,
 
 def _whole_canvas(image: UInt8[np.ndarray, "_ _ 3"], spec: ModelSpec) -> UInt8[np.ndarray, "1 3 h w"]:
     """An image on a canvas that is not shortened: activations of different pictures are laid side by side."""
-    return prepare([image], replace(spec, multiple_of=None)).pixels
+    return preprocess([image], replace(spec, multiple_of=None)).pixels
 
 
 def _feeding_convolutions(graph: onnx.GraphProto) -> list[str]:

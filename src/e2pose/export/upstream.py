@@ -21,7 +21,7 @@ from e2pose.core.files import atomic_path
 from e2pose.core.schema import load_schema
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.export.verify import Deviation, Images, verify_artifact
-from e2pose.runtimes.base import INPUT, OUTPUTS, joined, whole_batches
+from e2pose.runtimes.base import INPUT, OUTPUTS, join_batches, split_batch
 
 _OPSET = 17
 _INPUT_NAME = "inputimg"
@@ -169,8 +169,8 @@ class _TensorFlow:
         self._session = tensorflow.compat.v1.Session(graph=imported)
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
-        portions = [self._run(portion) for portion in whole_batches(pixels, self._graph.batch)]
-        return joined(portions, len(pixels))
+        portions = [self._run(portion) for portion in split_batch(pixels, self._graph.batch)]
+        return join_batches(portions, len(pixels))
 
     def _run(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         wanted: Sequence[str] = [self._graph.scores, self._graph.keypoints]

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError
 from e2pose.export.agreement import mean_agreement
-from e2pose.inference.preprocess import prepare
+from e2pose.inference.preprocess import preprocess
 from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.options import DEFAULT_OPTIONS, Precision, RuntimeOptions
 from e2pose.runtimes.select import open_runtime
@@ -115,7 +115,7 @@ def largest_deviation(
     deviations, agreements = [], []
     for batch in batches:
         for start in range(0, len(images), batch):
-            canvases = prepare(images[start : start + batch], artifact.spec)
+            canvases = preprocess(images[start : start + batch], artifact.spec)
             ours, theirs = artifact(canvases.pixels), reference(canvases.pixels)
             deviations.append(compare_candidates(ours, theirs, canvases.size_hw))
             agreements.append(mean_agreement([ours], [theirs], artifact.spec.schema, canvases.size_hw))

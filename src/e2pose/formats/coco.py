@@ -19,7 +19,7 @@ import numpy as np
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError, SchemaError
 from e2pose.core.poses import NO_TRACK, Poses
-from e2pose.core.schema import KeypointSchema, load_schema, mirrored_names, schema_names
+from e2pose.core.schema import KeypointSchema, find_mirrored_names, load_schema, schema_names
 from e2pose.formats.crowdpose import rename_keypoints
 
 CATEGORY_ID = 1
@@ -152,7 +152,7 @@ def _schema(category: Mapping[str, Any], path: str | Path) -> KeypointSchema:
             str(category.get("name", "custom")),
             names,
             edges=[[names[int(end) - 1] for end in edge] for edge in category.get("skeleton", ())],
-            flip_pairs=mirrored_names(names),
+            flip_pairs=find_mirrored_names(names),
         )
     except (SchemaError, TypeError, ValueError, IndexError) as error:
         raise AnnotationError(

@@ -18,7 +18,7 @@ import numpy as np
 
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError, MissingExtraError, SchemaError
-from e2pose.core.schema import KeypointSchema, load_schema, mirrored_names, schema_names
+from e2pose.core.schema import KeypointSchema, find_mirrored_names, load_schema, schema_names
 from e2pose.formats.coco import AREA_OF_BOX
 
 _SHAPE_HINT = "kpt_shape is [number of keypoints, 2 or 3], such as [17, 3]"
@@ -157,7 +157,7 @@ def _schema(
             return known
     flip = record.get("flip_idx")
     try:
-        pairs = mirrored_names(names) if flip is None else _flip_pairs(flip, names)
+        pairs = find_mirrored_names(names) if flip is None else _flip_pairs(flip, names)
         return KeypointSchema.from_names(str(classes[person]), names, flip_pairs=pairs)
     except (SchemaError, TypeError, ValueError, IndexError) as error:
         raise AnnotationError(

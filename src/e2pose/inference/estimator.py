@@ -12,7 +12,7 @@ from e2pose.core.frame import check_image
 from e2pose.core.poses import Poses
 from e2pose.core.spec import ModelSpec
 from e2pose.inference.decode import decode
-from e2pose.inference.preprocess import prepare
+from e2pose.inference.preprocess import preprocess
 from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.options import Precision, RuntimeName, RuntimeOptions
 from e2pose.runtimes.select import open_runtime
@@ -83,7 +83,7 @@ class Estimator:
         answers: dict[int, Poses] = {}
         for size in dict.fromkeys(sizes):
             chosen = [index for index, its in enumerate(sizes) if its == size]
-            batch = prepare([arrays[index] for index in chosen], self.spec)
+            batch = preprocess([arrays[index] for index in chosen], self.spec)
             found = decode(self.runtime(batch.pixels), batch, self.spec, threshold=self.threshold)
             answers.update(zip(chosen, found, strict=True))
         return [answers[index] for index in range(len(arrays))]

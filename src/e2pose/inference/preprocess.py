@@ -13,7 +13,7 @@ from e2pose.transforms.fit import fit_affine, input_size_for
 from e2pose.transforms.warp import warp
 
 
-def prepare(images: Sequence[UInt8[np.ndarray, "_ _ 3"]], spec: ModelSpec) -> Batch:
+def preprocess(images: Sequence[UInt8[np.ndarray, "_ _ 3"]], spec: ModelSpec) -> Batch:
     """Lays each image onto a canvas as the model wants it.
 
     Args:

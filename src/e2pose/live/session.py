@@ -14,7 +14,7 @@ from e2pose.live.view import MOST_THRESHOLD, View, draw_panels, draw_view, press
 from e2pose.live.window import Window
 from e2pose.render.hud import Numbers
 from e2pose.runtimes.select import RUNTIMES
-from e2pose.zoo.catalogue import models_at_hand, read_catalogue
+from e2pose.zoo.catalogue import local_models, read_catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -177,5 +177,5 @@ def models_in_turn(asked: Sequence[str], options: RuntimeOptions) -> list[str]:
     """
     _, default = read_catalogue()
     known = {default if name == "default" else name for name in asked}
-    at_hand = models_at_hand(RUNTIMES[options.runtime or "onnxruntime"].suffixes)
+    at_hand = local_models(RUNTIMES[options.runtime or "onnxruntime"].suffixes)
     return [*dict.fromkeys(asked), *(name for name in at_hand if name not in known)]

@@ -70,7 +70,7 @@ def _is_side(side: int | str | None, wanted: int | str) -> bool:
     return not isinstance(side, int) or side == wanted
 
 
-def whole_batches(pixels: UInt8[np.ndarray, "b 3 h w"], batch: int | None) -> list[UInt8[np.ndarray, "_ 3 h w"]]:
+def split_batch(pixels: UInt8[np.ndarray, "b 3 h w"], batch: int | None) -> list[UInt8[np.ndarray, "_ 3 h w"]]:
     """The canvases in portions that a graph of a fixed batch takes, the last one filled up with black ones.
 
     Args:
@@ -84,14 +84,14 @@ def whole_batches(pixels: UInt8[np.ndarray, "b 3 h w"], batch: int | None) -> li
     return np.split(filled, len(filled) // batch)
 
 
-def joined(portions: list[Candidates], count: int) -> Candidates:
-    """The candidates of the first so many canvases: undoes `whole_batches`."""
+def join_batches(portions: list[Candidates], count: int) -> Candidates:
+    """The candidates of the first so many canvases: undoes `split_batch`."""
     if len(portions) == 1 and len(portions[0].scores) == count:
         return portions[0]
     fields = ([getattr(portion, name) for portion in portions] for name in OUTPUTS)
     return Candidates(*(np.concatenate(parts)[:count] for parts in fields))
 
 
-def counted(threads: int) -> str:
+def format_threads(threads: int) -> str:
     """A number of threads, for people."""
     return f"{threads} thread{'s' if threads > 1 else ''}"

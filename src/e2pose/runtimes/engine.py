@@ -169,7 +169,7 @@ class _Logger(tensorrt.ILogger):  # type: ignore[misc] # TensorRT has no types
             self.last = message
 
 
-def deserialised(plan: bytes, name: str) -> Any:  # noqa: ANN401
+def load_plan(plan: bytes, name: str) -> Any:  # noqa: ANN401
     """The engine in memory.
 
     Raises:

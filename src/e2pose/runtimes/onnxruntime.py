@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.spec import PRECISION_KEY, ModelSpec
-from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, whole_batches
+from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, format_threads, join_batches, split_batch
 from e2pose.runtimes.cpu import has_vnni, usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
@@ -51,15 +51,15 @@ class OnnxRuntime:
                 "leave the precision out, or export the model in another one",
             )
         self.description = f"onnxruntime {onnxruntime.__version__} on {options.device or 'cpu'} in {precision}" + (
-            f", {counted(threads)}" if options.device_kind == "cpu" else ""
+            f", {format_threads(threads)}" if options.device_kind == "cpu" else ""
         )
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         """Runs the network on a batch of canvases."""
         portions = [
-            Candidates(*self._session.run(OUTPUTS, {INPUT: portion})) for portion in whole_batches(pixels, self._batch)
+            Candidates(*self._session.run(OUTPUTS, {INPUT: portion})) for portion in split_batch(pixels, self._batch)
         ]
-        return joined(portions, len(pixels))
+        return join_batches(portions, len(pixels))
 
 
 def _provider(options: RuntimeOptions) -> tuple[str, dict[str, Any]]:

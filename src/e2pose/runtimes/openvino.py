@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
-from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, counted, joined, whole_batches
+from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, format_threads, join_batches, split_batch
 from e2pose.runtimes.cpu import has_vnni, usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
@@ -54,7 +54,7 @@ class OpenVinoRuntime:
             )
         asked = options.precision or ("f32" if quantised else made_for)
         threads = options.threads or usable_cores()
-        self._compiled = the_core().compile_model(
+        self._compiled = openvino_core().compile_model(
             model,
             "CPU",
             {"INFERENCE_PRECISION_HINT": asked, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"},
@@ -64,20 +64,20 @@ class OpenVinoRuntime:
         self._one_at_a_time = Lock()
         version = openvino.__version__.partition("-")[0]
         precision = f"int8 and {asked}" if quantised else asked
-        self.description = f"openvino {version} on cpu in {precision}, {counted(threads)}"
+        self.description = f"openvino {version} on cpu in {precision}, {format_threads(threads)}"
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         """Runs the network on a batch of canvases."""
         portions = []
-        for portion in whole_batches(pixels, self._batch):
+        for portion in split_batch(pixels, self._batch):
             with self._one_at_a_time:
                 answers = self._request.infer({INPUT: np.ascontiguousarray(portion)}, share_inputs=True)
                 portions.append(Candidates(*(answers[name].copy() for name in OUTPUTS)))
-        return joined(portions, len(pixels))
+        return join_batches(portions, len(pixels))
 
 
 @cache
-def the_core() -> openvino.Core:
+def openvino_core() -> openvino.Core:
     """OpenVINO's plugins, loaded once for the process.
 
     Its CPU plugin (2026.4) gives the thread that loads it a stack for signal handlers, and may leave the thread with a
@@ -88,11 +88,11 @@ def the_core() -> openvino.Core:
 
 def _metadata(model: openvino.Model) -> dict[str, str]:
     """The text entries of a model, which OpenVINO keeps where those of an ONNX file are."""
-    places = {key: metadata_place(key) for key in (METADATA_KEY, PRECISION_KEY)}
+    places = {key: rt_info_path(key) for key in (METADATA_KEY, PRECISION_KEY)}
     return {key: str(model.get_rt_info(place).value) for key, place in places.items() if model.has_rt_info(place)}
 
 
-def metadata_place(key: str) -> list[str]:
+def rt_info_path(key: str) -> list[str]:
     """The path in a model's `rt_info` of a text entry."""
     return ["framework", key]
 
@@ -102,7 +102,7 @@ def _read(path: Path) -> openvino.Model:
         if not needed.is_file():
             raise ModelError(f"there is no model file '{needed}'", "check the path; an .xml file needs its .bin file")
     try:
-        return the_core().read_model(path)
+        return openvino_core().read_model(path)
     except RuntimeError as error:
         raise ModelError(
             f"'{path}' is not a model that openvino can run: {_last_line(error)}",

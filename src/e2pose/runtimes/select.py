@@ -119,7 +119,7 @@ def divided(model: str | Path, options: RuntimeOptions, pictures: int | None = N
     return num_parallel, replace(options, threads=threads - num_parallel + 1)
 
 
-def fitting_runtime(path: Path) -> RuntimeName:
+def default_runtime(path: Path) -> RuntimeName:
     """The runtime that opens a file unless another one is asked for.
 
     Raises:
@@ -143,7 +143,7 @@ def fitting_runtime(path: Path) -> RuntimeName:
 def _file_and_runtime(model: str | Path, options: RuntimeOptions) -> tuple[Path, RuntimeName]:
     """The file of a model, which some runtime reads, and the runtime that was asked for, or else fits."""
     path = find_model(model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
-    fitting = fitting_runtime(path)
+    fitting = default_runtime(path)
     return path, options.runtime or fitting
 
 

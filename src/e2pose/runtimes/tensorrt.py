@@ -14,8 +14,8 @@ from jaxtyping import UInt8
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.spec import ModelSpec
-from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, joined
-from e2pose.runtimes.engine import MAX_BATCH, cached_engine, deserialised, fixed_input_size, read_engine
+from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, join_batches
+from e2pose.runtimes.engine import MAX_BATCH, cached_engine, fixed_input_size, load_plan, read_engine
 from e2pose.runtimes.gpu import Gpu
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
@@ -49,7 +49,7 @@ class TensorRtRuntime:
                 "leave the precision out, or use the model's .onnx file",
             )
         self.spec = ModelSpec.from_json(header.spec).with_input_size(options.input_size)
-        self._engine = deserialised(plan, path.name)
+        self._engine = load_plan(plan, path.name)
         self._context = self._engine.create_execution_context()
         self._one_at_a_time = Lock()
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
@@ -67,7 +67,7 @@ class TensorRtRuntime:
         with self._one_at_a_time:
             self._gpu.use()
             portions = [self._run(pixels[start : start + self._most]) for start in range(0, len(pixels), self._most)]
-        return joined(portions, len(pixels))
+        return join_batches(portions, len(pixels))
 
     def _run(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         batch = self._fixed or len(pixels)

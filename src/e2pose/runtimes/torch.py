@@ -17,7 +17,7 @@ from e2pose.core.errors import RuntimeChoiceError
 from e2pose.core.spec import ModelSpec
 from e2pose.models.artifact import load_weights
 from e2pose.models.e2pose import E2Pose
-from e2pose.runtimes.base import counted
+from e2pose.runtimes.base import format_threads
 from e2pose.runtimes.options import DEFAULT_OPTIONS, Precision, RuntimeOptions
 
 _DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16}
@@ -60,7 +60,7 @@ class TorchRuntime:
         self._recorded = recorded and self._on_gpu
         self._one_at_a_time = Lock()
         self.spec = spec
-        threads = f", {counted(torch.get_num_threads())}" if self._device.type == "cpu" else ""
+        threads = f", {format_threads(torch.get_num_threads())}" if self._device.type == "cpu" else ""
         self.description = f"torch {torch.__version__} on {device} in {precision}{threads}"
         if self._recorded:
             self._try_recording()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2pose.core.errors import OutputError
-from e2pose.core.files import cannot_write
+from e2pose.core.files import write_error
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -58,7 +58,7 @@ class ReservedFile(io.FileIO):
             OutputError: One did.
         """
         if self._problem is not None:
-            error = cannot_write(self._target, self._problem)
+            error = write_error(self._target, self._problem)
             raise OutputError(error.message, f"what was written before is complete; {error.hint}") from self._problem
 
     def close(self) -> None:

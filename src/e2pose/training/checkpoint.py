@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from e2pose.core.errors import OutputError, TrainingError
-from e2pose.core.files import atomic_path, cannot_write
+from e2pose.core.files import atomic_path, write_error
 from e2pose.core.spec import ModelSpec
 from e2pose.models.artifact import save_weights
 from e2pose.models.e2pose import E2Pose
@@ -121,7 +121,7 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _full(path: Path, error: Exception) -> OutputError:
-    return cannot_write(path, OSError(str(error)))
+    return write_error(path, OSError(str(error)))
 
 
 def _cannot_resume(path: Path, why: str) -> TrainingError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2pose.core.errors import OutputError
-from e2pose.core.files import atomic_path, cannot_write
+from e2pose.core.files import atomic_path, write_error
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -56,7 +56,7 @@ class RunLog:
                     if name != "step":
                         self._board.add_scalar(name, value, int(record["step"]))
         except OSError as error:
-            raise cannot_write(self._folder / LINES, error) from error
+            raise write_error(self._folder / LINES, error) from error
 
     def summarise(self) -> None:
         """Writes the table, and the curves if matplotlib is installed.

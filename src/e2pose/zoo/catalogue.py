@@ -12,7 +12,7 @@ from typing import Any
 
 from e2pose.core.errors import ModelError
 from e2pose.zoo.authors import read_authors_models
-from e2pose.zoo.download import fetch, place_of
+from e2pose.zoo.download import cached_path, fetch
 
 _ROOM = Path(__file__).parent
 _WEIGHTS = _ROOM / "weights"
@@ -158,7 +158,7 @@ def input_size_of(name_or_path: str | Path) -> tuple[int, int] | None:
     return entry.input_size_hw if entry and entry.like and not Path(name_or_path).is_file() else None
 
 
-def models_at_hand(suffixes: Sequence[str] = (".onnx",)) -> list[str]:
+def local_models(suffixes: Sequence[str] = (".onnx",)) -> list[str]:
     """The names of the catalogue that need no fetching: their file comes with the package or was fetched before.
 
     Args:
@@ -168,7 +168,7 @@ def models_at_hand(suffixes: Sequence[str] = (".onnx",)) -> list[str]:
     return [
         name
         for name, file in files.items()
-        if file is not None and (file.is_bundled or place_of(file.name, file.sha256).is_file())
+        if file is not None and (file.is_bundled or cached_path(file.name, file.sha256).is_file())
     ]
 
 

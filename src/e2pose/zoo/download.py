@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 
 from e2pose.core.errors import ModelError, OutputError
-from e2pose.core.files import atomic_path, cannot_write, check_folder, sha256_of
+from e2pose.core.files import atomic_path, check_folder, sha256_of, write_error
 from e2pose.zoo.cache import HOME, OFFLINE, cache_folder, is_offline
 
 MIRROR = "E2POSE_MIRROR"
@@ -22,7 +22,7 @@ _CHUNK = 1 << 16
 _TIMEOUT_S = 30
 
 
-def place_of(file: str, sha256: str | None) -> Path:
+def cached_path(file: str, sha256: str | None) -> Path:
     """Where a fetched file lies, or would lie: in a folder named by its hash."""
     return cache_folder("models") / (sha256[:12] if sha256 else "recorded") / file
 
@@ -45,7 +45,7 @@ def fetch(file: str, urls: Sequence[str], *, size_bytes: int | None, sha256: str
         ModelError: It cannot be fetched, or what arrives is not that file; then none is left.
         OutputError: The cache folder cannot be written.
     """
-    target = place_of(file, sha256)
+    target = cached_path(file, sha256)
     if _is_there(target, sha256):
         return target
     if is_offline():
@@ -75,7 +75,7 @@ def _lock(target: Path) -> Iterator[None]:
         lock = FileLock(target.with_name(f"{target.name}.lock"))
         lock.acquire()
     except OSError as error:
-        raise cannot_write(target, error) from error
+        raise write_error(target, error) from error
     except NotImplementedError as error:
         raise OutputError(f"'{target.parent}' is on a disk without locks: {error}", f"set {HOME} to another") from error
     try:

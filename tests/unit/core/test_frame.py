@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from e2pose.core.errors import OptionError
-from e2pose.core.frame import MEMORY, Frame, Origin, check_image
+from e2pose.core.frame import IN_MEMORY, Frame, Origin, check_image
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
 
@@ -14,7 +14,7 @@ IMAGE = np.zeros((4, 6, 3), np.uint8)
 def test_a_frame_knows_its_size_and_where_it_is_from():
     frame = Frame(IMAGE)
     assert frame.size_hw == (4, 6)
-    assert (frame.origin, frame.index, frame.time_s) == (MEMORY, 0, 0.0)
+    assert (frame.origin, frame.index, frame.time_s) == (IN_MEMORY, 0, 0.0)
     assert frame.origin.is_still
     assert not Origin("a.mp4", rate=Fraction(30000, 1001)).is_still
 

@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from e2pose.core.errors import SchemaError
-from e2pose.core.schema import KeypointSchema, load_schema, mirrored_names, schema_names
+from e2pose.core.schema import KeypointSchema, find_mirrored_names, load_schema, schema_names
 
 FIELDS = {
     "name": "x",
@@ -157,4 +157,4 @@ def test_a_file_that_cannot_be_read(tmp_path, content):
     ],
 )
 def test_pairs_are_found_by_their_names(names, pairs):
-    assert mirrored_names(names) == pairs
+    assert find_mirrored_names(names) == pairs

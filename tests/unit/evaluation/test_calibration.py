@@ -42,8 +42,8 @@ def test_no_poses():
 def test_crowds_and_poses_beyond_the_twentieth_do_not_count():
     dataset = made_dataset(CUSTOM, np.random.default_rng(0))
     found = {image.id: Poses.empty(CUSTOM) for image in dataset.images}
-    image = next(one for one in dataset.images if any(person.is_posed for person in one.persons))
-    (person, *_) = (one for one in image.persons if one.is_posed)
+    image = next(one for one in dataset.images if any(person.has_keypoints for person in one.persons))
+    (person, *_) = (one for one in image.persons if one.has_keypoints)
     crowd = dataclasses.replace(person, is_crowd=True)
 
     def poses(count):

@@ -29,7 +29,7 @@ def test_equal_to_pycocotools(schema, seed):
         ids, forgiven = expected["dtMatches"][0], expected["dtIgnore"][0].astype(bool)
         assert np.array_equal(ours.ignored, forgiven)
         assert np.array_equal(ours.persons, np.where(forgiven | (ids == 0), -1, ids - first_id))
-        posed = [index for index, person in enumerate(image.persons) if person.is_posed]
+        posed = [index for index, person in enumerate(image.persons) if person.has_keypoints]
         assert ours.missed.tolist() == sorted(set(posed) - set(ours.persons.tolist()))
         first_id += len(image.persons)
         right, wrong, ignored = right + ours.right.sum(), wrong + ours.wrong.sum(), ignored + ours.ignored.sum()

@@ -49,7 +49,7 @@ def test_the_cases_are_of_all_kinds():
     assert any(one.is_crowd and one.visibility.any() for one in people)
     assert any(one.is_crowd and not one.visibility.any() for one in people)
     assert any(not one.is_crowd and not one.visibility.any() for one in people)
-    assert any(one.is_posed and not one.visibility.all() for one in people)
+    assert any(one.has_keypoints and not one.visibility.all() for one in people)
     assert {one.area < 32**2 for one in people} == {one.area > 96**2 for one in people} == {True, False}
     counts = [sum(one["image_id"] == image.id for one in results) for image in dataset.images]
     assert min(counts) == 0

@@ -79,7 +79,7 @@ def test_images_without_a_fault_are_left_out():
     dataset = Annotations(COCO, tuple(rounded))
     assert worst_images(evaluate_results(perfect_results(dataset), dataset)) == []
     assert len(worst_images(evaluate_results([], dataset))) == sum(
-        any(one.is_posed for one in image.persons) for image in dataset.images
+        any(one.has_keypoints for one in image.persons) for image in dataset.images
     )
 
 
@@ -90,8 +90,8 @@ def lines(picture, rgb):
 
 def test_missed_people_are_marked_on_the_left_and_wrong_poses_on_the_right():
     dataset = made_dataset(COCO, np.random.default_rng(0))
-    image = next(one for one in dataset.images if sum(person.is_posed for person in one.persons) == 2)
-    image = replace(image, persons=tuple(person for person in image.persons if person.is_posed))
+    image = next(one for one in dataset.images if sum(person.has_keypoints for person in one.persons) == 2)
+    image = replace(image, persons=tuple(person for person in image.persons if person.has_keypoints))
     right = perfect_results(Annotations(COCO, (image,)))
     far = [{**right[0], "keypoints": (np.array(right[0]["keypoints"]) * 0.5 + 200).tolist()}]
     picture = np.full((640, 640, 3), 90, np.uint8)
@@ -116,8 +116,8 @@ def test_missed_people_are_marked_on_the_left_and_wrong_poses_on_the_right():
 
 def test_annotated_keypoints_lie_where_they_are_annotated():
     dataset = made_dataset(COCO, np.random.default_rng(0))
-    image = next(one for one in dataset.images if any(person.is_posed for person in one.persons))
-    (person, *_) = (one for one in image.persons if one.is_posed)
+    image = next(one for one in dataset.images if any(person.has_keypoints for person in one.persons))
+    (person, *_) = (one for one in image.persons if one.has_keypoints)
     seen = replace(person, keypoints=np.full((17, 2), [24, 8], np.float32))
     alone = replace(image, persons=(seen,), size_hw=(40, 80))
     nobody = results_to_poses([], COCO)

@@ -5,7 +5,7 @@ import pytest
 
 from e2pose.core.schema import load_schema
 from e2pose.core.spec import ModelSpec
-from e2pose.inference.preprocess import prepare
+from e2pose.inference.preprocess import preprocess
 
 SPEC = ModelSpec("test", (64, 96), "letterbox", load_schema("coco"))
 
@@ -22,7 +22,7 @@ def test_bright_spot_is_found_where_it_was(spec, size_hw) -> None:
     distance = ((columns + 0.5 - spot_xy[0]) / width) ** 2 + ((rows + 0.5 - spot_xy[1]) / height) ** 2
     image = np.repeat((250 * np.exp(-distance / 0.01))[..., None], 3, axis=2).astype(np.uint8)
 
-    batch = prepare([image], spec)
+    batch = preprocess([image], spec)
     # border pixels have the colour of the mean; only the spot is brighter
     weight = np.clip(batch.pixels[0, 0].astype(float) - 130, 0, None)
     middle = np.array(
@@ -34,14 +34,14 @@ def test_bright_spot_is_found_where_it_was(spec, size_hw) -> None:
 
 def test_canvas_is_shortened_to_what_all_images_of_a_batch_need() -> None:
     wide, high = np.zeros((20, 80, 3), np.uint8), np.zeros((80, 20, 3), np.uint8)
-    assert prepare([wide], SHORTENED).size_hw == (32, 96)
-    assert prepare([high], SHORTENED).size_hw == (64, 16)
-    assert prepare([wide, high], SHORTENED).size_hw == (64, 96)
+    assert preprocess([wide], SHORTENED).size_hw == (32, 96)
+    assert preprocess([high], SHORTENED).size_hw == (64, 16)
+    assert preprocess([wide, high], SHORTENED).size_hw == (64, 96)
 
 
 def test_channels_stay_rgb_and_come_first() -> None:
     image = np.zeros((64, 96, 3), np.uint8) + np.array([10, 20, 30], np.uint8)
-    pixels = prepare([image, image], SPEC).pixels
+    pixels = preprocess([image, image], SPEC).pixels
     assert pixels.shape == (2, 3, 64, 96)
     assert pixels.flags["C_CONTIGUOUS"]
     assert [np.unique(channel).tolist() for channel in pixels[1]] == [[10], [20], [30]]
@@ -49,12 +49,12 @@ def test_channels_stay_rgb_and_come_first() -> None:
 
 def test_image_of_the_canvas_size_is_not_resampled() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    assert np.array_equal(prepare([image], SPEC).pixels[0], image.transpose(2, 0, 1))
+    assert np.array_equal(preprocess([image], SPEC).pixels[0], image.transpose(2, 0, 1))
 
 
 def test_images_are_not_changed() -> None:
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     before = image.copy()
     image.setflags(write=False)
-    prepare([image], SPEC)
+    preprocess([image], SPEC)
     assert np.array_equal(image, before)

@@ -283,9 +283,7 @@ def test_a_single_model_is_not_opened_again(toolkit, estimator):
 
 def test_models_in_turn(monkeypatch):
     monkeypatch.setattr(module, "read_catalogue", lambda: ({}, "first"))
-    monkeypatch.setattr(
-        module, "models_at_hand", lambda suffixes: ["first", "second"] if ".onnx" in suffixes else ["t"]
-    )
+    monkeypatch.setattr(module, "local_models", lambda suffixes: ["first", "second"] if ".onnx" in suffixes else ["t"])
     assert models_in_turn(["default"], RuntimeOptions()) == ["default", "second"]
     assert models_in_turn(["second", "a.onnx", "second"], RuntimeOptions()) == ["second", "a.onnx", "first"]
     assert models_in_turn(["first"], RuntimeOptions(runtime="torch")) == ["first", "t"]

@@ -10,7 +10,7 @@ import pytest
 from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
 from e2pose.core.spec import PRECISION_KEY
 from e2pose.runtimes import openvino as openvino_runtime
-from e2pose.runtimes.openvino import OpenVinoRuntime, metadata_place
+from e2pose.runtimes.openvino import OpenVinoRuntime, rt_info_path
 from e2pose.runtimes.options import RuntimeOptions
 from helpers.synthetic import TINY_KEYPOINTS
 
@@ -46,7 +46,7 @@ def test_another_precision_than_asked_for_is_an_error(tiny_model: Path, monkeypa
 def test_bf16_if_asked_for_or_if_the_file_is_made_for_it(tiny_model: Path, tmp_path: Path) -> None:
     assert " in bf16" in OpenVinoRuntime(tiny_model, RuntimeOptions(precision="bf16")).description
     model = openvino.Core().read_model(tiny_model)
-    model.set_rt_info("bf16", metadata_place(PRECISION_KEY))
+    model.set_rt_info("bf16", rt_info_path(PRECISION_KEY))
     openvino.save_model(model, tmp_path / "fast.xml", compress_to_fp16=False)
     assert " in bf16" in OpenVinoRuntime(tmp_path / "fast.xml").description
     assert " in f32" in OpenVinoRuntime(tmp_path / "fast.xml", RuntimeOptions(precision="f32")).description

@@ -9,7 +9,7 @@ import pytest
 from e2pose.core.errors import FallbackWarning, MissingExtraError, ModelError, RuntimeChoiceError
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 from e2pose.runtimes.options import RuntimeOptions
-from e2pose.runtimes.select import RUNTIMES, divided, fitting_runtime, open_runtime
+from e2pose.runtimes.select import RUNTIMES, default_runtime, divided, open_runtime
 
 
 def test_suffix_chooses(tiny_model: Path, tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_suffix_chooses(tiny_model: Path, tmp_path: Path) -> None:
     [(".onnx", "onnxruntime"), (".xml", "openvino"), (".engine", "tensorrt"), (".safetensors", "torch")],
 )
 def test_each_runtime_has_files_of_its_own(suffix: str, runtime: str) -> None:
-    assert fitting_runtime(Path(f"m{suffix}")) == runtime
+    assert default_runtime(Path(f"m{suffix}")) == runtime
     assert set(RUNTIMES) == {"onnxruntime", "openvino", "tensorrt", "torch"}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from e2pose.core.errors import OptionError, OutputError
-from e2pose.core.frame import MEMORY, Frame, Origin
+from e2pose.core.frame import IN_MEMORY, Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.core.schema import load_schema
 from e2pose.sinks.folder import FolderSink
@@ -265,7 +265,7 @@ def test_inputs_with_the_same_name_are_numbered(tmp_path):
 
 
 def test_arrays_without_a_file_get_names(tmp_path):
-    write_all(FolderSink(tmp_path, show), [Frame(HALVES, MEMORY), Frame(HALVES, MEMORY)])
+    write_all(FolderSink(tmp_path, show), [Frame(HALVES, IN_MEMORY), Frame(HALVES, IN_MEMORY)])
     assert files(tmp_path) == ["image-2.png", "image.png"]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from e2pose.core.errors import OutputError
-from e2pose.core.frame import MEMORY, Frame, Origin
+from e2pose.core.frame import IN_MEMORY, Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.core.schema import load_schema
 from e2pose.sinks.text import CocoJsonSink, CsvSink, JsonlSink
@@ -114,7 +114,7 @@ def test_image_ids(tmp_path, names, ids):
 
 
 def test_frames_of_a_video_have_their_own_ids_and_times(tmp_path):
-    frames = [moving(0, "139.mp4"), moving(1, "139.mp4"), still("1.jpg"), Frame(IMAGE, MEMORY)]
+    frames = [moving(0, "139.mp4"), moving(1, "139.mp4"), still("1.jpg"), Frame(IMAGE, IN_MEMORY)]
     entries = coco_entries(tmp_path / "a.json", frames)
     assert [entry["image_id"] for entry in entries] == [1, 2, 3, 4]
     assert [entry["file_name"] for entry in entries] == ["139.mp4", "139.mp4", "1.jpg", "image"]

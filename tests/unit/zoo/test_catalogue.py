@@ -13,7 +13,7 @@ from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
 from e2pose.zoo import catalogue as catalog
 from e2pose.zoo.authors import read_authors_models
-from e2pose.zoo.catalogue import ModelEntry, ModelFile, find_model, input_size_of, models_at_hand, read_catalogue
+from e2pose.zoo.catalogue import ModelEntry, ModelFile, find_model, input_size_of, local_models, read_catalogue
 
 MODELS, DEFAULT = read_catalogue()
 BUNDLED = [entry for entry in MODELS.values() if entry.is_bundled and not entry.like]
@@ -182,11 +182,11 @@ def test_model_of_the_authors_must_be_converted_first(shelf: Path) -> None:
 
 
 def test_models_at_hand_are_bundled_or_fetched(shelf: Path) -> None:
-    assert models_at_hand() == ["small-64"]
-    fetched = catalog.place_of("large-64.onnx", hashlib.sha256(b"model").hexdigest())
+    assert local_models() == ["small-64"]
+    fetched = catalog.cached_path("large-64.onnx", hashlib.sha256(b"model").hexdigest())
     fetched.parent.mkdir(parents=True)
     fetched.write_bytes(b"model")
-    assert models_at_hand() == ["small-64", "large-64"]
+    assert local_models() == ["small-64", "large-64"]
     assert find_model("large-64") == fetched
-    assert models_at_hand((".safetensors",)) == ["small-64"]
-    assert models_at_hand((".engine",)) == []
+    assert local_models((".safetensors",)) == ["small-64"]
+    assert local_models((".engine",)) == []

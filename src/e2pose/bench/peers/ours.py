@@ -30,7 +30,7 @@ def load(options: Namespace) -> Peer:
     from e2pose.evaluation.evaluate import EVALUATION_THRESHOLD
     from e2pose.evaluation.matching import MAX_PERSONS
     from e2pose.inference.decode import decode
-    from e2pose.inference.preprocess import prepare
+    from e2pose.inference.preprocess import preprocess
     from e2pose.runtimes.options import RuntimeOptions
     from e2pose.runtimes.select import RUNTIMES, open_runtime
     from e2pose.zoo.catalogue import find_model, read_catalogue
@@ -47,7 +47,7 @@ def load(options: Namespace) -> Peer:
 
     def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
         with watch("preprocess"):
-            batch = prepare([image], runtime.spec)
+            batch = preprocess([image], runtime.spec)
         with watch("network"):
             candidates = runtime(batch.pixels)
         with watch("postprocess"):

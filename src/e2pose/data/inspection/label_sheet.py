@@ -60,8 +60,8 @@ def _tile(part: Part, image: ImageAnnotation) -> Picture:
         return np.zeros((*_TILE_HW, 3), np.uint8)
     affine = fit_affine((picture.shape[0], picture.shape[1]), _TILE_HW, "letterbox")
     count = len(part.dataset.schema)
-    people = [person for person in image.persons if person.is_posed]
-    crowds = [person.box for person in image.persons if not person.is_posed]
+    people = [person for person in image.persons if person.has_keypoints]
+    crowds = [person.box for person in image.persons if not person.has_keypoints]
     boxes = np.array([*image.ignore.tolist(), *crowds], np.float32).reshape(-1, 4)
     corners = affine.apply(np.stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
     return draw_labels(

@@ -43,7 +43,7 @@ def _person_problems(person: PersonAnnotation, image: ImageAnnotation, names: tu
     where = f"{image.file_name}: {box}"
     if (low < -_SLACK).any() or (low + extent > size_xy + _SLACK).any():
         yield Problem(OUTSIDE_BOX, f"{where} in {size_xy[0]}x{size_xy[1]} pixels")
-    if not person.is_posed:
+    if not person.has_keypoints:
         return
     if person.area <= 0 or extent.min() <= 0:
         yield Problem(NO_AREA, f"{where}, area {person.area:g}: nothing is learned from this person")
@@ -64,7 +64,7 @@ def _person_problems(person: PersonAnnotation, image: ImageAnnotation, names: tu
 
 def _twice(image: ImageAnnotation, sigmas: np.ndarray) -> Iterator[Problem]:
     """Pairs of people whose common keypoints lie in the same places."""
-    people = [person for person in image.persons if person.is_posed and person.area > 0]
+    people = [person for person in image.persons if person.has_keypoints and person.area > 0]
     for index, one in enumerate(people):
         for other in people[:index]:
             common = (one.visibility > 0) & (other.visibility > 0)
@@ -81,7 +81,7 @@ def _twice(image: ImageAnnotation, sigmas: np.ndarray) -> Iterator[Problem]:
 
 
 def _missing(dataset: Annotations) -> Iterator[Problem]:
-    posed = [(person, image) for image in dataset.images for person in image.persons if person.is_posed]
+    posed = [(person, image) for image in dataset.images for person in image.persons if person.has_keypoints]
     if not posed:
         yield Problem(NOBODY, f"{len(dataset.images)} images", is_error=True)
         return

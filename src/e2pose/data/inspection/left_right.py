@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from e2pose.core.annotations import Annotations
-from e2pose.core.schema import KeypointSchema, mirrored_names
+from e2pose.core.schema import KeypointSchema, find_mirrored_names
 from e2pose.data.inspection.findings import Problem
 
 _ENOUGH = 20  # people to judge by
@@ -32,11 +32,11 @@ def flip_problems(dataset: Annotations) -> Iterator[Problem]:
     """Flip pairs that do not look like pairs."""
     schema = dataset.schema
     names = schema.keypoints
-    for left, right in mirrored_names(names):
+    for left, right in find_mirrored_names(names):
         partner = names[schema.flip[names.index(left)]]
         if partner != right:
             yield Problem(NOT_BY_NAME, f"{left} flips to {partner}, not to {right}")
-    people = [person for image in dataset.images for person in image.persons if person.is_posed]
+    people = [person for image in dataset.images for person in image.persons if person.has_keypoints]
     pairs = _pairs(schema)
     if len(people) < _ENOUGH or not len(pairs):
         return

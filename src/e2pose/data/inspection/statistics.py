@@ -54,8 +54,8 @@ def label_statistics(part: Part) -> Statistics:
     """Counts what is in the labels of a part."""
     images = part.dataset.images
     everybody = [(person, image) for image in images for person in image.persons]
-    people = [(person, image) for person, image in everybody if person.is_posed]
-    counts = [sum(person.is_posed for person in image.persons) for image in images]
+    people = [(person, image) for person, image in everybody if person.has_keypoints]
+    counts = [sum(person.has_keypoints for person in image.persons) for image in images]
     sizes = [np.sqrt(person.area) / max(image.size_hw) for person, image in people]
     crowds = sum(person.is_crowd for person, _ in everybody)
     return Statistics(
@@ -82,7 +82,7 @@ def _shares(part: Part, least: int) -> dict[str, float | None]:
     for image in part.dataset.images:
         expected = np.isin(np.arange(count), image.labelled_keypoints)
         for person in image.persons:
-            if person.is_posed:
+            if person.has_keypoints:
                 asked += expected
                 seen += expected & (person.visibility >= least)
     names = part.dataset.schema.keypoints

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from e2pose.core.schema import KeypointSchema, mirrored_names
+from e2pose.core.schema import KeypointSchema, find_mirrored_names
 from e2pose.data.inspection import left_right as flips
 from e2pose.data.inspection.left_right import flip_problems
 from helpers.labels import COCO, good_images, made_dataset, made_image, made_person, swapped
@@ -30,7 +30,7 @@ def test_a_pair_that_was_exchanged_is_found():
 
 def test_it_does_not_matter_which_of_a_pair_comes_first():
     names = [{"left_hip": "right_hip", "right_hip": "left_hip"}.get(name, name) for name in COCO.keypoints]
-    schema = KeypointSchema.from_names("reordered", names, flip_pairs=list(mirrored_names(names)))
+    schema = KeypointSchema.from_names("reordered", names, flip_pairs=list(find_mirrored_names(names)))
     images = changed(good_images(60), lambda person: swapped(person, "left_hip", "right_hip"))
     assert checks(made_dataset(*images, schema=schema)) == []
 

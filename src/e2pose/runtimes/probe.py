@@ -14,7 +14,7 @@ from e2pose.runtimes.select import RUNTIMES, open_runtime
 
 
 @dataclass(frozen=True)
-class RuntimeState:
+class RuntimeStatus:
     """What is known of a runtime.
 
     Args:
@@ -30,7 +30,7 @@ class RuntimeState:
     problems: tuple[str, ...] = ()
 
 
-def survey(model: Path) -> list[RuntimeState]:
+def probe_runtimes(model: Path) -> list[RuntimeStatus]:
     """Tries every runtime.
 
     Args:
@@ -39,16 +39,16 @@ def survey(model: Path) -> list[RuntimeState]:
     return [_state(name, model) for name in RUNTIMES]
 
 
-def _state(name: RuntimeName, model: Path) -> RuntimeState:
+def _state(name: RuntimeName, model: Path) -> RuntimeStatus:
     kind = RUNTIMES[name]
     if find_spec(kind.package) is None:
-        return RuntimeState(name, None, problems=(f"not installed: pip install 'e2pose[{kind.extra}]'",))
+        return RuntimeStatus(name, None, problems=(f"not installed: pip install 'e2pose[{kind.extra}]'",))
     try:
         version = str(import_module(kind.package).__version__)
         works, problems = _TRIALS[name](model)
     except Exception as error:  # whatever a broken installation raises
-        return RuntimeState(name, None, problems=(f"installed, but cannot be used: {error}",))
-    return RuntimeState(name, version, tuple(works), tuple(problems))
+        return RuntimeStatus(name, None, problems=(f"installed, but cannot be used: {error}",))
+    return RuntimeStatus(name, version, tuple(works), tuple(problems))
 
 
 _Trial = tuple[list[str], list[str]]
