@@ -1,4 +1,4 @@
-"""Made people on canvases, and predictions of them."""
+"""Synthetic labels and predictions for tests of the matcher and the loss."""
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ def layout_of(input_size_hw: tuple[int, int], strides: tuple[int, ...]) -> Layou
 def labels_of(
     rng, persons, input_size_hw, *, size=None, center=None, ignore=NO_BOXES, doubtful=NO_BOXES
 ) -> CanvasLabels:
-    """People with random keypoints, all labelled; with `size` inside a square of that side around `center`."""
+    """Persons with random keypoints, all labelled; with `size` inside a square of that side around `center`."""
     extent = np.array(input_size_hw[::-1], np.float32) if size is None else np.full(2, size, np.float32)
     middle = np.array(input_size_hw[::-1], np.float32) / 2 if center is None else np.array(center, np.float32)
     keypoints = middle + extent * rng.uniform(-0.5, 0.5, (persons, 17, 2)).astype(np.float32)
@@ -35,7 +35,7 @@ def labels_of(
 
 
 def prediction_at(layout: Layout, poses: dict[int, np.ndarray], *, score: float = 0.01, images: int = 1) -> Prediction:
-    """All keypoints in the middle of their cells, but for some candidates that have a given pose in canvas pixels."""
+    """Puts all keypoints at the cell centre, except those of candidates with a given pose in input pixels."""
     count = len(layout.cell_centers)
     centers = layout.cell_centers.expand(images, -1, -1) / layout.input_size_wh
     keypoints = centers[:, :, None].repeat(1, 1, len(layout.sigmas), 1)

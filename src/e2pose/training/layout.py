@@ -1,4 +1,4 @@
-"""What stays the same for all batches of a training."""
+"""The constant tensors of a training: input size, grid of candidates and keypoint tolerances."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from e2pose.models.head import cell_centers
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Canvas, cells and tolerances.
+    """Converts between normalised predictions, input pixels and OKS.
 
     Args:
-        input_size_wh: (2,) width and height of the canvas in pixels.
-        cell_centers: (M, 2) the middle of each candidate's cell in canvas pixels.
-        cell_strides: (M,) the size of each candidate's cell in canvas pixels.
-        sigmas: (K,) tolerances of the schema.
+        input_size_wh: (2,) width and height of the network's input in pixels.
+        cell_centers: (M, 2) centre (x, y) of each candidate's cell in input pixels.
+        cell_strides: (M,) side of each candidate's cell in input pixels.
+        sigmas: (K,) OKS tolerances of the keypoint schema.
     """
 
     input_size_wh: Tensor
@@ -28,9 +28,9 @@ class Layout:
     sigmas: Tensor
 
     def tolerances(self, areas: Tensor) -> Tensor:
-        """(..., K) in square pixels: what the square of each keypoint's error is divided by in OKS, for areas (...).
+        """Returns the OKS divisors (..., K) in square pixels for persons with the given areas (...).
 
-        Source: https://cocodataset.org/#keypoints-eval.
+        OKS of a keypoint is `exp(-squared error / tolerance)`. Source: https://cocodataset.org/#keypoints-eval.
         """
         return 2 * areas.unsqueeze(-1) * (2 * self.sigmas) ** 2
 
@@ -41,7 +41,7 @@ class Layout:
         schema: KeypointSchema,
         device: torch.device | None = None,
     ) -> Layout:
-        """The layout of a network's levels on a canvas."""
+        """Builds the layout of a network with the given input size and level strides."""
         device = device or torch.device("cpu")
         height, width = input_size_hw
         grids = [cell_centers(-(-height // s), -(-width // s), s, device) for s in strides]

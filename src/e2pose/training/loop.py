@@ -126,7 +126,7 @@ class Trainer:
         with self.clock("matching"):
             pairs = match(prediction, target, self._layout, self.recipe.match)
         with self.clock("losses"):
-            losses = compute_losses(prediction, target, pairs, self._layout, self.recipe.loss, people=people)
+            losses = compute_losses(prediction, target, pairs, self._layout, self.recipe.loss, num_persons=people)
             total = losses.total * self.fabric.world_size  # gradients are averaged over processes
         with self.clock("backward"):
             self.fabric.backward(total)

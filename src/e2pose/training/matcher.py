@@ -1,12 +1,12 @@
-"""Which candidate answers for which person.
+"""Assigns candidates to labelled persons.
 
-Every person gets exactly one candidate, and no candidate two persons: the assignment with the least total cost, where a
-good pair is one that would score well in the end, `score^a * OKS^(1 - a)`. A small prior prefers cells near the
-person's centre on the level that suits the person's size; it decides as long as the network knows nothing.
+Each person gets one primary candidate, and each candidate at most one person: the one-to-one assignment with the lowest
+total cost. The cost of a pair is a prior minus its quality, `score^a * OKS^(1 - a)`. The prior favours cells near the
+person's centre on the level that fits the person's size; it decides while the network is untrained. Further candidates
+are auxiliary matches, which learn the person's keypoints but not its score.
 
-Source: quality after Wang et al., "End-to-End Object Detection with Fully Convolutional Network", CVPR 2021,
-equation 3; one-to-one assignment after Carion et al., "End-to-End Object Detection with Transformers", ECCV 2020,
-section 3.1.
+Sources: quality after Wang et al., "End-to-End Object Detection with Fully Convolutional Network", CVPR 2021, equation
+3; one-to-one assignment after Carion et al., "End-to-End Object Detection with Transformers", ECCV 2020, section 3.1.
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ from e2pose.models.head import Prediction
 from e2pose.training.layout import Layout
 from e2pose.training.recipe import MatchConfig
 
-_FAR = 1e3  # cost of a cell outside the radius: taken only if nothing else is left
+_OUTSIDE_RADIUS_COST = 1e3  # exceeds every other cost: such cells are assigned only if no other is free
 
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Pairs of a candidate and a person, as three index tensors of equal length P: image, candidate, person.
+    """P pairs of a candidate and a person, as index tensors (P,).
 
     Args:
         images: Index of the image in the batch.
         candidates: Index of the candidate in the image.
         persons: Index of the person in the image.
-        is_primary: Whether the candidate answers for the person (one for each person); its auxiliary_positives only learn the
-            person's keypoints.
+        is_primary: True for the primary match of a person, false for its auxiliary matches.
     """
 
     images: Tensor
@@ -44,17 +43,44 @@ class Match:
     is_primary: Tensor
 
     def primary(self) -> Match:
-        """The one-to-one part of the match."""
-        chosen = self.is_primary
-        return Match(self.images[chosen], self.candidates[chosen], self.persons[chosen], self.is_primary[chosen])
+        """Returns the primary matches: one per person."""
+        mask = self.is_primary
+        return Match(self.images[mask], self.candidates[mask], self.persons[mask], self.is_primary[mask])
+
+
+@torch.no_grad()
+def match(prediction: Prediction, target: Target, layout: Layout, config: MatchConfig) -> Match:
+    """Matches the candidates of a batch with the persons of its labels."""
+    cost = match_cost(prediction, target, layout, config)
+    primary = assign_one_to_one(cost, target.present)
+    auxiliary = find_auxiliary_matches(cost, target.present, primary, config.auxiliary_positives)
+    pairs = torch.cat([primary, auxiliary])
+    images, candidates, persons = pairs.unbind(dim=1)
+    return Match(images, candidates, persons, torch.arange(len(pairs), device=pairs.device) < len(primary))
+
+
+def match_cost(prediction: Prediction, target: Target, layout: Layout, config: MatchConfig) -> Tensor:
+    """Returns the cost (B, M, G) of each pair of a candidate and a person: its prior minus its quality."""
+    oks = batch_oks(prediction.keypoints.float() * layout.input_size_wh, target, layout)
+    score = prediction.person_logits.float().sigmoid().unsqueeze(2)
+    quality = score**config.score_power * oks ** (1 - config.score_power)
+    return prior_cost(target, layout, config) - quality
+
+
+def prior_cost(target: Target, layout: Layout, config: MatchConfig) -> Tensor:
+    """Returns the cost (B, M, G) of each pair by the cell's distance and level, independent of the prediction."""
+    strides = layout.cell_strides[None, :, None]
+    distance = torch.cdist(layout.cell_centers.expand(len(target.areas), -1, -1), target.centers) / strides
+    level = torch.log2(strides * config.cells / target.areas.sqrt()[:, None])
+    return config.prior * (distance.square() + level.square()) + _OUTSIDE_RADIUS_COST * (distance > config.radius)
 
 
 def batch_oks(keypoints: Tensor, target: Target, layout: Layout) -> Tensor:
-    """Object keypoint similarity of every candidate with every person of its image.
+    """Computes the object keypoint similarity of every candidate with every person of its image.
 
     Args:
-        keypoints: (B, M, K, 2) in canvas pixels.
-        target: Labels in canvas pixels.
+        keypoints: (B, M, K, 2) in input pixels.
+        target: Labels in input pixels.
         layout: Tolerances.
 
     Returns:
@@ -62,79 +88,52 @@ def batch_oks(keypoints: Tensor, target: Target, layout: Layout) -> Tensor:
     """
     tolerance = layout.tolerances(target.areas)
     total = torch.zeros(*keypoints.shape[:2], target.areas.shape[1], device=keypoints.device)
-    for k in range(keypoints.shape[2]):  # one keypoint at a time keeps the memory small
+    for k in range(keypoints.shape[2]):  # one keypoint at a time needs 1/K of the memory
         squared = (keypoints[:, :, None, k] - target.keypoints[:, None, :, k]).square().sum(dim=-1)
         total += torch.exp(-squared / tolerance[:, None, :, k]) * target.labelled[:, None, :, k]
     return total / target.labelled.sum(dim=2).clamp(min=1)[:, None]
 
 
-@torch.no_grad()
-def match(prediction: Prediction, target: Target, layout: Layout, config: MatchConfig) -> Match:
-    """Gives each person a candidate and its auxiliary_positives.
-
-    Args:
-        prediction: Candidates of a batch.
-        target: Labels of the same batch.
-        layout: Canvas, cells and tolerances.
-        config: Weights.
-    """
-    oks = batch_oks(prediction.keypoints.float() * layout.input_size_wh, target, layout)
-    score = prediction.person_logits.float().sigmoid().unsqueeze(2)
-    quality = score**config.score_power * oks ** (1 - config.score_power)
-    cost = _prior(target, layout, config) - quality
-    is_primary = assign(cost, target.present)
-    pairs = torch.cat(
-        [is_primary, find_auxiliary_positives(cost, target.present, is_primary, config.auxiliary_positives)]
-    )
-    images, candidates, persons = pairs.unbind(dim=1)
-    return Match(images, candidates, persons, torch.arange(len(pairs), device=pairs.device) < len(is_primary))
-
-
-def assign(cost: Tensor, present: Tensor) -> Tensor:
-    """Gives each person a candidate of its own so that the total cost is least. The processor works this out.
+def assign_one_to_one(cost: Tensor, present: Tensor) -> Tensor:
+    """Assigns one candidate to each person so that the total cost is minimal. Runs on the CPU.
 
     Args:
         cost: (B, M, G) of each pair.
-        present: (B, G) who is there; whoever is not comes last.
+        present: (B, G) bool, false for padding; padding follows the persons.
 
     Returns:
         (P, 3): image, candidate and person of each pair.
     """
     costs = cost.cpu().numpy()
     pairs = [np.empty((0, 3), np.int64)]
-    for image, people in enumerate(present.sum(dim=1).tolist()):
-        candidates, persons = linear_sum_assignment(costs[image, :, :people])
+    for image, num_persons in enumerate(present.sum(dim=1).tolist()):
+        candidates, persons = linear_sum_assignment(costs[image, :, :num_persons])
         pairs.append(np.stack([np.full_like(persons, image), candidates, persons], axis=1))
     return torch.from_numpy(np.concatenate(pairs)).to(cost.device)
 
 
-def find_auxiliary_positives(cost: Tensor, present: Tensor, is_primary: Tensor, count: int) -> Tensor:
-    """Further candidates for each person: of the best ones those that are free and suit nobody else better.
+def find_auxiliary_matches(cost: Tensor, present: Tensor, primary: Tensor, count: int) -> Tensor:
+    """Finds up to `count` further candidates for each person.
+
+    A candidate qualifies if it is no primary match, lies within the radius, fits no other person of the image better,
+    and ranks among the `count + number of persons` cheapest candidates of its person.
 
     Args:
         cost: (B, M, G) of each pair.
-        present: (B, G) who is there.
-        is_primary: (P, 3) pairs of image, candidate and person that are not free.
-        count: How many for each person at most.
+        present: (B, G) bool, false for padding.
+        primary: (P, 3), image, candidate and person of the primary matches.
+        count: Largest number of auxiliary matches per person.
 
     Returns:
-        (Q, 3): image, candidate and person of each further pair.
+        (Q, 3): image, candidate and person of each auxiliary match.
     """
     free = torch.ones(cost.shape[:2], dtype=torch.bool, device=cost.device)
-    free[is_primary[:, 0], is_primary[:, 1]] = False
+    free[primary[:, 0], primary[:, 1]] = False
     cost = cost.masked_fill(~present[:, None], torch.inf)
-    suits = cost.argmin(dim=2, keepdim=True) == torch.arange(cost.shape[2], device=cost.device)
+    is_best_person = cost.argmin(dim=2, keepdim=True) == torch.arange(cost.shape[2], device=cost.device)
     ranked, order = cost.transpose(1, 2).sort(dim=2, stable=True)  # (B, G, M)
-    chosen = (suits & free[:, :, None]).transpose(1, 2).gather(2, order) & (ranked < _FAR / 2)
-    among = count + present.sum(dim=1)[:, None, None]
-    chosen &= torch.arange(cost.shape[1], device=cost.device) < among
-    images, persons, ranks = (chosen & (chosen.cumsum(dim=2) <= count)).nonzero().unbind(dim=1)
+    qualifies = (is_best_person & free[:, :, None]).transpose(1, 2).gather(2, order)
+    qualifies &= ranked < _OUTSIDE_RADIUS_COST / 2
+    qualifies &= torch.arange(cost.shape[1], device=cost.device) < count + present.sum(dim=1)[:, None, None]
+    images, persons, ranks = (qualifies & (qualifies.cumsum(dim=2) <= count)).nonzero().unbind(dim=1)
     return torch.stack([images, order[images, persons, ranks], persons], dim=1)
-
-
-def _prior(target: Target, layout: Layout, config: MatchConfig) -> Tensor:
-    """(B, M, G): how badly a cell suits a person, from labels alone."""
-    strides = layout.cell_strides[None, :, None]
-    distance = torch.cdist(layout.cell_centers.expand(len(target.areas), -1, -1), target.centers) / strides
-    level = torch.log2(strides * config.cells / target.areas.sqrt()[:, None])
-    return config.prior * (distance.square() + level.square()) + _FAR * (distance > config.radius)
