@@ -16,7 +16,7 @@ from e2pose.core.errors import AnnotationError
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.evaluation.evaluate import evaluate_results
-from e2pose.evaluation.matching import MAX_PERSONS
+from e2pose.evaluation.matching import MAX_DETECTIONS
 from e2pose.formats.coco import read_coco, to_coco_results
 
 
@@ -61,7 +61,7 @@ def average_precision(run: PeerRun, annotated: AnnotatedImages) -> float:
     for image in annotated.dataset.images:
         found = run.poses[annotated.frame_of[image.id]]
         poses = to_poses(found, run.hello.keypoints, annotated.dataset.schema)
-        results += to_coco_results(poses[:MAX_PERSONS], image.id, image.file_name)
+        results += to_coco_results(poses[:MAX_DETECTIONS], image.id, image.file_name)
     return evaluate_results(results, annotated.dataset).metrics.ap
 
 

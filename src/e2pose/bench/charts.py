@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from e2pose.bench.report import Comparison, marks
-from e2pose.evaluation.charts import BLUES, INK, new_figure, save_figure, tidy
+from e2pose.evaluation.charts import BLUES, INK, new_figure, save_figure, style_axes
 
 _OURS, _THEIRS = "#d95f02", BLUES[1]
 _LINES = ("#d95f02", "#2171b5", "#1b9e77", "#7570b3", "#e6ab02", "#666666", "#e7298a", "#66a61e")
@@ -39,7 +39,7 @@ def write_speed_against_ap(path: Path, comparison: Comparison) -> bool:
         ours = run.request.script.needs.environment == "this"
         fps = run.timings.fps
         axes.errorbar(fps.median, ap, xerr=fps.spread, fmt="o", color=_OURS if ours else _THEIRS, markersize=6)
-    tidy(axes, f"{comparison.pace.threads} threads, {comparison.machine.cpu}", "AP")
+    style_axes(axes, f"{comparison.pace.threads} threads, {comparison.machine.cpu}", "AP")
     _plain_log(axes, "x", [run.timings.fps.median for _, run, _ in found])
     axes.set(xlabel="frames per second, from pixels to poses", ylim=(0, 1.15 * max(5, *(ap for *_, ap in found))))
     _label(axes, {name: (run.timings.fps.median, ap) for name, run, ap in found})
@@ -70,7 +70,7 @@ def write_latency_against_people(path: Path, comparison: Comparison) -> bool:
         colour, marker = _LINES[number % len(_LINES)], _MARKERS[number % len(_MARKERS)]
         medians = [one.median for one in times.values()]
         axes.plot(list(times), medians, color=colour, marker=marker, markersize=5, linewidth=1.6, label=name)
-    tidy(axes, f"{comparison.pace.threads} threads, {comparison.machine.cpu}", "milliseconds, from pixels to poses")
+    style_axes(axes, f"{comparison.pace.threads} threads, {comparison.machine.cpu}", "milliseconds, from pixels to poses")
     _plain_log(axes, "y", [one.median for times in lines.values() for one in times.values()])
     axes.set(xlabel="people in the frame", xticks=list(next(iter(lines.values()))))
     figure.legend(frameon=False, fontsize=7, labelcolor=INK, loc="outside lower center", ncols=2)

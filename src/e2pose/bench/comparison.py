@@ -23,8 +23,8 @@ from e2pose.bench.runner import DEFAULT_PACE, Failure, Pace, PeerRun, compare
 from e2pose.core.errors import OptionError, PeerError
 from e2pose.core.files import atomic_path, check_folder
 from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.evaluation.charts import check_matplotlib
-from e2pose.evaluation.metrics import coco_eval
+from e2pose.evaluation.charts import new_figure
+from e2pose.evaluation.metrics import import_coco_eval
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ def run_comparison(
 def _check_outputs(subject: Subject) -> None:
     """Finds out before the work whether its results can be kept."""
     if subject.annotations is not None:
-        coco_eval()
+        import_coco_eval()
     if subject.output is not None:
-        check_matplotlib()
+        new_figure()
         check_folder(subject.output)
     elif subject.overlay:
         raise OptionError("overlays need a folder to be written to", "add --output FOLDER")

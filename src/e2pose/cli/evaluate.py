@@ -1,4 +1,4 @@
-"""`e2pose evaluate`: a model and annotated pictures to numbers."""
+"""`e2pose evaluate`: average precision, calibration and latency of a model on annotated images."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class EvaluateOptions:
     """Options of `e2pose evaluate`.
 
     Args:
-        protocol: Whose rules; if not given, those of CrowdPose where the annotations have a crowd index, else COCO's.
-        schema: A schema's name or TOML file whose sigmas to use; if not given, the model's own.
-        threshold: Persons with a lower score are neither duplicates nor in the report, from 0 to 1; if not given, the
-            model's own value, or 0.4 for poses from a file.
-        limit: Look at the first so many pictures only.
-        json_path: Write the numbers to this file too.
+        protocol: Evaluation protocol; by default crowdpose if all annotations have a crowd index, otherwise coco.
+        schema: Name or TOML file of a schema whose sigmas to use; by default those of the model.
+        threshold: Minimum score, from 0 to 1, of duplicates and of poses in the report; by default that of the model,
+            or 0.4 for stored poses.
+        limit: Evaluate only the first LIMIT images.
+        json_path: Write all numbers to this file.
         detections: Write the poses to this file, as COCO results.
-        report: Write charts and the worst pictures to this folder, which must be new or empty.
-        runtime: What runs the model, and how.
-        quiet: Show no progress.
+        report: Write charts and the images with the most errors to this folder, which must be new or empty.
+        runtime: Options of the runtime.
+        quiet: Hide the progress.
     """
 
     protocol: Literal["coco", "crowdpose"] | None = None
@@ -50,15 +50,16 @@ class EvaluateOptions:
 def evaluate(
     model: str, annotations: Path, images: Path | None = None, /, *, options: EvaluateOptions = EvaluateOptions()
 ) -> None:
-    """Measure a model on annotated pictures, by COCO's or CrowdPose's rules.
+    """Evaluate a model on annotated images, by the protocol of COCO or CrowdPose.
 
     Args:
-        model: A name that `e2pose models` lists, a model file, or a .json file of COCO results to measure instead.
+        model: Model name from `e2pose models`, model file, or .json file with COCO results to evaluate instead.
         annotations: COCO or CrowdPose keypoint annotations.
-        images: The folder that the file names in the annotations start from; a file of results needs none.
-        options: How to compare, and what to write.
+        images: Folder that the file names in the annotations are relative to; not needed for COCO results.
+        options: Evaluation options and outputs.
     """
     from e2pose.core.schema import load_schema
+    from e2pose.evaluation import evaluate as evaluation
 
     check_outputs(options, inputs=[Path(model), annotations])
     common: dict[str, Any] = {
@@ -68,39 +69,28 @@ def evaluate(
         "limit": options.limit,
     }
     if model.lower().endswith(".json"):
-        from e2pose.evaluation.evaluate import evaluate_results
-
-        result = evaluate_results(model, annotations, **common)
+        result = evaluation.evaluate_results(model, annotations, **common)
     elif images is None:
         raise OptionError(
-            "to evaluate a model, the folder of the pictures must be given",
-            "e2pose evaluate MODEL ANNOTATIONS IMAGES; only a .json file of results can do without",
+            "a model cannot be evaluated without the image folder",
+            "run e2pose evaluate MODEL ANNOTATIONS IMAGES; only a .json file of results needs no images",
         )
     else:
-        result = evaluate_model(model, annotations, images, options, common)
-    print(table(result))
+        estimator = open_estimator(model, options.runtime, quiet=options.quiet)
+        with Progress(shown=not options.quiet) as progress:
+            result = evaluation.evaluate(
+                estimator, annotations, images, progress=lambda _, total: progress.advance(total), **common
+            )
+    print(format_table(result))
     write_outputs(result, options, images)
 
 
-def evaluate_model(
-    model: str, annotations: Path, images: Path, options: EvaluateOptions, common: dict[str, Any]
-) -> EvaluationResult:
-    """Runs a model behind a progress bar."""
-    from e2pose.evaluation.evaluate import evaluate as evaluate_estimator
-
-    estimator = open_estimator(model, options.runtime, quiet=options.quiet)
-    with Progress(shown=not options.quiet) as progress:
-        return evaluate_estimator(
-            estimator, annotations, images, progress=lambda _, total: progress.advance(total), **common
-        )
-
-
 def check_outputs(options: EvaluateOptions, inputs: list[Path]) -> None:
-    """Finds outputs that cannot be written, before hours are spent on what they would hold.
+    """Checks the output paths before the evaluation starts.
 
     Raises:
-        OutputError: One cannot be written, is an input or is named twice.
-        MissingExtraError: A report needs matplotlib, which is not installed.
+        OutputError: A path cannot be written, is an input or is used twice.
+        MissingExtraError: A report is requested and matplotlib is not installed.
     """
     from e2pose.core.files import check_target
 
@@ -108,9 +98,9 @@ def check_outputs(options: EvaluateOptions, inputs: list[Path]) -> None:
     for target in files:
         check_target(target)
         if any(target.resolve() == path.resolve() for path in inputs):
-            raise OutputError(f"'{target}' is an input and will not be overwritten", "choose another name")
+            raise OutputError(f"the output '{target}' is also an input", "choose another name")
     if len({path.resolve() for path in files}) < len(files):
-        raise OutputError(f"'{files[0]}' cannot hold both the numbers and the poses", "choose two names")
+        raise OutputError(f"--json and --detections are the same file '{files[0]}'", "choose two names")
     if options.report is not None:
         from e2pose.evaluation.report import check_report
 
@@ -118,7 +108,7 @@ def check_outputs(options: EvaluateOptions, inputs: list[Path]) -> None:
 
 
 def write_outputs(result: EvaluationResult, options: EvaluateOptions, images: Path | None) -> None:
-    """Writes whatever was asked for besides the table."""
+    """Writes the files selected by the options."""
     from e2pose.core.files import atomic_path
 
     if options.detections is not None:
@@ -133,15 +123,15 @@ def write_outputs(result: EvaluationResult, options: EvaluateOptions, images: Pa
         write_report(options.report, result, images)
 
 
-def table(result: EvaluationResult) -> str:
-    """The numbers for people: precisions and recalls in percent."""
+def format_table(result: EvaluationResult) -> str:
+    """Formats the numbers for the terminal, with precision and recall in percent."""
     metrics = result.metrics
     parts = {f"AP {part}": value for part, value in metrics.ap_of.items()}
     percent = {"AP": metrics.ap, "AP50": metrics.ap50, "AP75": metrics.ap75, **parts, "AR": metrics.ar}
     rows = {
         "protocol": metrics.protocol,
-        "images": f"{result.images}",
-        "persons": f"{result.persons}",
+        "images": f"{result.num_images}",
+        "persons": f"{result.num_persons}",
         **{name: f"{100 * value:.1f}" if value >= 0 else "-" for name, value in percent.items()},
         "duplicates per image": f"{result.duplicates_per_image:.3f}",
         "calibration error": f"{result.calibration.error:.3f}",
@@ -149,5 +139,5 @@ def table(result: EvaluationResult) -> str:
     lines = [f"{name:<20}  {value:>9}" for name, value in rows.items()]
     if result.latency:
         lines.append(f"\n{'milliseconds':<20}  {'p50':>9}  {'p90':>9}")
-        lines += [f"{name:<20}  {one.p50_ms:>9.1f}  {one.p90_ms:>9.1f}" for name, one in result.latency.items()]
+        lines += [f"{stage:<20}  {times.p50_ms:>9.1f}  {times.p90_ms:>9.1f}" for stage, times in result.latency.items()]
     return "\n".join(lines)

@@ -1,1 +1,1 @@
-"""Poses and annotations to numbers."""
+"""Evaluation of poses on annotated images: metrics, calibration, latency and reports."""

@@ -1,4 +1,4 @@
-"""Whether a score of 0.7 means that seven poses out of ten are right."""
+"""Calibration: whether 70 % of the poses with a score of 0.7 are correct."""
 
 from __future__ import annotations
 
@@ -10,40 +10,39 @@ from jaxtyping import Bool, Float
 
 from e2pose.core.annotations import Annotations
 from e2pose.core.poses import Poses
-from e2pose.evaluation.matching import MAX_PERSONS, match
+from e2pose.evaluation.matching import MAX_DETECTIONS, match_poses
 
-_BINS = 10
+_NUM_BINS = 10
 
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """The poses with similar scores.
+    """Poses with similar scores.
 
     Args:
-        low: Least score.
-        high: Upper end of the scores; it belongs to the next bin, but for 1.
-        poses: How many there are.
-        mean_score: Their mean score; 0 if there are none.
-        precision: Which share of them is right; 0 if there are none.
+        low: Lower end of the scores, included.
+        high: Upper end of the scores, excluded; 1 belongs to the last bin.
+        num_poses: Number of poses.
+        mean_score: Mean score; 0 for an empty bin.
+        precision: Share of true positives; 0 for an empty bin.
     """
 
     low: float
     high: float
-    poses: int
+    num_poses: int
     mean_score: float
     precision: float
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far scores can be taken for the probability of being right.
+    """How well scores agree with the probability that a pose is a true positive.
 
-    A pose is right if it shows an annotated person with an OKS of at least 0.5 whom no pose with a higher score shows.
-    Poses on crowds and on people without labelled keypoints are neither right nor wrong and left out.
+    Poses that match crowds or persons without labelled keypoints are left out.
 
     Args:
-        error: Expected calibration error: the mean difference between score and share of right poses, over ten bins
-            weighted by their poses. It lies in [0, 1]; 0 is best. It is 0 without any pose.
+        error: Expected calibration error in [0, 1]: the mean difference between score and precision over ten bins,
+            weighted by their number of poses. 0 is best. It is 0 without poses.
         bins: The ten bins.
 
     Source:
@@ -54,37 +53,37 @@ class Calibration:
     bins: tuple[CalibrationBin, ...]
 
 
-def calibrate(dataset: Annotations, found: Mapping[int, Poses]) -> Calibration:
-    """Compares the scores of poses with how often they are right.
+def measure_calibration(dataset: Annotations, poses_by_image: Mapping[int, Poses]) -> Calibration:
+    """Compares the scores of poses with their precision.
 
     Args:
-        dataset: What people annotated.
-        found: The poses of each image, by its id; of those with the highest scores as many as COCO looks at.
+        dataset: The annotations.
+        poses_by_image: The poses of each image, by image id; at most `MAX_DETECTIONS` of an image are used.
     """
-    scores, right = [np.zeros(0, np.float32)], [np.zeros(0, bool)]
+    scores, correct = [np.zeros(0, np.float32)], [np.zeros(0, bool)]
     for image in dataset.images:
-        poses = found[image.id][:MAX_PERSONS]
-        matching = match(image, poses)
+        poses = poses_by_image[image.id][:MAX_DETECTIONS]
+        matching = match_poses(image, poses)
         scores.append(poses.scores[~matching.ignored])
-        right.append(matching.right[~matching.ignored])
-    return calibration_of(np.concatenate(scores), np.concatenate(right))
+        correct.append(matching.true_positives[~matching.ignored])
+    return calibration_from_scores(np.concatenate(scores), np.concatenate(correct))
 
 
-def calibration_of(scores: Float[np.ndarray, "n"], right: Bool[np.ndarray, "n"]) -> Calibration:
-    """Compares scores in [0, 1] with what turned out to be right."""
-    bin_of = np.minimum((scores * _BINS).astype(int), _BINS - 1)
+def calibration_from_scores(scores: Float[np.ndarray, "n"], correct: Bool[np.ndarray, "n"]) -> Calibration:
+    """Compares N scores in [0, 1] with the correctness of the N poses."""
+    bin_indices = np.minimum((scores * _NUM_BINS).astype(int), _NUM_BINS - 1)
     bins = []
-    for index in range(_BINS):
-        chosen = bin_of == index
-        count = int(chosen.sum())
+    for index in range(_NUM_BINS):
+        in_bin = bin_indices == index
+        count = int(in_bin.sum())
         bins.append(
             CalibrationBin(
-                low=index / _BINS,
-                high=(index + 1) / _BINS,
-                poses=count,
-                mean_score=float(scores[chosen].mean(dtype=np.float64)) if count else 0.0,
-                precision=float(right[chosen].mean()) if count else 0.0,
+                low=index / _NUM_BINS,
+                high=(index + 1) / _NUM_BINS,
+                num_poses=count,
+                mean_score=float(scores[in_bin].mean(dtype=np.float64)) if count else 0.0,
+                precision=float(correct[in_bin].mean()) if count else 0.0,
             )
         )
-    error = sum(one.poses * abs(one.precision - one.mean_score) for one in bins) / max(len(scores), 1)
+    error = sum(part.num_poses * abs(part.precision - part.mean_score) for part in bins) / max(len(scores), 1)
     return Calibration(error, tuple(bins))

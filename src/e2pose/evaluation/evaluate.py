@@ -1,4 +1,4 @@
-"""Says how good the poses of a model are on annotated images, and how fast it finds them."""
+"""Evaluation of an estimator, or of stored poses, on annotated images."""
 
 from __future__ import annotations
 
@@ -12,39 +12,38 @@ from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError, OptionError
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
-from e2pose.evaluation.calibration import Calibration, calibrate
-from e2pose.evaluation.duplicates import count_duplicates
-from e2pose.evaluation.latency import Latency, PoseFunction, TimedEstimator
-from e2pose.evaluation.matching import MAX_PERSONS
-from e2pose.evaluation.metrics import KeypointMetrics, Protocol, coco_eval, keypoint_metrics, under_protocol
+from e2pose.evaluation.calibration import Calibration, measure_calibration
+from e2pose.evaluation.latency import Latency, TimedEstimator
+from e2pose.evaluation.matching import MAX_DETECTIONS, count_duplicates
+from e2pose.evaluation.metrics import KeypointMetrics, Protocol, apply_protocol, compute_metrics, import_coco_eval
 from e2pose.formats.coco import read_coco, to_coco_results
 from e2pose.formats.coco_results import read_coco_results, results_to_poses
 from e2pose.inference.estimator import Estimator
+from e2pose.inference.run import PoseFunction
 from e2pose.sources.images import read_image
 
 EVALUATION_THRESHOLD = 0.01
-"""The person threshold that a model is evaluated with: average precision needs the doubtful poses too."""
+"""The person threshold of evaluated models: average precision includes poses with low scores."""
 
-_USUAL_THRESHOLD = 0.4
+_DEFAULT_THRESHOLD = 0.4
 
 ProgressFunction = Callable[[int, int], None]
-"""Told after each image how many of how many are done."""
+"""Called after each image with the number of evaluated images and of all images."""
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """What an evaluation has found out.
+    """Result of an evaluation.
 
     Args:
-        metrics: How good the poses are.
-        duplicates_per_image: How many poses of an image, on average, show a person that a better pose shows already.
-        calibration: How far scores can be taken for probabilities.
-        latency: How long an image takes from pixels to poses, by station; reading the file does not count. Empty for
-            stored results.
-        threshold: Poses with a lower score count as nobody, but for `metrics` and `calibration`.
-        dataset: The annotations as they were compared.
+        metrics: Average precision and recall.
+        duplicates_per_image: Mean number of poses per image that fit a person less well than another pose does.
+        calibration: Agreement of scores and precision.
+        latency: Time per image by stage, without reading the file. Empty for stored poses.
+        threshold: Poses with a lower score count for `metrics` and `calibration` only.
+        dataset: The annotations, with the areas of the protocol and the sigmas of the schema.
         results: The poses as entries of a COCO results file.
-        found: The poses of each image, by its id.
+        poses_by_image: The poses of each image, by image id.
     """
 
     metrics: KeypointMetrics
@@ -54,28 +53,28 @@ class EvaluationResult:
     threshold: float
     dataset: Annotations
     results: Sequence[Mapping[str, Any]]
-    found: Mapping[int, Poses]
+    poses_by_image: Mapping[int, Poses]
 
     @property
-    def images(self) -> int:
+    def num_images(self) -> int:
         """Number of images."""
         return len(self.dataset.images)
 
     @property
-    def persons(self) -> int:
-        """Number of annotated persons with at least one labelled keypoint, crowds left out."""
+    def num_persons(self) -> int:
+        """Number of annotated persons with at least one labelled keypoint, without crowds."""
         return sum(person.has_keypoints for image in self.dataset.images for person in image.persons)
 
     def to_record(self) -> dict[str, Any]:
-        """All numbers by name, for JSON."""
+        """Returns all numbers by name, for JSON."""
         return {
-            "images": self.images,
-            "persons": self.persons,
+            "num_images": self.num_images,
+            "num_persons": self.num_persons,
             **self.metrics.to_record(),
             "threshold": self.threshold,
             "duplicates_per_image": self.duplicates_per_image,
             "calibration": asdict(self.calibration),
-            "latency": {station: asdict(latency) for station, latency in self.latency.items()},
+            "latency": {stage: asdict(latency) for stage, latency in self.latency.items()},
         }
 
 
@@ -90,38 +89,42 @@ def evaluate(
     limit: int | None = None,
     progress: ProgressFunction | None = None,
 ) -> EvaluationResult:
-    """Finds the poses in annotated images and compares them with the annotations.
+    """Runs an estimator on annotated images and compares its poses with the annotations.
 
     Args:
-        estimator: What to evaluate. An `Estimator` is run with the threshold `EVALUATION_THRESHOLD`.
-        annotations: COCO keypoint annotations, or the path of a file of them.
-        images_folder: Folder that the file names in the annotations start from.
-        protocol: "coco" or "crowdpose"; None for the latter if every image has a crowd index.
-        schema: Brings other sigmas than the estimator's own.
-        threshold: Poses with a lower score are no duplicates; None for the estimator's own, or 0.4 if it has none.
-        limit: Look at no more images than so many, the first ones.
-        progress: Told after each image.
+        estimator: The estimator. An `Estimator` runs with the threshold `EVALUATION_THRESHOLD`.
+        annotations: COCO keypoint annotations, or the path of such a file.
+        images_folder: Folder that the file names in the annotations are relative to.
+        protocol: "coco" or "crowdpose"; None selects "crowdpose" if every image has a crowd index, otherwise "coco".
+        schema: Schema with other sigmas than those of the estimator.
+        threshold: Minimum score of duplicates; None for the threshold of the estimator, or 0.4 if it has none.
+        limit: Maximum number of images; the first ones are used.
+        progress: Called after each image.
 
     Raises:
-        AnnotationError: The annotations are wrong, name no image, name images that are not there, or have other
-            keypoints than the estimator.
+        AnnotationError: The annotations are invalid, list no image, list missing images, or have other keypoints than
+            the estimator.
         InputError: An image cannot be read.
         OptionError: The threshold or the limit is out of range.
         MissingExtraError: faster-coco-eval is not installed.
+
+    Example:
+        >>> result = e2pose.evaluate(e2pose.load(), "annotations.json", "images/")
+        >>> result.metrics.ap
     """
-    coco_eval()  # better missed now than after the last image
+    import_coco_eval()  # fails before the images are processed
     if isinstance(estimator, Estimator):
         threshold = estimator.threshold if threshold is None else threshold
         estimator = estimator.with_threshold(EVALUATION_THRESHOLD)
-    threshold = _check_threshold(_USUAL_THRESHOLD if threshold is None else threshold)
-    dataset = _first(_read(annotations), limit)
+    threshold = _check_threshold(threshold)
+    dataset = _first_images(_read(annotations), limit)
     _check_images(dataset, Path(images_folder))
     timed = TimedEstimator(estimator)
     results: list[dict[str, Any]] = []
-    for done, entry in enumerate(dataset.images, start=1):
-        poses = timed(read_image(Path(images_folder) / entry.file_name))
+    for done, image in enumerate(dataset.images, start=1):
+        poses = timed(read_image(Path(images_folder) / image.file_name))
         dataset = _with_schema(dataset, poses.schema)
-        results += to_coco_results(poses[:MAX_PERSONS], entry.id, entry.file_name)
+        results += to_coco_results(poses[:MAX_DETECTIONS], image.id, image.file_name)
         if progress is not None:
             progress(done, len(dataset.images))
     dataset = dataset if schema is None else _with_schema(dataset, schema)
@@ -140,24 +143,26 @@ def evaluate_results(
     """Compares stored poses with annotations, without a model.
 
     Args:
-        results: Entries of a COCO results file, or the path of one.
-        annotations: COCO keypoint annotations, or the path of a file of them.
-        protocol: "coco" or "crowdpose"; None for the latter if every image has a crowd index.
-        schema: Brings other sigmas than the annotations' own.
-        threshold: Poses with a lower score are no duplicates; None for 0.4.
-        limit: Look at no more images than so many, the first ones; poses of the others are left out.
+        results: Entries of a COCO results file, or the path of such a file.
+        annotations: COCO keypoint annotations, or the path of such a file.
+        protocol: "coco" or "crowdpose"; None selects "crowdpose" if every image has a crowd index, otherwise "coco".
+        schema: Schema with other sigmas than those of the annotations.
+        threshold: Minimum score of duplicates; None for 0.4.
+        limit: Maximum number of images; the first ones are used, and the poses of the others are discarded.
 
     Raises:
-        AnnotationError: The annotations or results are wrong, or do not belong together.
+        AnnotationError: The annotations or results are invalid, or results belong to images without annotations.
         OptionError: The threshold or the limit is out of range.
         MissingExtraError: faster-coco-eval is not installed.
     """
-    threshold = _check_threshold(_USUAL_THRESHOLD if threshold is None else threshold)
+    threshold = _check_threshold(threshold)
     whole = _read(annotations)
-    dataset = _first(whole, limit) if schema is None else _with_schema(_first(whole, limit), schema)
+    dataset = _first_images(whole, limit)
+    dataset = dataset if schema is None else _with_schema(dataset, schema)
     entries = read_coco_results(results, dataset.schema) if isinstance(results, str | Path) else list(results)
-    left_out = {image.id for image in whole.images[len(dataset.images) :]}
-    return _compare(dataset, [one for one in entries if one["image_id"] not in left_out], protocol, threshold, {})
+    discarded = {image.id for image in whole.images[len(dataset.images) :]}
+    kept = [entry for entry in entries if entry["image_id"] not in discarded]
+    return _compare(dataset, kept, protocol, threshold, {})
 
 
 def _compare(
@@ -167,45 +172,42 @@ def _compare(
     threshold: float,
     latency: Mapping[str, Latency],
 ) -> EvaluationResult:
-    dataset, protocol = under_protocol(dataset, protocol)
-    metrics = keypoint_metrics(dataset, results, protocol)
-    found = _by_image(dataset, results)
+    dataset, protocol = apply_protocol(dataset, protocol)
+    metrics = compute_metrics(dataset, results, protocol)
+    entries: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for result in results:
+        entries[result["image_id"]].append(result)
+    poses_by_image = {image.id: results_to_poses(entries[image.id], dataset.schema) for image in dataset.images}
     return EvaluationResult(
         metrics=metrics,
-        duplicates_per_image=count_duplicates(dataset, found, threshold=threshold) / len(dataset.images),
-        calibration=calibrate(dataset, found),
+        duplicates_per_image=count_duplicates(dataset, poses_by_image, threshold=threshold) / len(dataset.images),
+        calibration=measure_calibration(dataset, poses_by_image),
         latency=latency,
         threshold=threshold,
         dataset=dataset,
         results=results,
-        found=found,
+        poses_by_image=poses_by_image,
     )
-
-
-def _by_image(dataset: Annotations, results: Sequence[Mapping[str, Any]]) -> dict[int, Poses]:
-    entries: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for result in results:
-        entries[result["image_id"]].append(result)
-    return {image.id: results_to_poses(entries[image.id], dataset.schema) for image in dataset.images}
 
 
 def _read(annotations: Annotations | str | Path) -> Annotations:
     dataset = annotations if isinstance(annotations, Annotations) else read_coco(annotations)
     if not dataset.images:
         name = "the data set" if isinstance(annotations, Annotations) else f"'{annotations}'"
-        raise AnnotationError(f"{name} lists no images", "give annotations of at least one image")
+        raise AnnotationError(f"{name} lists no images", "use annotations of at least one image")
     return dataset
 
 
-def _first(dataset: Annotations, limit: int | None) -> Annotations:
+def _first_images(dataset: Annotations, limit: int | None) -> Annotations:
     if limit is not None and limit < 1:
-        raise OptionError(f"the limit must be at least 1 image, not {limit}", "leave it out to use all images")
+        raise OptionError(f"the limit must be at least 1 image, not {limit}", "omit it to use all images")
     return replace(dataset, images=dataset.images[:limit])
 
 
-def _check_threshold(threshold: float) -> float:
+def _check_threshold(threshold: float | None) -> float:
+    threshold = _DEFAULT_THRESHOLD if threshold is None else threshold
     if not 0 <= threshold <= 1:
-        raise OptionError(f"the threshold must lie between 0 and 1, not {threshold}", "leave it out, or say 0.5")
+        raise OptionError(f"the threshold must lie between 0 and 1, not {threshold}", "omit it, or use 0.5")
     return threshold
 
 
@@ -215,16 +217,16 @@ def _check_images(dataset: Annotations, folder: Path) -> None:
         raise AnnotationError(
             f"{len(missing)} of {len(dataset.images)} annotated images are not in '{folder}', for example "
             f"'{missing[0]}'",
-            "give the folder that the file names in the annotations start from",
+            "use the folder that the file names in the annotations are relative to",
         )
 
 
 def _with_schema(dataset: Annotations, schema: KeypointSchema) -> Annotations:
-    """The data set with another schema of the same keypoints, for its sigmas, which a COCO file cannot carry."""
+    """Replaces the schema by one with the same keypoints. A COCO file does not contain the sigmas."""
     if schema.keypoints != dataset.schema.keypoints:
         raise AnnotationError(
             f"the annotations have the keypoints {', '.join(dataset.schema.keypoints)}, "
             f"but the schema '{schema.name}' of the poses has {', '.join(schema.keypoints)}",
-            "evaluate poses with annotations of the same keypoints in the same order",
+            "use annotations with the same keypoints in the same order",
         )
     return dataset if schema is dataset.schema else replace(dataset, schema=schema)

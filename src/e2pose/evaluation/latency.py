@@ -1,9 +1,9 @@
-"""How long one picture takes, and in which station of the belt."""
+"""Latency of an estimator per image, in total and by stage."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -14,17 +14,15 @@ from e2pose.core.candidates import Candidates
 from e2pose.core.poses import Poses
 from e2pose.core.spec import ModelSpec
 from e2pose.inference.estimator import Estimator
+from e2pose.inference.run import PoseFunction
 from e2pose.runtimes.base import Runtime
 
-PoseFunction = Callable[[UInt8[np.ndarray, "h w 3"]], Poses]
-"""Finds everybody in an RGB picture."""
-
-_WARM_UP = 3
+_NUM_WARM_UP_IMAGES = 3
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Times of a station, in milliseconds: half of the pictures are faster than `p50_ms`, and so on."""
+    """Mean and percentiles of the time per image, in milliseconds."""
 
     mean_ms: float
     p50_ms: float
@@ -33,39 +31,42 @@ class Latency:
 
 
 class TimedEstimator:
-    """Finds poses and writes down how long each station took.
+    """Wraps an estimator and records its latency.
 
     Args:
-        estimator: What finds the poses. Only of an `Estimator` are the stations known.
+        estimator: Returns the poses of an RGB image. The stages are measured for an `Estimator` only.
     """
 
     def __init__(self, estimator: PoseFunction) -> None:
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
-        self._network: _TimedRuntime | None = None
-        self._find = estimator
+        self._runtime: _TimedRuntime | None = None
+        self._estimator = estimator
         if isinstance(estimator, Estimator):
-            self._network = _TimedRuntime(estimator.runtime)
-            self._find = Estimator(self._network, estimator.threshold)
+            self._runtime = _TimedRuntime(estimator.runtime)
+            self._estimator = Estimator(self._runtime, estimator.threshold)
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> Poses:
-        """Finds everybody in one picture."""
+        """Returns the poses of one image."""
         start = perf_counter()
-        poses = self._find(image)
+        poses = self._estimator(image)
         end = perf_counter()
-        if self._network is not None:
-            self._seconds["preprocess"].append(self._network.start_s - start)
-            self._seconds["network"].append(self._network.end_s - self._network.start_s)
-            self._seconds["decode"].append(end - self._network.end_s)
+        if self._runtime is not None:
+            self._seconds["preprocess"].append(self._runtime.start_s - start)
+            self._seconds["network"].append(self._runtime.end_s - self._runtime.start_s)
+            self._seconds["decode"].append(end - self._runtime.end_s)
         self._seconds["total"].append(end - start)
         return poses
 
     def latencies(self) -> Mapping[str, Latency]:
-        """The times of "preprocess", "network" and "decode" if they are known, and in "total"."""
-        return {station: _latency(seconds) for station, seconds in self._seconds.items()}
+        """Returns the latency of "preprocess", "network" and "decode", if measured, and of "total".
+
+        The first three images are left out as warm-up, unless there are no others.
+        """
+        return {stage: _latency(seconds) for stage, seconds in self._seconds.items()}
 
 
 class _TimedRuntime:
-    """A runtime that knows when it began and ended its last run."""
+    """Wraps a runtime and records the start and end of its last call."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -87,7 +88,6 @@ class _TimedRuntime:
 
 
 def _latency(seconds: list[float]) -> Latency:
-    """The first few runs are slower than all others and left out, unless there are no others."""
-    times_ms = 1000 * np.array(seconds[min(_WARM_UP, len(seconds) - 1) :])
+    times_ms = 1000 * np.array(seconds[min(_NUM_WARM_UP_IMAGES, len(seconds) - 1) :])
     p50, p90, p99 = np.percentile(times_ms, [50, 90, 99]).tolist()
     return Latency(mean_ms=float(times_ms.mean()), p50_ms=p50, p90_ms=p90, p99_ms=p99)

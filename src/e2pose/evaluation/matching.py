@@ -1,96 +1,120 @@
-"""Who is shown by which pose: the one-to-one matching of COCO's evaluation, for one image."""
+"""Matching of detected poses with the annotated persons of one image, as in COCO's evaluation, and duplicates."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.oks import object_keypoint_similarity
 from e2pose.core.poses import Poses
 
-MAX_PERSONS = 20
-"""COCO looks at no more poses of an image than these, the ones with the highest scores."""
+MAX_DETECTIONS = 20
+"""COCO evaluates at most this many poses per image: those with the highest scores."""
 
-SAME_PERSON = 0.5
-"""The object keypoint similarity (OKS) from which on a pose counts as found."""
+MIN_OKS = 0.5
+"""A pose matches a person if their object keypoint similarity (OKS) is at least this."""
 
-NOBODY = -1
+UNMATCHED = -1
+
+_MIN_DUPLICATE_OKS = 0.7
 
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """Which annotated person each pose of an image shows.
+    """Assignment of the N poses of an image to its annotated persons.
 
     Args:
-        persons: For each pose the index of the annotated person it shows, or -1.
-        similarities: For each pose its OKS with that person; where it shows nobody, with whoever it fits best.
-        ignored: Poses that show nobody, but lie where there is a crowd or a person without labelled keypoints: they are
-            neither right nor wrong.
-        missed: Indices of the annotated persons that no pose shows.
+        person_indices: Index of the person matched with each pose, or `UNMATCHED`.
+        oks: OKS of each pose with its person; for an unmatched pose, the highest OKS with any person that has labelled
+            keypoints and is no crowd, or 0 without such a person.
+        ignored: Poses that match only a crowd or a person without labelled keypoints. They count neither as true nor as
+            false positives.
+        missed: Indices of the persons with labelled keypoints that no pose matches.
     """
 
-    persons: Int[np.ndarray, "n"]
-    similarities: Float[np.ndarray, "n"]
+    person_indices: Int[np.ndarray, "n"]
+    oks: Float[np.ndarray, "n"]
     ignored: Bool[np.ndarray, "n"]
     missed: Int[np.ndarray, "p"]
 
     @property
-    def right(self) -> Bool[np.ndarray, "n"]:
-        """The poses that show a person whom no better-scored pose shows."""
-        return np.asarray(self.persons != NOBODY)
+    def true_positives(self) -> Bool[np.ndarray, "n"]:
+        """Which poses match a person."""
+        return np.asarray(self.person_indices != UNMATCHED)
 
     @property
-    def wrong(self) -> Bool[np.ndarray, "n"]:
-        """The poses that show nobody, or somebody whom a better-scored pose shows already."""
-        return np.asarray(~self.right & ~self.ignored)
+    def false_positives(self) -> Bool[np.ndarray, "n"]:
+        """Which poses match no person, or one that is already matched with a pose of higher score."""
+        return np.asarray(~self.true_positives & ~self.ignored)
 
 
-def match(image: ImageAnnotation, poses: Poses, least: float = SAME_PERSON) -> Matching:
-    """Gives each pose, the one with the highest score first, the person that it fits best and that is still free.
+def match_poses(image: ImageAnnotation, poses: Poses) -> Matching:
+    """Assigns each pose, in order of falling score, to the free person with the highest OKS.
 
-    Args:
-        image: The annotated people.
-        poses: What was found in the image.
-        least: No pose shows anybody with a lower OKS.
+    Persons with labelled keypoints come before crowds and persons without labelled keypoints. A crowd can match any
+    number of poses, every other person only one. Ties go to the later person, as in pycocotools.
 
     Source:
-        cocodataset.org/#keypoints-eval; ties go to the later person there, too.
+        cocodataset.org/#keypoints-eval
     """
-    similarity = _similarity(image, poses)
+    oks = _oks_with_unlabelled(image, poses)
     posed = np.array([person.has_keypoints for person in image.persons], dtype=bool)
-    free = np.ones(len(image.persons), dtype=bool)
     crowd = np.array([person.is_crowd for person in image.persons], dtype=bool)
-    persons = np.full(len(poses), NOBODY)
+    free = np.ones(len(image.persons), dtype=bool)
+    person_indices = np.full(len(poses), UNMATCHED)
     ignored = np.zeros(len(poses), dtype=bool)
-    for pose, fits in enumerate(similarity):
+    for pose in range(len(poses)):
         for candidates in (posed & free, ~posed & (free | crowd)):
-            best = _last_best(np.where(candidates, fits, -1.0), least)
-            if best != NOBODY:
+            best = _last_best(np.where(candidates, oks[pose], -1.0))
+            if best != UNMATCHED:
                 free[best] = False
                 ignored[pose] = not posed[best]
-                persons[pose] = best if posed[best] else NOBODY
+                person_indices[pose] = best if posed[best] else UNMATCHED
                 break
-    fitting = np.where(posed, similarity, 0).max(axis=1, initial=0)
-    own = similarity[np.arange(len(poses)), persons] if len(image.persons) else fitting
+    highest = np.where(posed, oks, 0).max(axis=1, initial=0)
+    own = oks[np.arange(len(poses)), person_indices] if len(image.persons) else highest
     return Matching(
-        persons=persons,
-        similarities=np.where(persons == NOBODY, fitting, own),
+        person_indices=person_indices,
+        oks=np.where(person_indices == UNMATCHED, highest, own),
         ignored=ignored,
-        missed=np.setdiff1d(np.flatnonzero(posed), persons),
+        missed=np.setdiff1d(np.flatnonzero(posed), person_indices),
     )
 
 
-def _last_best(similarities: Float[np.ndarray, "p"], least: float) -> int:
-    if len(similarities) == 0 or similarities.max() < least:
-        return NOBODY
-    return int(np.flatnonzero(similarities == similarities.max())[-1])
+def count_duplicates(dataset: Annotations, poses_by_image: Mapping[int, Poses], *, threshold: float) -> int:
+    """Counts the surplus poses of persons that several poses fit.
+
+    A pose fits the person with which it has the highest OKS, if that is above 0.7. Crowds and persons without labelled
+    keypoints are left out.
+
+    Args:
+        dataset: The annotations.
+        poses_by_image: The poses of each image, by image id.
+        threshold: Poses with a lower score are not counted.
+    """
+    duplicates = 0
+    for image in dataset.images:
+        poses = poses_by_image[image.id]
+        posed = np.array([person.has_keypoints for person in image.persons], dtype=bool)
+        if posed.any():
+            oks = _pairwise_oks(image, poses[poses.scores >= threshold])[:, posed]
+            fitted = oks.argmax(axis=1)[oks.max(axis=1) > _MIN_DUPLICATE_OKS]
+            duplicates += len(fitted) - len(np.unique(fitted))
+    return duplicates
 
 
-def similarity_to_all(image: ImageAnnotation, poses: Poses) -> Float[np.ndarray, "n p"]:
-    """The OKS of each pose with each annotated person; 0 where no keypoint is labelled."""
+def _last_best(oks: Float[np.ndarray, "p"]) -> int:
+    if len(oks) == 0 or oks.max() < MIN_OKS:
+        return UNMATCHED
+    return int(np.flatnonzero(oks == oks.max())[-1])
+
+
+def _pairwise_oks(image: ImageAnnotation, poses: Poses) -> Float[np.ndarray, "n p"]:
+    """OKS of each pose with each person; 0 for persons without labelled keypoints."""
     return object_keypoint_similarity(
         poses.keypoints,
         np.array([person.keypoints for person in image.persons]).reshape(-1, len(poses.schema), 2),
@@ -100,22 +124,22 @@ def similarity_to_all(image: ImageAnnotation, poses: Poses) -> Float[np.ndarray,
     )
 
 
-def _similarity(image: ImageAnnotation, poses: Poses) -> Float[np.ndarray, "n p"]:
-    """As above, but somebody without labelled keypoints fits whatever lies in the box of three times the size."""
-    similarity = similarity_to_all(image, poses)
+def _oks_with_unlabelled(image: ImageAnnotation, poses: Poses) -> Float[np.ndarray, "n p"]:
+    """As `_pairwise_oks`, but persons without labelled keypoints are compared by their boxes."""
+    oks = _pairwise_oks(image, poses)
     for index, person in enumerate(image.persons):
         if not person.visibility.any():
-            similarity[:, index] = _similarity_to_box(person, poses)
-    return similarity
+            oks[:, index] = _oks_with_box(person, poses)
+    return oks
 
 
-def _similarity_to_box(person: PersonAnnotation, poses: Poses) -> Float[np.ndarray, "n"]:
+def _oks_with_box(person: PersonAnnotation, poses: Poses) -> Float[np.ndarray, "n"]:
+    """OKS by the distance of the keypoints from the box, enlarged three times around its centre."""
     x, y, width, height = person.box
     low, high = np.array([x - width, y - height]), np.array([x + 2 * width, y + 2 * height])
-    points_xy = poses.keypoints.astype(np.float64) - 0.5  # COCO compares its pixel centres with the box as it is
-    nearest = np.clip(points_xy, low, high)
+    points_xy = poses.keypoints.astype(np.float64) - 0.5  # COCO compares pixel centres with the box as it is stored
     return object_keypoint_similarity(
-        points_xy - nearest,
+        points_xy - np.clip(points_xy, low, high),
         np.zeros((1, len(poses.schema), 2)),
         np.ones((1, len(poses.schema)), dtype=bool),
         np.array([person.area]),

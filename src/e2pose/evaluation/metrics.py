@@ -1,4 +1,4 @@
-"""How good poses are: the average precision of COCO and of CrowdPose."""
+"""Average precision and recall of poses, by the protocols of COCO and CrowdPose."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from jaxtyping import Float
 
 from e2pose.core.annotations import Annotations, PersonAnnotation
 from e2pose.core.errors import AnnotationError, MissingExtraError
-from e2pose.evaluation.matching import MAX_PERSONS
+from e2pose.evaluation.matching import MAX_DETECTIONS
 from e2pose.formats.coco import AREA_OF_BOX, to_coco_annotations
 
 Protocol = Literal["coco", "crowdpose"]
-"""Whose rules: COCO's, or those of CrowdPose."""
+"""The evaluation protocol."""
 
 OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-"""Average precision is the mean over these."""
+"""Average precision and recall are means over these thresholds."""
 
 RECALLS = np.linspace(0, 1, 101)
-"""Where a precision-recall curve is sampled."""
+"""Recalls at which precision is sampled."""
 
-_SIZES = {"medium": (32**2, 96**2), "large": (96**2, 1e10)}
+_AREA_RANGES = {"medium": (32**2, 96**2), "large": (96**2, 1e10)}
 """Areas of persons in square pixels. Source: cocodataset.org/#keypoints-eval."""
 
 _CROWDING = {"easy": (-np.inf, 0.2), "medium": (0.2, 0.8), "hard": (0.8, np.inf)}
 """Crowd indices of images, the lower end included.
 
-Source: github.com/Jeff-sjtu/CrowdPose, crowdposetools/cocoeval.py. The paper (Li et al., CVPR 2019) says 0.1 for 0.2,
-but that code has computed the published numbers.
+Source: github.com/Jeff-sjtu/CrowdPose, crowdposetools/cocoeval.py. The paper (Li et al., CVPR 2019) says 0.1 instead of
+0.2, but the published results were computed with that code.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class KeypointMetrics:
-    """Quality of the poses in a data set. Precisions and recalls lie in [0, 1], or are -1 where nobody is annotated.
+    """Precision and recall of the poses in a data set, in [0, 1], or -1 without annotated persons.
 
     Args:
-        protocol: By whose rules.
-        ap: Average precision, the mean over OKS thresholds from 0.5 to 0.95: the main number.
-        ap50: Average precision at an OKS of 0.5.
-        ap75: Average precision at an OKS of 0.75.
-        ap_of: `ap` of parts of the data: by COCO's rules of "medium" and "large" persons (areas above 32^2 and 96^2
-            pixels), by those of CrowdPose of "easy", "medium" and "hard" images (crowd indices from 0, 0.2 and 0.8).
-        ar: Average recall, the mean over the same OKS thresholds.
-        precision: The precision that can be had at each of `OKS_THRESHOLDS` and of `RECALLS`.
+        protocol: The evaluation protocol.
+        ap: Average precision (AP): the mean over OKS thresholds from 0.5 to 0.95 in steps of 0.05.
+        ap50: AP at the OKS threshold 0.5.
+        ap75: AP at the OKS threshold 0.75.
+        ap_of: AP of parts of the data. COCO: "medium" and "large" persons (areas from 32^2 and from 96^2 pixels).
+            CrowdPose: "easy", "medium" and "hard" images (crowd indices from 0, 0.2 and 0.8).
+        ar: Average recall: the mean over the same OKS thresholds.
+        precision: Precision at each of `OKS_THRESHOLDS` and `RECALLS`.
     """
 
     protocol: Protocol
@@ -60,20 +60,20 @@ class KeypointMetrics:
     precision: Float[np.ndarray, "10 101"]
 
     def to_record(self) -> dict[str, Any]:
-        """The numbers by name, without the curves."""
+        """Returns all numbers by name, without the precision-recall curves."""
         parts = {f"ap_{part}": value for part, value in self.ap_of.items()}
         return {"protocol": self.protocol, "ap": self.ap, "ap50": self.ap50, "ap75": self.ap75, **parts, "ar": self.ar}
 
 
-def under_protocol(dataset: Annotations, protocol: Protocol | None) -> tuple[Annotations, Protocol]:
-    """The data set as a protocol sees it: CrowdPose takes the area of a person from the box.
+def apply_protocol(dataset: Annotations, protocol: Protocol | None) -> tuple[Annotations, Protocol]:
+    """Returns the data set with the person areas of a protocol: CrowdPose computes areas from boxes.
 
     Args:
-        dataset: What people annotated.
-        protocol: Whose rules; None for CrowdPose's if every image has a crowd index, and COCO's if not.
+        dataset: The annotations.
+        protocol: None selects "crowdpose" if every image has a crowd index, otherwise "coco".
 
     Raises:
-        AnnotationError: CrowdPose's rules are asked for, and an image has no crowd index.
+        AnnotationError: The protocol is "crowdpose" and an image has no crowd index.
     """
     indexed = [image.crowd_index is not None for image in dataset.images]
     if protocol is None:
@@ -82,8 +82,9 @@ def under_protocol(dataset: Annotations, protocol: Protocol | None) -> tuple[Ann
         return dataset, protocol
     if not all(indexed):
         raise AnnotationError(
-            f"{indexed.count(False)} of {len(indexed)} images have no 'crowdIndex', which CrowdPose's protocol needs",
-            "use the protocol 'coco', or the annotations of CrowdPose",
+            f"{indexed.count(False)} of {len(indexed)} images have no 'crowdIndex', which the protocol 'crowdpose' "
+            "requires",
+            "use the protocol 'coco', or annotations in CrowdPose's format",
         )
     images = (
         replace(image, persons=tuple(_with_area_of_box(person) for person in image.persons)) for image in dataset.images
@@ -95,15 +96,15 @@ def _with_area_of_box(person: PersonAnnotation) -> PersonAnnotation:
     return replace(person, area=AREA_OF_BOX * person.box[2] * person.box[3])
 
 
-def keypoint_metrics(
+def compute_metrics(
     dataset: Annotations, results: Sequence[Mapping[str, Any]], protocol: Protocol = "coco"
 ) -> KeypointMetrics:
-    """Compares poses with annotations; the tolerances are the sigmas of the data set's schema.
+    """Computes precision and recall, with the sigmas of the data set's schema.
 
     Args:
-        dataset: What people annotated, as `under_protocol` gives it.
-        results: What a model found, as `to_coco_results` gives it; not changed.
-        protocol: Whose rules.
+        dataset: The annotations, as `apply_protocol` returns them.
+        results: The poses, as `to_coco_results` returns them; not modified.
+        protocol: The evaluation protocol.
 
     Raises:
         AnnotationError: A result belongs to no image of the data set.
@@ -112,17 +113,17 @@ def keypoint_metrics(
     Source:
         cocodataset.org/#keypoints-eval and, for CrowdPose, see `_CROWDING`.
     """
-    strangers = {result["image_id"] for result in results} - {image.id for image in dataset.images}
-    if strangers:
+    unknown = {result["image_id"] for result in results} - {image.id for image in dataset.images}
+    if unknown:
         raise AnnotationError(
-            f"{len(strangers)} images with results are not among the {len(dataset.images)} annotated ones, "
-            f"for example the image_id {min(strangers)}",
-            "evaluate results with the annotations of the images that they were made from",
+            f"{len(unknown)} images with results are not among the {len(dataset.images)} annotated images, "
+            f"for example the image_id {min(unknown)}",
+            "use the annotations of the images that the results were computed from",
         )
-    areas = list(_SIZES.values()) if protocol == "coco" else []
+    areas = list(_AREA_RANGES.values()) if protocol == "coco" else []
     precision, recall = _accumulate(dataset, results, areas)
     if protocol == "coco":
-        parts = {size: _mean(precision[..., index]) for index, size in enumerate(_SIZES, start=1)}
+        parts = {size: _mean(precision[..., index]) for index, size in enumerate(_AREA_RANGES, start=1)}
     else:
         parts = {level: _mean(_accumulate(_part(dataset, level), results, [])[0]) for level in _CROWDING}
     return KeypointMetrics(
@@ -136,8 +137,8 @@ def keypoint_metrics(
     )
 
 
-def coco_eval() -> ModuleType:
-    """The package that computes COCO's metrics.
+def import_coco_eval() -> ModuleType:
+    """Imports faster-coco-eval.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -150,23 +151,23 @@ def coco_eval() -> ModuleType:
 
 def _part(dataset: Annotations, level: str) -> Annotations:
     low, high = _CROWDING[level]
-    chosen = (image for image in dataset.images if image.crowd_index is not None and low <= image.crowd_index < high)
-    return replace(dataset, images=tuple(chosen))
+    images = (image for image in dataset.images if image.crowd_index is not None and low <= image.crowd_index < high)
+    return replace(dataset, images=tuple(images))
 
 
 def _accumulate(
     dataset: Annotations, results: Sequence[Mapping[str, Any]], areas: Sequence[tuple[float, float]]
 ) -> tuple[Float[np.ndarray, "10 101 a"], Float[np.ndarray, "10 a"]]:
-    """Precisions and recalls of all persons and, one after the other, of those in each range of areas."""
-    package = coco_eval()
+    """Returns precision and recall of all persons, followed by those of the persons in each range of areas."""
+    package = import_coco_eval()
     if not any(image.persons for image in dataset.images):
         return np.full((10, 101, 1 + len(areas)), -1.0), np.full((10, 1 + len(areas)), -1.0)
     truth = package.COCO(to_coco_annotations(dataset))
-    known = {image.id for image in dataset.images}
-    found = truth.loadRes([dict(result) for result in results if result["image_id"] in known])  # it writes into them
-    evaluation = package.COCOeval_faster(truth, found, "keypoints", kpt_oks_sigmas=list(dataset.schema.sigmas))
+    ids = {image.id for image in dataset.images}
+    detections = truth.loadRes([dict(result) for result in results if result["image_id"] in ids])  # it modifies them
+    evaluation = package.COCOeval_faster(truth, detections, "keypoints", kpt_oks_sigmas=list(dataset.schema.sigmas))
     parameters = evaluation.params
-    parameters.maxDets, parameters.iouThrs, parameters.recThrs = [MAX_PERSONS], OKS_THRESHOLDS, RECALLS
+    parameters.maxDets, parameters.iouThrs, parameters.recThrs = [MAX_DETECTIONS], OKS_THRESHOLDS, RECALLS
     parameters.areaRng = [[0, 1e10], *map(list, areas)]
     parameters.areaRngLbl = [str(index) for index in range(1 + len(areas))]
     evaluation.evaluate()
@@ -175,5 +176,5 @@ def _accumulate(
 
 
 def _mean(values: Float[np.ndarray, "..."]) -> float:
-    """The mean, or -1 where nobody is annotated."""
+    """Returns the mean, or -1 without annotated persons."""
     return float(values[values > -1].mean()) if (values > -1).any() else -1.0

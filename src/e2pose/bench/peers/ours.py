@@ -28,7 +28,7 @@ def load(options: Namespace) -> Peer:
     import cv2
 
     from e2pose.evaluation.evaluate import EVALUATION_THRESHOLD
-    from e2pose.evaluation.matching import MAX_PERSONS
+    from e2pose.evaluation.matching import MAX_DETECTIONS
     from e2pose.inference.decode import decode
     from e2pose.inference.preprocess import preprocess
     from e2pose.runtimes.options import RuntimeOptions
@@ -51,7 +51,7 @@ def load(options: Namespace) -> Peer:
         with watch("network"):
             candidates = runtime(batch.pixels)
         with watch("postprocess"):
-            poses = decode(candidates, batch, runtime.spec, threshold=EVALUATION_THRESHOLD)[0][:MAX_PERSONS]
+            poses = decode(candidates, batch, runtime.spec, threshold=EVALUATION_THRESHOLD)[0][:MAX_DETECTIONS]
             triples = np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], axis=-1)
             return [Pose(float(score), one) for score, one in zip(poses.scores, triples, strict=True)]
 
