@@ -1,4 +1,4 @@
-"""Annotations and detections of all kinds, made on the spot, and what pycocotools thinks of them."""
+"""Random annotations and detections, and their evaluation by pycocotools."""
 
 import contextlib
 import io
@@ -18,8 +18,8 @@ CUSTOM = KeypointSchema.from_names("tool", ["left_tip", "right_tip", "grip"], si
 SIZE = 640
 
 
-def person(centre, size, schema, rng, **changes):
-    low = np.asarray(centre) - size / 2
+def random_person(center, size, schema, rng, **changes):
+    low = np.asarray(center) - size / 2
     fields = {
         "keypoints": (low + rng.random((len(schema), 2)) * size).astype(np.float32),
         "visibility": rng.integers(0, 3, len(schema)).astype(np.uint8),
@@ -29,31 +29,35 @@ def person(centre, size, schema, rng, **changes):
     return PersonAnnotation(**fields | changes)
 
 
-def made_dataset(schema, rng, images=25):
-    """People of all sizes, some in crowds, some without labelled keypoints; some images are empty."""
-    made = []
-    for index in range(images):
+def random_dataset(schema, rng, num_images=25):
+    """Persons of all sizes, among them crowds and persons without labelled keypoints; some images are empty."""
+    images = []
+    for index in range(num_images):
         persons = []
         for _ in range(rng.integers(0, 7)):
-            nothing = {"visibility": np.zeros(len(schema), np.uint8)} if rng.random() < 0.2 else {}
+            unlabelled = {"visibility": np.zeros(len(schema), np.uint8)} if rng.random() < 0.2 else {}
             crowd = {"is_crowd": True} if rng.random() < 0.15 else {}
             size = float(np.exp(rng.uniform(np.log(15), np.log(300))))
-            persons.append(person(rng.uniform(0, SIZE, 2), size, schema, rng, **nothing, **crowd))
-        every = tuple(range(len(schema)))
-        crowding = round(float(rng.random()), 2)
-        made.append(
-            ImageAnnotation(100 + 7 * index, f"{index}.jpg", (SIZE, SIZE), tuple(persons), every, crowd_index=crowding)
+            persons.append(random_person(rng.uniform(0, SIZE, 2), size, schema, rng, **unlabelled, **crowd))
+        labelled = tuple(range(len(schema)))
+        crowd_index = round(float(rng.random()), 2)
+        images.append(
+            ImageAnnotation(
+                100 + 7 * index, f"{index}.jpg", (SIZE, SIZE), tuple(persons), labelled, crowd_index=crowd_index
+            )
         )
-    return Annotations(schema, tuple(made))
+    return Annotations(schema, tuple(images))
 
 
-def made_results(dataset, rng):
-    """Poses near the annotated ones, some twice, some left out, some anywhere; up to 30 in an image."""
+def random_results(dataset, rng):
+    """Detections near the annotated persons, with duplicates, misses and false positives; at most 42 in an image."""
     count = len(dataset.schema)
     results = []
     for image in dataset.images:
-        near = [one for one in image.persons for _ in range(rng.integers(0, 3))]
-        keypoints = [one.keypoints + rng.normal(0, rng.uniform(0.005, 0.1), (count, 2)) * one.area**0.5 for one in near]
+        near = [person for person in image.persons for _ in range(rng.integers(0, 3))]
+        keypoints = [
+            person.keypoints + rng.normal(0, rng.uniform(0.005, 0.1), (count, 2)) * person.area**0.5 for person in near
+        ]
         keypoints += [rng.uniform(0, SIZE, (count, 2)) for _ in range(rng.choice([0, 1, 30], p=[0.6, 0.3, 0.1]))]
         poses = Poses(
             np.reshape(keypoints, (-1, count, 2)).astype(np.float32),
@@ -66,17 +70,18 @@ def made_results(dataset, rng):
 
 
 def perfect_results(dataset):
+    """Detections equal to the annotations."""
     results = []
     for image in dataset.images:
-        posed = [one.keypoints for one in image.persons if one.has_keypoints]
+        posed = [person.keypoints for person in image.persons if person.has_keypoints]
         keypoints = np.array(posed, np.float32).reshape(-1, len(dataset.schema), 2)
         ones = np.ones(keypoints.shape[:2], np.float32)
         results += to_coco_results(Poses(keypoints, ones, ones[:, 0], dataset.schema), image.id, image.file_name)
     return results
 
 
-def pycocotools(dataset, results, **parameters):
-    """An evaluation by pycocotools, accumulated; it prints as it works."""
+def run_pycocotools(dataset, results, **parameters):
+    """Returns an accumulated evaluation by pycocotools, which prints to stdout."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = reference_coco.COCO()
         truth.dataset = json.loads(json.dumps(to_coco_annotations(dataset)))
@@ -90,8 +95,8 @@ def pycocotools(dataset, results, **parameters):
     return evaluation
 
 
-def summary(evaluation):
-    """AP, AP50, AP75, AP medium, AP large and AR."""
+def pycocotools_summary(evaluation):
+    """Returns AP, AP50, AP75, AP medium, AP large and AR."""
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.summarize()
     return evaluation.stats[:6].tolist()

@@ -11,7 +11,7 @@ from e2pose.core.errors import AnnotationError
 from e2pose.core.frame import Origin
 from e2pose.formats.coco import to_coco_annotations
 from helpers.comparisons import made_run
-from helpers.evaluations import COCO, made_dataset, perfect_results
+from helpers.evaluations import COCO, random_dataset, perfect_results
 
 
 def found(score: float, *triples: tuple[float, float, float]) -> FoundPose:
@@ -41,7 +41,7 @@ def pictures_of(dataset, folder: Path) -> list[Picture]:
 
 @pytest.fixture
 def annotated(tmp_path: Path):
-    dataset = made_dataset(COCO, np.random.default_rng(0), images=6)
+    dataset = random_dataset(COCO, np.random.default_rng(0), num_images=6)
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(to_coco_annotations(dataset)))
     pictures = pictures_of(dataset, tmp_path)

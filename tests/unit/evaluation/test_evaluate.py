@@ -1,4 +1,4 @@
-"""A whole evaluation, with an estimator that knows the answers."""
+"""Evaluation of an estimator that returns the annotated poses."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.evaluation.evaluate import evaluate, evaluate_results
 from e2pose.formats.coco import to_coco_annotations
 from e2pose.inference.estimator import load
-from helpers.evaluations import made_dataset, made_results, pycocotools, summary
+from helpers.evaluations import pycocotools_summary, random_dataset, random_results, run_pycocotools
 from helpers.synthetic import TINY_KEYPOINTS
 
 COCO = load_schema("coco")
@@ -22,8 +22,8 @@ SIZE = 120
 
 
 @pytest.fixture
-def made(tmp_path):
-    """Six pictures in a folder, each of a grey of its own, with two people in each."""
+def annotated(tmp_path):
+    """Six images with different grey levels, with two persons each: dataset, annotation file and image folder."""
     rng = np.random.default_rng(0)
     images = []
     for index in range(6):
@@ -48,11 +48,13 @@ def made(tmp_path):
 
 
 def oracle(dataset, schema=COCO, extra=0):
-    """An estimator that reads the number of the picture from its grey, and adds poses that are wrong."""
+    """Returns an estimator that identifies the image by its grey level, and adds false positives."""
 
     def estimator(image):
         persons = dataset.images[int(image[0, 0, 0]) // 20].persons
-        keypoints = np.concatenate([[one.keypoints for one in persons], np.zeros((extra, 17, 2))]).astype(np.float32)
+        keypoints = np.concatenate([[person.keypoints for person in persons], np.zeros((extra, 17, 2))]).astype(
+            np.float32
+        )
         ones = np.ones(keypoints.shape[:2], np.float32)
         scores = np.concatenate([np.full(len(persons), 0.9), np.full(extra, 0.1)]).astype(np.float32)
         return Poses(keypoints, ones, scores, schema)
@@ -60,61 +62,63 @@ def oracle(dataset, schema=COCO, extra=0):
     return estimator
 
 
-def test_right_answers_have_precision_one(made):
-    dataset, annotations, images = made
-    seen = []
-    result = evaluate(oracle(dataset), annotations, images, progress=lambda done, total: seen.append((done, total)))
-    assert (result.images, result.persons) == (6, 12)
+def test_annotated_poses_have_ap_of_one(annotated):
+    dataset, annotations, images = annotated
+    calls = []
+    result = evaluate(oracle(dataset), annotations, images, progress=lambda done, total: calls.append((done, total)))
+    assert (result.num_images, result.num_persons) == (6, 12)
     assert result.metrics.ap == pytest.approx(1)
     assert result.duplicates_per_image == 0
-    assert result.calibration.error == pytest.approx(0.1), "all of them are right, with a score of 0.9"
-    assert seen == [(done, 6) for done in range(1, 7)]
+    assert result.calibration.error == pytest.approx(0.1), "all poses are correct and have the score 0.9"
+    assert calls == [(done, 6) for done in range(1, 7)]
 
 
-def test_the_record_has_all_numbers(made):
-    dataset, annotations, images = made
+def test_record_contains_all_numbers(annotated):
+    dataset, annotations, images = annotated
     result = evaluate(oracle(dataset), annotations, images, threshold=0.25)
     record = json.loads(json.dumps(result.to_record(), allow_nan=False))
     assert record["ap"] == result.metrics.ap
     assert record["threshold"] == 0.25
     assert record["latency"]["total"]["p90_ms"] == result.latency["total"].p90_ms
-    assert record["calibration"]["bins"][9]["poses"] == 12
-    assert {"images", "persons", "protocol", "ap50", "ar", "duplicates_per_image"} < record.keys()
+    assert record["calibration"]["bins"][9]["num_poses"] == 12
+    assert {"num_images", "num_persons", "protocol", "ap50", "ar", "duplicates_per_image"} < record.keys()
 
 
-def test_at_most_twenty_poses_of_an_image_count(made):
-    dataset, annotations, images = made
+def test_at_most_twenty_poses_per_image_are_evaluated(annotated):
+    dataset, annotations, images = annotated
     result = evaluate(oracle(dataset, extra=100), annotations, images)
     assert len(result.results) == 6 * 20
     assert result.results[0]["file_name"] == "bild 0 ü.png"
-    assert result.metrics.ap == pytest.approx(1), "wrong poses with lower scores cost nothing"
+    assert result.metrics.ap == pytest.approx(1), "false positives with lower scores do not reduce AP"
     assert result.calibration.error == pytest.approx((2 * 0.1 + 18 * 0.1) / 20)
 
 
-def test_the_threshold_decides_what_is_a_duplicate(made):
-    dataset, annotations, images = made
-    once = oracle(dataset)
+def with_duplicates(estimator, scale):
+    """Returns an estimator that repeats all poses of another one, with scaled scores."""
 
-    def twice(image):
-        poses = once(image)
-        again = replace(poses, scores=poses.scores / 2)
-        return Poses(
-            *(
-                np.concatenate([getattr(one, name) for one in (poses, again)])
-                for name in ("keypoints", "keypoint_scores", "scores")
-            ),
-            COCO,
-        )
+    def estimate(image):
+        poses = estimator(image)
+        copies = replace(poses, scores=poses.scores * np.float32(scale))
+        fields = ("keypoints", "keypoint_scores", "scores")
+        return Poses(*(np.concatenate([getattr(part, name) for part in (poses, copies)]) for name in fields), COCO)
 
-    assert evaluate(twice, annotations, images).duplicates_per_image == 2, "0.45 is above 0.4"
-    assert evaluate(twice, annotations, images, threshold=0.5).duplicates_per_image == 0
+    return estimate
 
 
-def test_the_sigmas_are_those_of_the_model_or_of_a_schema(made):
-    dataset, annotations, images = made
-    generous = KeypointSchema.from_names("wide", COCO.keypoints, sigmas=[0.9] * 17)
+def test_threshold_selects_duplicates(annotated):
+    dataset, annotations, images = annotated
+    above, below = (with_duplicates(oracle(dataset), score / 0.9) for score in (0.41, 0.39))
+    assert evaluate(above, annotations, images).duplicates_per_image == 2
+    assert evaluate(below, annotations, images).duplicates_per_image == 0
+    assert evaluate(above, annotations, images, threshold=0.5).duplicates_per_image == 0
+    assert evaluate(below, annotations, images, threshold=0.3).duplicates_per_image == 2
 
-    def roughly(schema):
+
+def test_sigmas_come_from_the_model_or_from_the_schema(annotated):
+    dataset, annotations, images = annotated
+    tolerant = KeypointSchema.from_names("wide", COCO.keypoints, sigmas=[0.9] * 17)
+
+    def shifted(schema):
         exact = oracle(dataset, schema)
 
         def estimator(image):
@@ -123,39 +127,39 @@ def test_the_sigmas_are_those_of_the_model_or_of_a_schema(made):
 
         return estimator
 
-    assert evaluate(roughly(COCO), annotations, images).metrics.ap < 0.9
-    assert evaluate(roughly(generous), annotations, images).metrics.ap == pytest.approx(1)
-    assert evaluate(roughly(COCO), annotations, images, schema=generous).metrics.ap == pytest.approx(1)
-    stored = evaluate(roughly(COCO), annotations, images).results
-    assert evaluate_results(stored, annotations, schema=generous).metrics.ap == pytest.approx(1)
+    assert evaluate(shifted(COCO), annotations, images).metrics.ap < 0.9
+    assert evaluate(shifted(tolerant), annotations, images).metrics.ap == pytest.approx(1)
+    assert evaluate(shifted(COCO), annotations, images, schema=tolerant).metrics.ap == pytest.approx(1)
+    stored = evaluate(shifted(COCO), annotations, images).results
+    assert evaluate_results(stored, annotations, schema=tolerant).metrics.ap == pytest.approx(1)
 
 
-def test_an_estimator_is_run_with_a_lower_threshold_and_keeps_its_own(made, tiny_model):
-    """The tiny model sees its one person in the darkest picture with a score of 0, in the brightest with 0.39."""
-    _, annotations, images = made
+def test_estimator_runs_with_evaluation_threshold_but_reports_its_own(annotated, tiny_model):
+    """The tiny model detects its person with a score of 0 in the darkest image and of 0.39 in the brightest."""
+    _, annotations, images = annotated
     estimator = load(tiny_model, threads=1)
     result = evaluate(estimator, annotations, images)
     assert result.threshold == estimator.threshold == 0.4
     assert len(result.results) == 5
     assert list(result.latency) == ["preprocess", "network", "decode", "total"]
-    assert result.found[6].keypoints[0] == pytest.approx(TINY_KEYPOINTS * SIZE, abs=0.01)
+    assert result.poses_by_image[6].keypoints[0] == pytest.approx(TINY_KEYPOINTS * SIZE, abs=0.01)
 
 
-def test_the_first_images_only(made):
-    dataset, annotations, images = made
+def test_limit_selects_the_first_images(annotated):
+    dataset, annotations, images = annotated
     (images / "bild 5 ü.png").unlink()
     whole = evaluate(oracle(dataset), dataset, images, limit=5)
-    part = evaluate(oracle(dataset), annotations, images, limit=2)
-    assert (part.images, part.persons, len(part.results)) == (2, 4, 4)
-    assert evaluate_results(whole.results, annotations, limit=2).to_record() == part.to_record() | {"latency": {}}
-    with pytest.raises(AnnotationError, match="1 images with results are not among the 2"):
+    limited = evaluate(oracle(dataset), annotations, images, limit=2)
+    assert (limited.num_images, limited.num_persons, len(limited.results)) == (2, 4, 4)
+    assert evaluate_results(whole.results, annotations, limit=2).to_record() == limited.to_record() | {"latency": {}}
+    with pytest.raises(AnnotationError, match="1 images with results are not among the 2 annotated images"):
         evaluate_results([{**whole.results[0], "image_id": 77}], annotations, limit=2)
     with pytest.raises(OptionError, match="at least 1 image, not 0"):
         evaluate(oracle(dataset), annotations, images, limit=0)
 
 
-def test_stored_poses_give_the_same_numbers(made, tmp_path):
-    dataset, annotations, images = made
+def test_stored_poses_have_the_same_metrics(annotated, tmp_path):
+    dataset, annotations, images = annotated
     result = evaluate(oracle(dataset, extra=3), annotations, images)
     path = tmp_path / "results.json"
     path.write_text(json.dumps(result.results), encoding="utf-8")
@@ -163,20 +167,20 @@ def test_stored_poses_give_the_same_numbers(made, tmp_path):
     assert stored.to_record() == result.to_record() | {"latency": {}}
 
 
-def test_stored_poses_equal_pycocotools_file_for_file(tmp_path):
+def test_metrics_of_stored_poses_equal_pycocotools(tmp_path):
     rng = np.random.default_rng(3)
-    dataset = Annotations(COCO, tuple(replace(image, crowd_index=None) for image in made_dataset(COCO, rng).images))
-    results = made_results(dataset, rng)
+    dataset = Annotations(COCO, tuple(replace(image, crowd_index=None) for image in random_dataset(COCO, rng).images))
+    results = random_results(dataset, rng)
     paths = tmp_path / "annotations.json", tmp_path / "results.json"
     for path, record in zip(paths, (to_coco_annotations(dataset), results), strict=True):
         path.write_text(json.dumps(record), encoding="utf-8")
     ours = evaluate_results(paths[1], paths[0]).metrics
-    expected = summary(pycocotools(dataset, results))
+    expected = pycocotools_summary(run_pycocotools(dataset, results))
     assert [ours.ap, ours.ap50, ours.ap75, *ours.ap_of.values(), ours.ar] == pytest.approx(expected, abs=1e-6)
 
 
-def test_images_with_a_crowd_index_are_taken_for_crowdpose(made):
-    dataset, _, images = made
+def test_crowd_indices_select_the_crowdpose_protocol(annotated):
+    dataset, _, images = annotated
     crowded = Annotations(COCO, tuple(replace(image, crowd_index=0.5) for image in dataset.images))
     result = evaluate(oracle(dataset), crowded, images)
     assert result.metrics.protocol == "crowdpose"
@@ -185,16 +189,16 @@ def test_images_with_a_crowd_index_are_taken_for_crowdpose(made):
     assert evaluate(oracle(dataset), crowded, images, protocol="coco").metrics.protocol == "coco"
 
 
-def test_missing_images_are_counted(made):
-    dataset, annotations, images = made
+def test_missing_images_error_names_number_and_example(annotated):
+    dataset, annotations, images = annotated
     for name in ("bild 1 ü.png", "bild 4 ü.png"):
         (images / name).unlink()
     with pytest.raises(AnnotationError, match=r"2 of 6 annotated images are not in .*'bild 1 ü.png'"):
         evaluate(oracle(dataset), annotations, images)
 
 
-def test_no_images(made):
-    dataset, annotations, images = made
+def test_dataset_without_images_is_rejected(annotated):
+    dataset, annotations, images = annotated
     annotations.write_text(json.dumps(to_coco_annotations(Annotations(COCO, ()))), encoding="utf-8")
     with pytest.raises(AnnotationError, match=r"annotations\.json' lists no images"):
         evaluate(oracle(dataset), annotations, images)
@@ -203,14 +207,14 @@ def test_no_images(made):
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
-def test_threshold_out_of_range(made, threshold):
-    dataset, annotations, images = made
+def test_threshold_out_of_range_is_rejected(annotated, threshold):
+    dataset, annotations, images = annotated
     with pytest.raises(OptionError, match="threshold must lie between 0 and 1"):
         evaluate(oracle(dataset), annotations, images, threshold=threshold)
 
 
-def test_other_keypoints_are_refused(made):
-    _, annotations, images = made
+def test_schema_with_other_keypoints_is_rejected(annotated):
+    _, annotations, images = annotated
     crowdpose = load_schema("crowdpose")
     with pytest.raises(AnnotationError, match="'crowdpose' of the poses has left_shoulder"):
         evaluate(lambda _: Poses.empty(crowdpose), annotations, images)

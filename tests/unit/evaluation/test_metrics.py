@@ -1,4 +1,4 @@
-"""Average precision: equal to pycocotools on made detections, and CrowdPose's to the rules of its authors."""
+"""Average precision against pycocotools, and the protocol of CrowdPose against faster-coco-eval."""
 
 import dataclasses
 import json
@@ -10,9 +10,17 @@ import pytest
 
 from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError, MissingExtraError
-from e2pose.evaluation.metrics import keypoint_metrics, under_protocol
+from e2pose.evaluation.metrics import apply_protocol, compute_metrics
 from e2pose.formats.coco import read_coco, to_coco_annotations
-from helpers.evaluations import COCO, CUSTOM, made_dataset, made_results, perfect_results, pycocotools, summary
+from helpers.evaluations import (
+    COCO,
+    CUSTOM,
+    perfect_results,
+    pycocotools_summary,
+    random_dataset,
+    random_results,
+    run_pycocotools,
+)
 
 CROWDPOSE = dataclasses.replace(COCO, name="crowd", sigmas=tuple(np.linspace(0.03, 0.1, 17).tolist()))
 
@@ -23,81 +31,80 @@ def flat(metrics):
 
 @pytest.mark.parametrize("schema", [COCO, CUSTOM], ids=["coco", "custom sigmas"])
 @pytest.mark.parametrize("seed", range(4))
-def test_equal_to_pycocotools(schema, seed, capfd):
+def test_coco_metrics_equal_pycocotools(schema, seed, capfd):
     rng = np.random.default_rng(seed)
-    dataset = made_dataset(schema, rng)
-    results = made_results(dataset, rng)
+    dataset = random_dataset(schema, rng)
+    results = random_results(dataset, rng)
     before = json.dumps(results)
-    metrics = keypoint_metrics(dataset, results)
-    assert capfd.readouterr() == ("", ""), "data goes to stdout, and this is none"
-    reference = pycocotools(dataset, results)
-    expected = summary(reference)
-    assert 0.05 < expected[0] < 0.95, "the case must be neither trivial nor hopeless"
+    metrics = compute_metrics(dataset, results)
+    assert capfd.readouterr() == ("", ""), "the evaluation must not print"
+    reference = run_pycocotools(dataset, results)
+    expected = pycocotools_summary(reference)
+    assert 0.05 < expected[0] < 0.95, "the random data must be neither trivial nor hopeless"
     assert list(metrics.ap_of) == ["medium", "large"]
     assert flat(metrics) == pytest.approx(expected, abs=1e-6)
     assert metrics.precision == pytest.approx(reference.eval["precision"][:, :, 0, 0, 0], abs=1e-6)
-    assert json.dumps(results) == before, "inputs are left as they are"
+    assert json.dumps(results) == before, "the results must not be modified"
     names = ["protocol", "ap", "ap50", "ap75", "ap_medium", "ap_large", "ar"]
     assert metrics.to_record() == dict(zip(names, ["coco", *flat(metrics)], strict=True))
 
 
-def test_the_cases_are_of_all_kinds():
+def test_random_data_contains_all_cases():
     rng = np.random.default_rng(0)
-    dataset = made_dataset(COCO, rng)
-    results = made_results(dataset, rng)
-    people = [one for image in dataset.images for one in image.persons]
-    assert any(one.is_crowd and one.visibility.any() for one in people)
-    assert any(one.is_crowd and not one.visibility.any() for one in people)
-    assert any(not one.is_crowd and not one.visibility.any() for one in people)
-    assert any(one.has_keypoints and not one.visibility.all() for one in people)
-    assert {one.area < 32**2 for one in people} == {one.area > 96**2 for one in people} == {True, False}
-    counts = [sum(one["image_id"] == image.id for one in results) for image in dataset.images]
+    dataset = random_dataset(COCO, rng)
+    results = random_results(dataset, rng)
+    persons = [person for image in dataset.images for person in image.persons]
+    assert any(person.is_crowd and person.visibility.any() for person in persons)
+    assert any(person.is_crowd and not person.visibility.any() for person in persons)
+    assert any(not person.is_crowd and not person.visibility.any() for person in persons)
+    assert any(person.has_keypoints and not person.visibility.all() for person in persons)
+    assert {person.area < 32**2 for person in persons} == {person.area > 96**2 for person in persons} == {True, False}
+    counts = [sum(result["image_id"] == image.id for result in results) for image in dataset.images]
     assert min(counts) == 0
     assert max(counts) > 20
 
 
-def test_equal_to_pycocotools_on_a_file(tmp_path):
-    """What is read from a file and written again must not move the numbers."""
+def test_metrics_of_a_file_equal_pycocotools(tmp_path):
+    """Reading and writing annotations must not change the metrics."""
     rng = np.random.default_rng(9)
-    dataset = made_dataset(COCO, rng)
+    dataset = random_dataset(COCO, rng)
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(to_coco_annotations(dataset)), encoding="utf-8")
-    results = made_results(dataset, rng)
-    expected = summary(pycocotools(dataset, results))[0]
-    assert keypoint_metrics(read_coco(path), results).ap == pytest.approx(expected, abs=1e-6)
+    results = random_results(dataset, rng)
+    expected = pycocotools_summary(run_pycocotools(dataset, results))[0]
+    assert compute_metrics(read_coco(path), results).ap == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.fixture(params=range(3))
-def crowded(request):
-    """Made data as CrowdPose's protocol sees it, with detections."""
+def crowdpose_data(request):
+    """Random annotations with the areas of the CrowdPose protocol, and detections."""
     rng = np.random.default_rng(request.param)
-    dataset, protocol = under_protocol(made_dataset(CROWDPOSE, rng, images=40), None)
+    dataset, protocol = apply_protocol(random_dataset(CROWDPOSE, rng, num_images=40), None)
     assert protocol == "crowdpose"
-    return dataset, made_results(dataset, rng)
+    return dataset, random_results(dataset, rng)
 
 
-def test_crowdpose_is_equal_to_pycocotools_on_parts(crowded):
-    """The same by another way: pycocotools, told which images belong to a part."""
-    dataset, results = crowded
-    metrics = keypoint_metrics(dataset, results, "crowdpose")
+def test_crowdpose_parts_equal_pycocotools_on_their_images(crowdpose_data):
+    dataset, results = crowdpose_data
+    metrics = compute_metrics(dataset, results, "crowdpose")
     ranges = {"areaRng": [[0, 1e10]], "areaRngLbl": ["all"]}
-    whole = pycocotools(dataset, results, **ranges).eval
+    whole = run_pycocotools(dataset, results, **ranges).eval
     parts = [
         [image.id for image in dataset.images if low <= image.crowd_index < high]
         for low, high in ((0, 0.2), (0.2, 0.8), (0.8, 1.1))
     ]
     assert min(map(len, parts)) > 2
-    expected = [pycocotools(dataset, results, imgIds=ids, **ranges).eval["precision"].mean() for ids in parts]
+    expected = [run_pycocotools(dataset, results, imgIds=ids, **ranges).eval["precision"].mean() for ids in parts]
     assert list(metrics.ap_of) == ["easy", "medium", "hard"]
     assert list(metrics.ap_of.values()) == pytest.approx(expected, abs=1e-6)
-    assert len({round(value, 3) for value in expected}) == 3, "parts that are alike would show nothing"
+    assert len({round(value, 3) for value in expected}) == 3, "equal parts could not reveal a mix-up"
     assert [metrics.ap, metrics.ar] == pytest.approx([whole["precision"].mean(), whole["recall"].mean()], abs=1e-6)
     assert metrics.to_record()["ap_easy"] == metrics.ap_of["easy"]
 
 
-def test_crowdpose_is_equal_to_another_implementation(crowded, tmp_path):
-    """faster-coco-eval has CrowdPose's rules too, rounded to four places; areas in the file do not count."""
-    dataset, results = crowded
+def test_crowdpose_metrics_equal_faster_coco_eval(crowdpose_data, tmp_path):
+    """faster-coco-eval rounds to four places. The areas in the file must not count."""
+    dataset, results = crowdpose_data
     record = to_coco_annotations(dataset)
     for entry in record["annotations"]:
         entry["area"] = 1.0
@@ -112,8 +119,8 @@ def test_crowdpose_is_equal_to_another_implementation(crowded, tmp_path):
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
     evaluation.run()
     ap, ap50, ap75, ar, _, _, *parts = evaluation.stats.tolist()
-    ours = keypoint_metrics(
-        under_protocol(dataclasses.replace(read_coco(path), schema=dataset.schema), None)[0], results, "crowdpose"
+    ours = compute_metrics(
+        apply_protocol(dataclasses.replace(read_coco(path), schema=dataset.schema), None)[0], results, "crowdpose"
     )
     assert flat(ours) == pytest.approx([ap, ap50, ap75, *parts, ar], abs=1e-4)
 
@@ -121,53 +128,67 @@ def test_crowdpose_is_equal_to_another_implementation(crowded, tmp_path):
 @pytest.mark.parametrize(
     ("index", "part"), [(0.0, "easy"), (0.19, "easy"), (0.2, "medium"), (0.8, "hard"), (1.0, "hard")]
 )
-def test_where_crowding_begins(index, part):
-    dataset = made_dataset(COCO, np.random.default_rng(0))
+def test_crowd_index_selects_the_part(index, part):
+    dataset = random_dataset(COCO, np.random.default_rng(0))
     dataset = Annotations(COCO, tuple(dataclasses.replace(image, crowd_index=index) for image in dataset.images))
-    parts = keypoint_metrics(dataset, perfect_results(dataset), "crowdpose").ap_of
+    parts = compute_metrics(dataset, perfect_results(dataset), "crowdpose").ap_of
     assert parts == dict.fromkeys(["easy", "medium", "hard"], -1.0) | {part: 1.0}
 
 
-def test_crowdpose_takes_areas_from_boxes():
-    dataset = made_dataset(COCO, np.random.default_rng(0))
-    seen, _ = under_protocol(dataset, "crowdpose")
-    people = [one for image in seen.images for one in image.persons]
-    assert all(one.area == pytest.approx(0.53 * one.box[2] * one.box[3]) for one in people)
-    assert under_protocol(dataset, "coco") == (dataset, "coco")
+def test_crowdpose_computes_areas_from_boxes():
+    dataset = random_dataset(COCO, np.random.default_rng(0))
+    converted, _ = apply_protocol(dataset, "crowdpose")
+    persons = [person for image in converted.images for person in image.persons]
+    assert all(person.area == pytest.approx(0.53 * person.box[2] * person.box[3]) for person in persons)
+    assert apply_protocol(dataset, "coco") == (dataset, "coco")
 
 
-def test_the_protocol_without_being_told():
-    dataset = made_dataset(COCO, np.random.default_rng(0))
+def test_default_protocol_depends_on_crowd_indices():
+    dataset = random_dataset(COCO, np.random.default_rng(0))
     first, *others = dataset.images
     partly = Annotations(COCO, (dataclasses.replace(first, crowd_index=None), *others))
-    assert under_protocol(dataset, None)[1] == "crowdpose"
-    assert under_protocol(partly, None) == (partly, "coco")
+    assert apply_protocol(dataset, None)[1] == "crowdpose"
+    assert apply_protocol(partly, None) == (partly, "coco")
     with pytest.raises(AnnotationError, match="1 of 25 images have no 'crowdIndex'"):
-        under_protocol(partly, "crowdpose")
+        apply_protocol(partly, "crowdpose")
 
 
-def test_perfect_poses_have_precision_one():
-    dataset = made_dataset(COCO, np.random.default_rng(0))
-    metrics = keypoint_metrics(dataset, perfect_results(dataset))
+def test_perfect_poses_have_ap_and_ar_of_one():
+    dataset = random_dataset(COCO, np.random.default_rng(0))
+    metrics = compute_metrics(dataset, perfect_results(dataset))
     assert (metrics.ap, metrics.ar) == (1.0, 1.0)
 
 
-def test_nobody_found_and_nobody_annotated():
-    dataset = made_dataset(COCO, np.random.default_rng(0))
-    assert flat(keypoint_metrics(dataset, [])) == [0.0] * 6
+def test_metrics_without_detections_or_persons():
+    dataset = random_dataset(COCO, np.random.default_rng(0))
+    assert flat(compute_metrics(dataset, [])) == [0.0] * 6
     empty = Annotations(COCO, tuple(dataclasses.replace(image, persons=()) for image in dataset.images))
-    assert flat(keypoint_metrics(empty, [])) == [-1.0] * 6
-    assert keypoint_metrics(empty, perfect_results(dataset)).ar == -1
+    assert flat(compute_metrics(empty, [])) == [-1.0] * 6
+    assert compute_metrics(empty, perfect_results(dataset)).ar == -1
 
 
-def test_results_of_other_images_are_refused():
-    dataset = made_dataset(COCO, np.random.default_rng(0))
-    with pytest.raises(AnnotationError, match=r"1 images with results are not among the 25 annotated ones.*id 5"):
-        keypoint_metrics(dataset, [{"image_id": 5, "score": 1.0, "keypoints": [0] * 51}])
+def test_results_of_unknown_images_are_rejected():
+    dataset = random_dataset(COCO, np.random.default_rng(0))
+    with pytest.raises(AnnotationError, match=r"1 images with results are not among the 25 annotated images.*id 5"):
+        compute_metrics(dataset, [{"image_id": 5, "score": 1.0, "keypoints": [0] * 51}])
 
 
-def test_a_missing_package_is_named(monkeypatch):
+def test_missing_package_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with pytest.raises(MissingExtraError) as caught:
-        keypoint_metrics(made_dataset(COCO, np.random.default_rng(0)), [])
+        compute_metrics(random_dataset(COCO, np.random.default_rng(0)), [])
     assert "e2pose[eval]" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("area", "sizes"),
+    [(1023, []), (1024, ["medium"]), (9215, ["medium"]), (9216, ["medium", "large"]), (9217, ["large"])],
+)
+def test_area_ranges_are_those_of_coco(area, sizes):
+    dataset = random_dataset(COCO, np.random.default_rng(0))
+    image = next(image for image in dataset.images if any(person.has_keypoints for person in image.persons))
+    (person, *_) = (person for person in image.persons if person.has_keypoints)
+    person = dataclasses.replace(person, area=float(area))
+    dataset = Annotations(COCO, (dataclasses.replace(image, persons=(person,)),))
+    ap_of = compute_metrics(dataset, perfect_results(dataset)).ap_of
+    assert ap_of == {size: 1.0 if size in sizes else -1.0 for size in ("medium", "large")}
