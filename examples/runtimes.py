@@ -13,7 +13,7 @@ from e2pose.bench.machine import this_machine
 from e2pose.cli.app import main
 from e2pose.export.verify import largest_deviation
 from e2pose.runtimes.base import Runtime
-from e2pose.zoo.catalogue import find_model
+from e2pose.zoo.catalogue import resolve_model
 
 EXPORTS = {
     "model.onnx": [],
@@ -38,7 +38,7 @@ parser.add_argument("annotations", type=Path, help="COCO annotations")
 parser.add_argument("images", type=Path, help="the folder of the annotated pictures")
 parser.add_argument("--limit", type=int, help="look at the first so many annotated pictures only")
 options = parser.parse_args()
-weights = find_model(options.model, (".safetensors",))
+weights = resolve_model(options.model, (".safetensors",)).path
 
 with e2pose.open_source((options.pictures,)) as source:
     images = [frame.image for frame, _ in zip(source, range(20), strict=False)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -92,14 +92,13 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
         options: What to write, and what to check it on.
     """
     from e2pose.export.source import UNCHANGED, SpecChanges
-    from e2pose.zoo.catalogue import find_model, input_size_of
+    from e2pose.zoo.catalogue import resolve_model
 
     to = wanted_format(options.to, output)
-    changes = SpecChanges(
-        options.name, options.input_size or input_size_of(model), options.threshold, options.fixed_input_size
-    )
-    needs_weights = to == "onnx" or changes != UNCHANGED or options.batch != "dynamic"
-    path = find_model(model, (".safetensors",) if needs_weights or find_spec("torch") else (".onnx",))
+    changes = SpecChanges(options.name, options.input_size, options.threshold, options.fixed_input_size)
+    needs_weights = to == "onnx" or changes != UNCHANGED or options.batch != "dynamic" or find_spec("torch")
+    path, input_size = resolve_model(model, (".safetensors",) if needs_weights else (".onnx",))
+    changes = replace(changes, size_hw=options.input_size or input_size)
     output = output or Path(f"{path.stem}{'-int8' if to == 'int8' else ''}{SUFFIXES[to]}")
     if output.resolve() == path.resolve():
         raise OptionError(f"'{output}' is the model itself and will not be overwritten", "choose another name")

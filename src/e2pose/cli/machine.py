@@ -44,7 +44,7 @@ def examine() -> dict[str, Any]:
     from e2pose.runtimes.probe import probe_runtimes
     from e2pose.runtimes.select import open_runtime
     from e2pose.zoo.cache import cache_folder
-    from e2pose.zoo.catalogue import find_model, read_catalogue
+    from e2pose.zoo.catalogue import read_catalogue, resolve_model
 
     found: dict[str, Any] = {
         "e2pose": version("e2pose"),
@@ -63,7 +63,7 @@ def examine() -> dict[str, Any]:
     except OutputError as error:
         found["cache_problem"] = error.message
     try:
-        path = find_model("default")
+        path = resolve_model("default").path
         found |= {"model_file": str(path), "chosen": open_runtime(path).description}
         found["runtimes"] = [asdict(state) for state in probe_runtimes(path)]
     except E2PoseError as error:

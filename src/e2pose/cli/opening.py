@@ -25,7 +25,7 @@ def open_estimator(
     options: RuntimeOptions,
     *,
     threshold: float | None = None,
-    num_parallel: int = 1,
+    num_images: int | None = 1,
     quiet: bool = False,
 ) -> Estimator:
     """Loads a model and says what really runs it.
@@ -34,21 +34,21 @@ def open_estimator(
         model: A name from the catalogue, or the path of a model file.
         options: What runs it.
         threshold: Leave out persons with a lower score; None for the model's own value.
-        num_parallel: How many pictures it will look at at the same time, which is said.
+        num_images: Number of images to process; None if unknown. Several images are processed in parallel.
         quiet: Say nothing, but that something else is used than what was asked for.
     """
     from e2pose.inference.estimator import Estimator
-    from e2pose.runtimes.select import open_runtime
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", AccuracyWarning)
         warnings.simplefilter("always", FallbackWarning)
-        estimator = Estimator(open_runtime(model, options), threshold)
+        estimator = Estimator.open(model, options, threshold, num_images=num_images)
     for warning in caught:
         print_message(f"warning: {warning.message}")
     if not quiet:
         print_message(
-            f"model: {estimator.description}" + (f", {num_parallel} pictures at once" if num_parallel > 1 else "")
+            f"model: {estimator.description}"
+            + (f", {estimator.num_parallel} pictures at once" if estimator.num_parallel > 1 else "")
         )
     return estimator
 

@@ -134,21 +134,21 @@ def first_model(options: PredictOptions, inputs: SourceInfo) -> LiveEstimator:
         inputs: Whether somebody waits for each picture, or for all of them.
     """
     from e2pose.live.estimator import LiveEstimator
-    from e2pose.runtimes.select import divided
     from e2pose.tracking.tracker import Tracker
 
-    num_parallel, runtime = 1, options.runtime
-    if not (inputs.is_live or options.show):
-        num_parallel, runtime = divided(options.model[0], options.runtime, inputs.frame_count)
     estimator = open_estimator(
-        options.model[0], runtime, threshold=options.threshold, num_parallel=num_parallel, quiet=options.quiet
+        options.model[0],
+        options.runtime,
+        threshold=options.threshold,
+        num_images=1 if inputs.is_live or options.show else inputs.frame_count,
+        quiet=options.quiet,
     )
     return LiveEstimator(
         estimator,
         Tracker(estimator.threshold) if options.track or options.smooth else None,
         keeps_doubtful=options.track,
         keypoint_threshold=options.keypoint_threshold,
-        num_parallel=num_parallel,
+        num_parallel=estimator.num_parallel,
     )
 
 

@@ -1,92 +1,138 @@
-"""A picture in, everybody's poses out."""
+"""The estimator: an image in, the poses of all persons out."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from e2pose.core.errors import OptionError
+from e2pose.core.errors import FallbackWarning, MissingExtraError, OptionError, RuntimeChoiceError
 from e2pose.core.frame import check_image
 from e2pose.core.poses import Poses
 from e2pose.core.spec import ModelSpec
 from e2pose.inference.decode import decode
 from e2pose.inference.preprocess import preprocess
 from e2pose.runtimes.base import Runtime
-from e2pose.runtimes.options import Precision, RuntimeName, RuntimeOptions
-from e2pose.runtimes.select import open_runtime
+from e2pose.runtimes.options import DEFAULT_OPTIONS, Precision, RuntimeName, RuntimeOptions
+from e2pose.runtimes.select import RUNTIMES, open_runtime, share_threads
 from e2pose.sources.images import read_image
 from e2pose.transforms.fit import input_size_for
+from e2pose.zoo.catalogue import resolve_model
 
 Image = np.ndarray | str | Path
-"""RGB pixels, (H, W, 3) uint8, or the path of a picture. Arrays of other kinds are refused with advice."""
+"""RGB pixels, (H, W, 3) uint8, or the path of an image file. Other arrays raise an error with advice."""
 
 
 class Estimator:
-    """Finds people and their keypoints: `poses = estimator(image)`.
+    """Finds persons and their keypoints: `poses = estimator(image)`.
 
     Args:
         runtime: A loaded model.
-        threshold: Persons with a lower score are left out, in [0, 1]; None for the model's own value.
+        threshold: Discard persons with a lower score, in [0, 1]; None for the model's own threshold.
+        num_parallel: Number of images for which the runtime has been given threads; see `Estimator.open`.
 
     Raises:
         OptionError: The threshold is out of range.
     """
 
-    def __init__(self, runtime: Runtime, threshold: float | None = None) -> None:
+    def __init__(self, runtime: Runtime, threshold: float | None = None, *, num_parallel: int = 1) -> None:
         if threshold is not None and not 0 <= threshold <= 1:
             raise OptionError(
-                f"the threshold must lie between 0 and 1, not {threshold}", "leave it out to use the model's own value"
+                f"the threshold must lie between 0 and 1, not {threshold}", "omit it to use the model's own threshold"
             )
         self.runtime = runtime
         self.threshold = runtime.spec.threshold if threshold is None else threshold
+        self.num_parallel = num_parallel
+
+    @classmethod
+    def open(
+        cls,
+        model: str | Path = "default",
+        options: RuntimeOptions = DEFAULT_OPTIONS,
+        threshold: float | None = None,
+        *,
+        num_images: int | None = 1,
+    ) -> Estimator:
+        """Resolves a model name or path and loads the model; `load` is the same with keyword arguments.
+
+        Args:
+            model: A name from the catalogue, or the path of a file written by e2pose.
+            options: Runtime, device, precision, input size and threads. With `allow_fallback`, a `FallbackWarning`
+                reports what is not available, and the default runtime on the CPU replaces it.
+            threshold: Discard persons with a lower score, in [0, 1]; None for the model's own threshold.
+            num_images: Number of images to process; None if unknown. For more than one, the CPU threads are divided
+                among `num_parallel` images, which the caller processes in parallel.
+
+        Raises:
+            ModelError: The model is unknown or damaged, or does not accept the input size.
+            RuntimeChoiceError: The runtime, device or precision is not available or does not fit the file.
+            MissingExtraError: The runtime is not installed.
+            OptionError: The threshold is out of range.
+        """
+        try:
+            runtime, num_parallel = _open_model(model, options, num_images)
+        except (RuntimeChoiceError, MissingExtraError) as error:
+            if not options.allow_fallback:
+                raise
+            defaults = RuntimeOptions(input_size=options.input_size, threads=options.threads)
+            runtime, num_parallel = _open_model(model, defaults, num_images)
+            warnings.warn(f"{error.message}; using {runtime.description} instead", FallbackWarning, stacklevel=2)
+        return cls(runtime, threshold, num_parallel=num_parallel)
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model is and how it wants its input."""
+        """Describes the model's input and keypoints."""
         return self.runtime.spec
 
     @property
     def description(self) -> str:
-        """What really runs, for people: model, runtime and device."""
+        """Model, runtime, device and precision in use, as a line of text."""
         return f"{self.spec.name}, {self.runtime.description}"
 
     def with_threshold(self, threshold: float) -> Estimator:
-        """The same model with another threshold."""
-        return Estimator(self.runtime, threshold)
+        """Returns the same model with another threshold."""
+        return Estimator(self.runtime, threshold, num_parallel=self.num_parallel)
 
     def __call__(self, image: Image) -> Poses:
-        """Finds everybody in one picture.
+        """Finds all persons in one image.
 
         Args:
-            image: (H, W, 3) uint8 RGB, or the path of a picture. Not changed.
+            image: (H, W, 3) uint8 RGB, or the path of an image file. Not modified.
 
         Returns:
-            Poses in pixels of the picture, sorted by falling score.
+            Poses in pixels of the image, sorted by descending score.
 
         Raises:
-            OptionError: The array is not an RGB picture.
+            OptionError: The array is not an RGB image.
             InputError: The file cannot be read.
         """
         return self.batch([image])[0]
 
     def batch(self, images: Sequence[Image]) -> list[Poses]:
-        """Finds everybody in several pictures of any sizes, in one run of the network for each size of input_size.
+        """Finds all persons in several images of any sizes, with one run of the network per input size.
 
         Raises:
-            OptionError: An array is not an RGB picture.
+            OptionError: An array is not an RGB image.
             InputError: A file cannot be read.
         """
         arrays = [read_image(image) if isinstance(image, str | Path) else check_image(image) for image in images]
         sizes = [input_size_for(array.shape[:2], self.spec) for array in arrays]
-        answers: dict[int, Poses] = {}
+        results: dict[int, Poses] = {}
         for size in dict.fromkeys(sizes):
-            chosen = [index for index, its in enumerate(sizes) if its == size]
-            batch = preprocess([arrays[index] for index in chosen], self.spec)
-            found = decode(self.runtime(batch.pixels), batch, self.spec, threshold=self.threshold)
-            answers.update(zip(chosen, found, strict=True))
-        return [answers[index] for index in range(len(arrays))]
+            indices = [index for index, other in enumerate(sizes) if other == size]
+            batch = preprocess([arrays[index] for index in indices], self.spec)
+            poses = decode(self.runtime(batch.pixels), batch, self.spec, threshold=self.threshold)
+            results.update(zip(indices, poses, strict=True))
+        return [results[index] for index in range(len(arrays))]
+
+
+def _open_model(model: str | Path, options: RuntimeOptions, num_images: int | None) -> tuple[Runtime, int]:
+    path, input_size = resolve_model(model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
+    num_parallel, options = share_threads(path, options, num_images)
+    return open_runtime(path, replace(options, input_size=options.input_size or input_size)), num_parallel
 
 
 def load(
@@ -104,20 +150,21 @@ def load(
 
     Args:
         model: A name from the catalogue, or the path of a file written by e2pose.
-        runtime: "onnxruntime", "openvino", "tensorrt" or "torch"; None for the one that the file is made for.
-        device: Where to run: "cpu", "cuda", or "cuda:1" for the second GPU; None for "cuda" with tensorrt, else "cpu".
-        precision: "f32", "f16" or "bf16"; None for what the file is made for.
-        input_size: Height and width that pictures are fitted into; None for the model's own. Less is faster, more finds
-            smaller people.
-        threads: CPU threads for one batch; None for as many as there are usable cores.
-        allow_fallback: Replace what is not available, with a `FallbackWarning`; without it, that is an error.
-        threshold: Persons with a lower score are left out, in [0, 1]; None for the model's own value.
+        runtime: "onnxruntime", "openvino", "tensorrt" or "torch"; None for the default runtime of the file.
+        device: "cpu", "cuda", or "cuda:1" for the second GPU; None for "cuda" with tensorrt, else "cpu".
+        precision: "f32", "f16" or "bf16"; None for the precision of the file.
+        input_size: Height and width that images are fitted into; None for the model's own. A smaller input is faster,
+            a larger one finds smaller persons.
+        threads: CPU threads for one batch; None for the number of usable cores.
+        allow_fallback: Replace an unavailable runtime, device or precision and issue a `FallbackWarning`, instead of
+            raising an error.
+        threshold: Discard persons with a lower score, in [0, 1]; None for the model's own threshold.
 
     Raises:
-        ModelError: The model is unknown, damaged or does not fit.
-        RuntimeChoiceError: The runtime, device or precision is not available.
+        ModelError: The model is unknown or damaged, or does not accept the input size.
+        RuntimeChoiceError: The runtime, device or precision is not available or does not fit the file.
         MissingExtraError: The runtime is not installed.
         OptionError: The threshold or the number of threads is out of range.
     """
     options = RuntimeOptions(runtime, device, precision, input_size, threads, allow_fallback)
-    return Estimator(open_runtime(model, options), threshold)
+    return Estimator.open(model, options, threshold)

@@ -1,28 +1,26 @@
-"""Which runtime opens which file."""
+"""Selects the runtime for a model file."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from e2pose.core.errors import FallbackWarning, MissingExtraError, ModelError, RuntimeChoiceError
+from e2pose.core.errors import MissingExtraError, ModelError, RuntimeChoiceError
 from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.cpu import usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeName, RuntimeOptions
-from e2pose.zoo.catalogue import find_model, input_size_of
 
 
 class RuntimeKind(NamedTuple):
     """A runtime before it is imported.
 
     Args:
-        suffixes: Of the files that it reads.
-        package: What it needs installed.
-        extra: The extra of e2pose that brings the package; None if it comes with e2pose.
-        max_parallel: How many pictures it can usefully run at the same time on a CPU.
+        suffixes: Suffixes of the files that it reads.
+        package: The package that it needs.
+        extra: The extra of e2pose that installs the package; None if e2pose always installs it.
+        max_parallel: Number of images that are worth running in parallel on a CPU.
         open: Opens a file.
     """
 
@@ -57,7 +55,7 @@ def _open_torch(path: Path, options: RuntimeOptions) -> Runtime:
     return TorchRuntime.open(path, options)
 
 
-_MAX_PARALLEL = 8  # whoever reads, prepares and writes can hardly keep up with more
+_MAX_PARALLEL = 8  # decoding, preprocessing and writing hardly keep up with more
 
 RUNTIMES: dict[RuntimeName, RuntimeKind] = {
     "onnxruntime": RuntimeKind((".onnx",), "onnxruntime", None, _MAX_PARALLEL, _open_onnxruntime),
@@ -65,65 +63,42 @@ RUNTIMES: dict[RuntimeName, RuntimeKind] = {
     "tensorrt": RuntimeKind((".engine", ".onnx"), "tensorrt", "tensorrt", 1, _open_tensorrt),
     "torch": RuntimeKind((".safetensors",), "torch", "train", 1, _open_torch),
 }
-"""Each runtime; the first one that reads a file opens it unless another one is asked for."""
+"""All runtimes; the first one that reads a file is its default runtime."""
 
 
-def open_runtime(model: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) -> Runtime:
-    """Opens a model with the runtime that its suffix or the options ask for.
+def open_runtime(path: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) -> Runtime:
+    """Opens a model file with the runtime of the options, or the default runtime of its suffix.
 
     Args:
-        model: A file written by e2pose, or a name from the catalogue, of whose files the runtime's is taken.
-        options: Runtime, device, precision, input_size and threads. Never replaced silently; with `allow_fallback` what is
-            not available is replaced with a `FallbackWarning`.
+        path: A file written by e2pose.
+        options: Runtime, device, precision, input size and threads, all as given: `allow_fallback` has no effect here,
+            `Estimator.open` implements it.
 
     Raises:
-        ModelError: There is no such model, its file is missing, damaged or not of e2pose, or it does not take such a
-            input_size.
+        ModelError: The file is missing, damaged or not written by e2pose, or does not accept the input size.
         RuntimeChoiceError: The runtime, device or precision is not available or does not fit the file.
         MissingExtraError: The runtime is not installed.
     """
+    path = Path(path)
+    default = default_runtime(path)
+    name = options.runtime or default
+    kind = RUNTIMES[name]
+    if path.suffix.lower() not in kind.suffixes:
+        raise RuntimeChoiceError(
+            f"the runtime '{name}' reads {' and '.join(kind.suffixes)} files, not '{path.name}'",
+            "export the model to that format with e2pose export, or omit the runtime",
+        )
     try:
-        return _open(model, options)
-    except (RuntimeChoiceError, MissingExtraError) as error:
-        modest = RuntimeOptions(input_size=options.input_size, threads=options.threads)
-        if not options.allow_fallback or options == modest:
-            raise
-        runtime = _open(model, modest)
-        warnings.warn(f"{error.message}; using {runtime.description} instead", FallbackWarning, stacklevel=2)
-        return runtime
-
-
-def divided(model: str | Path, options: RuntimeOptions, pictures: int | None = None) -> tuple[int, RuntimeOptions]:
-    """How to get the most pictures per second: several at once, because the threads of one wait for each other.
-
-    Args:
-        model: What will be opened.
-        options: How, with all threads.
-        pictures: How many there are; None if that is not known.
-
-    Returns:
-        How many pictures to run at the same time, each by a caller's thread, and the options with the other threads,
-        which help all of them, and one caller's.
-
-    Raises:
-        ModelError: There is no such model, or no runtime reads its file.
-    """
-    threads = options.threads or usable_cores()
-    most = threads if pictures is None else min(threads, pictures)
-    if most < 2 or options.device_kind != "cpu":
-        return 1, options
-    path, name = _file_and_runtime(model, options)
-    num_parallel = min(most, RUNTIMES[name].max_parallel)
-    if num_parallel < 2 or path.suffix.lower() not in RUNTIMES[name].suffixes:
-        return 1, options
-    return num_parallel, replace(options, threads=threads - num_parallel + 1)
+        return kind.open(path, options)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or kind.package, kind.extra or name) from error
 
 
 def default_runtime(path: Path) -> RuntimeName:
-    """The runtime that opens a file unless another one is asked for.
+    """Returns the runtime that opens a file if the options name none.
 
     Raises:
-        ModelError: None reads such files.
+        ModelError: No runtime reads files with that suffix.
     """
     suffix = path.suffix.lower()
     if suffix == ".pb":
@@ -134,29 +109,33 @@ def default_runtime(path: Path) -> RuntimeName:
     for name, kind in RUNTIMES.items():
         if suffix in kind.suffixes:
             return name
-    known = sorted({suffix for kind in RUNTIMES.values() for suffix in kind.suffixes})
+    accepted = sorted({suffix for kind in RUNTIMES.values() for suffix in kind.suffixes})
     raise ModelError(
-        f"a model file must end in {' or '.join(known)}, but '{path.name}' does not", "see: e2pose export --help"
+        f"a model file must end in {' or '.join(accepted)}, but '{path.name}' does not",
+        "export the model to one of these formats, see: e2pose export --help",
     )
 
 
-def _file_and_runtime(model: str | Path, options: RuntimeOptions) -> tuple[Path, RuntimeName]:
-    """The file of a model, which some runtime reads, and the runtime that was asked for, or else fits."""
-    path = find_model(model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
-    fitting = default_runtime(path)
-    return path, options.runtime or fitting
+def share_threads(path: Path, options: RuntimeOptions, num_images: int | None) -> tuple[int, RuntimeOptions]:
+    """Divides the CPU threads among parallel images for the highest throughput.
 
+    The threads of a single run partly wait for each other, so several images in parallel are faster.
 
-def _open(model: str | Path, options: RuntimeOptions) -> Runtime:
-    path, name = _file_and_runtime(model, options)
-    kind = RUNTIMES[name]
-    if path.suffix.lower() not in kind.suffixes:
-        raise RuntimeChoiceError(
-            f"the runtime '{name}' reads {' and '.join(kind.suffixes)} files, not '{path.name}'",
-            "export the model to that format, or leave the runtime out",
-        )
-    input_size = options.input_size or input_size_of(model)
-    try:
-        return kind.open(path, replace(options, input_size=input_size))
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or kind.package, kind.extra or name) from error
+    Args:
+        path: The model file.
+        options: How it will be opened, with all threads.
+        num_images: Number of images to process; None if unknown.
+
+    Returns:
+        The number of images to run in parallel, each in a thread of the caller, and the options with the threads of one
+        run: the caller's own thread and all threads that are left over, which every run shares.
+
+    Raises:
+        ModelError: No runtime reads the file.
+    """
+    threads = options.threads or usable_cores()
+    kind = RUNTIMES[options.runtime or default_runtime(path)]
+    num_parallel = min(threads, kind.max_parallel, threads if num_images is None else num_images)
+    if num_parallel < 2 or options.device_kind != "cpu":
+        return 1, options
+    return num_parallel, replace(options, threads=threads - num_parallel + 1)

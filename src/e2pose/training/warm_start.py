@@ -14,7 +14,7 @@ from e2pose.core.schema import KeypointSchema
 from e2pose.models.artifact import load_config, load_weights
 from e2pose.models.e2pose import E2Pose
 from e2pose.training.recipe import Recipe
-from e2pose.zoo.catalogue import find_model
+from e2pose.zoo.catalogue import resolve_model
 
 _OUTPUT = "head.output."
 _CORRECTIONS = ("refiner.output.", "fine_refiner.output.", "fine_refiner.coarse.")
@@ -53,7 +53,7 @@ def find_weights(name_or_path: str) -> Path:
     Raises:
         ModelError: There is no such model, or it cannot be fetched.
     """
-    return find_model(name_or_path, (".safetensors",))
+    return resolve_model(name_or_path, (".safetensors",)).path
 
 
 def as_in_model(recipe: Recipe, model: Path | None = None) -> Recipe:

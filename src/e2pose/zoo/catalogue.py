@@ -1,4 +1,4 @@
-"""Which models there are, and where their files lie."""
+"""The catalogue of models: their names, and the files behind them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from e2pose.core.errors import ModelError
 from e2pose.zoo.authors import read_authors_models
 from e2pose.zoo.download import cached_path, fetch
 
-_ROOM = Path(__file__).parent
-_WEIGHTS = _ROOM / "weights"
+_CATALOGUE = Path(__file__).with_name("models.toml")
+_WEIGHTS = Path(__file__).with_name("weights")
+_MODEL_SUFFIXES = (".onnx", ".safetensors", ".xml", ".engine", ".pb")
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class ModelFile:
     """A file of a model.
 
     Args:
-        name: Its name.
-        size_bytes: Its length.
-        sha256: Its hash, in hexadecimal digits.
-        urls: Where to fetch it from, in order of preference; none for a file that comes with the package.
+        name: File name.
+        size_bytes: Length of the file.
+        sha256: SHA-256 in hexadecimal digits.
+        urls: Download addresses in order of preference; empty for a file that is part of the package.
     """
 
     name: str
@@ -36,7 +37,7 @@ class ModelFile:
 
     @property
     def is_bundled(self) -> bool:
-        """Whether it comes with the package."""
+        """Whether the file is part of the package."""
         return not self.urls
 
 
@@ -45,15 +46,15 @@ class ModelEntry:
     """A model of the catalogue.
 
     Args:
-        name: What to ask for.
-        input_size_hw: Height and width of the canvas in pixels.
-        parameters_m: Millions of parameters.
-        gmacs: Billions of multiplications for one canvas.
-        coco_val_ap: Keypoint AP on COCO's validation pictures, 0 to 100.
+        name: Name of the model.
+        input_size_hw: Height and width of the network's input in pixels.
+        parameters_m: Parameters in millions.
+        gmacs: Multiply-accumulate operations in billions for one input.
+        coco_val_ap: Keypoint AP on COCO val2017, 0 to 100.
         licence: SPDX identifier of the weights' licence.
-        trained_on: Names of the data sets.
-        files: The same model in several formats.
-        like: The model whose network this is, on a canvas or in a file of its own; None for a model of its own.
+        trained_on: Names of the training datasets.
+        files: The model in several formats.
+        like: The model whose network this entry shares with another input size or precision; None if it shares none.
     """
 
     name: str
@@ -68,58 +69,84 @@ class ModelEntry:
 
     @property
     def is_bundled(self) -> bool:
-        """Whether it comes with the package."""
+        """Whether all files are part of the package."""
         return all(file.is_bundled for file in self.files)
 
     def file(self, suffixes: Sequence[str]) -> ModelFile | None:
-        """The first of its files that ends in one of the suffixes."""
+        """Returns the first file with one of the suffixes, or None."""
         return next((file for file in self.files if Path(file.name).suffix in suffixes), None)
+
+
+class ResolvedModel(NamedTuple):
+    """The file behind a model name.
+
+    Args:
+        path: The model file.
+        input_size_hw: Height and width of the network's input if the catalogue overrides those in the file, else None.
+    """
+
+    path: Path
+    input_size_hw: tuple[int, int] | None
 
 
 @cache
 def read_catalogue() -> tuple[dict[str, ModelEntry], str]:
-    """All models by name, and the name of the default one."""
-    record = tomllib.loads((_ROOM / "models.toml").read_text(encoding="utf-8"))
-    models = {name: _entry(name, record["models"]) for name in record["models"]}
+    """Returns all models by name, and the name of the default model."""
+    record = tomllib.loads(_CATALOGUE.read_text(encoding="utf-8"))
+    models = {name: _parse_entry(name, record["models"]) for name in record["models"]}
     return models, str(record["default"])
 
 
-def _entry(name: str, models: Mapping[str, Mapping[str, Any]]) -> ModelEntry:
-    fields = _fields(name, models)
-    files = {Path(file["name"]).suffix: ModelFile(**_frozen(file)) for file in fields["files"]}
-    return ModelEntry(name=name, **_frozen({**fields, "files": tuple(files.values())}))
+def _parse_entry(name: str, models: Mapping[str, Mapping[str, Any]]) -> ModelEntry:
+    fields = _inherit_fields(name, models)
+    files = {Path(file["name"]).suffix: ModelFile(**_with_tuples(file)) for file in fields["files"]}
+    return ModelEntry(name=name, **_with_tuples({**fields, "files": tuple(files.values())}))
 
 
-def _fields(name: str, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What is said of a model, and for the rest what is said of the one that it is `like`; its own files come last."""
+def _inherit_fields(name: str, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the fields of a model over those of the model that it is `like`; its own files come last."""
     own = models[name]
-    other = _fields(own["like"], models) if "like" in own else {}
-    return {**other, **own, "files": [*other.get("files", ()), *own.get("files", ())]}
+    inherited = _inherit_fields(own["like"], models) if "like" in own else {}
+    return {**inherited, **own, "files": [*inherited.get("files", ()), *own.get("files", ())]}
 
 
-def _frozen(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _with_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
 
 
-def find_model(name_or_path: str | Path, suffixes: Sequence[str] = (".onnx",)) -> Path:
-    """The file of a model; it is fetched if it neither comes with the package nor has been fetched before.
+def resolve_model(name_or_path: str | Path, suffixes: Sequence[str] = (".onnx",)) -> ResolvedModel:
+    """Finds the file of a model, and downloads it if it is neither bundled nor in the cache.
 
     Args:
-        name_or_path: A name from the catalogue, "default", or the path of a model file. A file that exists wins.
-        suffixes: Which of its files will do, if it is from the catalogue.
+        name_or_path: A name from the catalogue, "default", or the path of a model file. An existing file takes
+            precedence over a name.
+        suffixes: Accepted file formats of a model from the catalogue.
 
     Raises:
-        ModelError: There is no such model, it has no such file, or it cannot be fetched.
+        ModelError: The name is unknown, the model has no such file, or the download fails.
+        OutputError: The cache folder cannot be written.
     """
     try:
         path = Path(name_or_path).expanduser()
-        if path.is_file() or _looks_like_path(name_or_path):
-            return path
-    except (OSError, RuntimeError) as error:  # a home folder that is not known is a RuntimeError
+        if path.is_file() or _is_path(name_or_path):
+            return ResolvedModel(path, None)
+    except (OSError, RuntimeError) as error:  # an unknown home folder is a RuntimeError
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read the model '{name_or_path}': {reason}", "check the path") from error
+    entry = _find_entry(str(name_or_path))
+    return ResolvedModel(_find_file(entry, suffixes), entry.input_size_hw if entry.like else None)
+
+
+def _is_path(name_or_path: str | Path) -> bool:
+    """Returns whether the text can only be a path, so that a missing file is not looked up by name."""
+    text = str(name_or_path)
+    return isinstance(name_or_path, Path) or "/" in text or "\\" in text or Path(text).suffix.lower() in _MODEL_SUFFIXES
+
+
+def _find_entry(name: str) -> ModelEntry:
     models, default = read_catalogue()
-    name = default if name_or_path == "default" else str(name_or_path)
+    if name == "default":
+        return models[default]
     if name in read_authors_models():
         raise ModelError(
             f"'{name}' is a TensorFlow graph, which no runtime reads",
@@ -128,41 +155,36 @@ def find_model(name_or_path: str | Path, suffixes: Sequence[str] = (".onnx",)) -
     if name not in models:
         close = difflib.get_close_matches(name, models, n=1)
         raise ModelError(
-            f"there is no model '{name}'; there is: {', '.join(models)}",
-            f"did you mean '{close[0]}'?" if close else "give one of these names, or the path of a model file",
+            f"unknown model '{name}'; available: {', '.join(models)}",
+            f"did you mean '{close[0]}'?" if close else "use one of these names, or the path of a model file",
         )
-    file = models[name].file(suffixes)
+    return models[name]
+
+
+def _find_file(entry: ModelEntry, suffixes: Sequence[str]) -> Path:
+    file = entry.file(suffixes)
     if file is None:
         raise ModelError(
-            f"the model '{name}' has no {' or '.join(suffixes)} file; there is: "
-            + ", ".join(file.name for file in models[name].files),
-            "export one, or leave the runtime out",
+            f"the model '{entry.name}' has no {' or '.join(suffixes)} file; available: "
+            + ", ".join(file.name for file in entry.files),
+            "export the model to that format with e2pose export, or omit the runtime",
         )
     if not file.is_bundled:
         return fetch(file.name, file.urls, size_bytes=file.size_bytes, sha256=file.sha256)
-    bundled = _WEIGHTS / file.name
-    if not bundled.is_file():
+    path = _WEIGHTS / file.name
+    if not path.is_file():
         raise ModelError(
-            f"'{file.name}' of the model '{name}' should be at '{bundled}', but is not",
-            "install e2pose again, or give the path of a model file",
+            f"the file '{file.name}' of the model '{entry.name}' is missing at '{path}'",
+            "reinstall e2pose, or use the path of a model file",
         )
-    return bundled
-
-
-def input_size_of(name_or_path: str | Path) -> tuple[int, int] | None:
-    """Height and width of the canvas of a model of the catalogue that is another one on a canvas of its own.
-
-    None for everything else: a file says it itself.
-    """
-    entry = read_catalogue()[0].get(str(name_or_path))
-    return entry.input_size_hw if entry and entry.like and not Path(name_or_path).is_file() else None
+    return path
 
 
 def local_models(suffixes: Sequence[str] = (".onnx",)) -> list[str]:
-    """The names of the catalogue that need no fetching: their file comes with the package or was fetched before.
+    """Returns the names of the models that need no download: their file is bundled or in the cache.
 
     Args:
-        suffixes: Which of the files of a model will do.
+        suffixes: Accepted file formats.
     """
     files = {name: entry.file(suffixes) for name, entry in read_catalogue()[0].items()}
     return [
@@ -170,14 +192,3 @@ def local_models(suffixes: Sequence[str] = (".onnx",)) -> list[str]:
         for name, file in files.items()
         if file is not None and (file.is_bundled or cached_path(file.name, file.sha256).is_file())
     ]
-
-
-def _looks_like_path(name_or_path: str | Path) -> bool:
-    """Whether it can only be meant as a path: a model that is missing there is then not searched for by name."""
-    text = str(name_or_path)
-    return (
-        isinstance(name_or_path, Path)
-        or "/" in text
-        or "\\" in text
-        or Path(text).suffix.lower() in (".onnx", ".safetensors", ".xml", ".engine", ".pb")
-    )

@@ -1,10 +1,24 @@
+import sys
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
-from e2pose.core.errors import E2PoseError, InputError, ModelError, OptionError
+from e2pose.core.errors import (
+    E2PoseError,
+    FallbackWarning,
+    InputError,
+    MissingExtraError,
+    ModelError,
+    OptionError,
+    RuntimeChoiceError,
+)
 from e2pose.inference.estimator import Estimator, load
+from e2pose.runtimes.onnxruntime import OnnxRuntime
+from e2pose.runtimes.options import RuntimeOptions
 from helpers.synthetic import TINY_KEYPOINTS, write_image
 
 
@@ -92,3 +106,60 @@ def test_load_passes_options_on(tiny_model: Path, tmp_path: Path) -> None:
         load(tmp_path / "none.onnx")
     with pytest.raises(E2PoseError, match="there is no device 'tpu'"):
         load(tiny_model, device="tpu")
+
+
+def test_named_model_opens_the_file_of_the_runtime() -> None:
+    default, torch = Estimator.open(), Estimator.open("default", RuntimeOptions("torch"))
+    assert default.runtime.description.startswith("onnxruntime ")
+    assert torch.runtime.description.startswith("torch ")
+    assert torch.spec == default.spec
+
+
+def test_named_model_falls_back_to_the_file_of_the_default_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "e2pose.runtimes.torch", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.warns(FallbackWarning, match="'torch', which is not installed; using onnxruntime "):
+        assert load(runtime="torch", allow_fallback=True).spec.name
+
+
+UNAVAILABLE = [RuntimeOptions(device="cuda"), RuntimeOptions(precision="bf16"), RuntimeOptions("openvino", threads=1)]
+
+
+@pytest.fixture
+def only_onnxruntime_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.delitem(sys.modules, "e2pose.runtimes.openvino", raising=False)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+
+
+@pytest.mark.usefixtures("only_onnxruntime_on_the_cpu")
+@pytest.mark.parametrize("options", UNAVAILABLE, ids=["device", "precision", "runtime"])
+def test_fallback_must_be_allowed_and_warns(tiny_model: Path, options: RuntimeOptions) -> None:
+    with pytest.raises((RuntimeChoiceError, MissingExtraError)):
+        Estimator.open(tiny_model, options)
+    allowed = replace(options, allow_fallback=True)
+    with pytest.warns(FallbackWarning, match="; using onnxruntime .* on cpu in f32, .* instead"):
+        estimator = Estimator.open(tiny_model, allowed)
+    assert isinstance(estimator.runtime, OnnxRuntime)
+    assert options.threads is None or estimator.description.endswith("1 thread")
+
+
+@pytest.mark.usefixtures("only_onnxruntime_on_the_cpu")
+def test_fallback_does_not_hide_a_bad_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no model file"):
+        Estimator.open(tmp_path / "none.onnx", RuntimeOptions(precision="bf16", allow_fallback=True))
+
+
+def test_no_warning_without_fallback(tiny_model: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Estimator.open(tiny_model, RuntimeOptions(device="cpu", allow_fallback=True))
+
+
+def test_threads_are_shared_by_parallel_images(tiny_model: Path) -> None:
+    options = RuntimeOptions(threads=3)
+    alone, two = (Estimator.open(tiny_model, options, num_images=images) for images in (1, 2))
+    assert (alone.num_parallel, two.num_parallel) == (1, 2)
+    assert alone.description.endswith("3 threads")
+    assert two.description.endswith("2 threads")
+    assert two.with_threshold(0.5).num_parallel == 2

@@ -13,7 +13,7 @@ from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
 from e2pose.zoo import catalogue as catalog
 from e2pose.zoo.authors import read_authors_models
-from e2pose.zoo.catalogue import ModelEntry, ModelFile, find_model, input_size_of, local_models, read_catalogue
+from e2pose.zoo.catalogue import ModelEntry, ModelFile, local_models, read_catalogue, resolve_model
 
 MODELS, DEFAULT = read_catalogue()
 BUNDLED = [entry for entry in MODELS.values() if entry.is_bundled and not entry.like]
@@ -66,21 +66,21 @@ def test_bundled_file_is_the_one_of_the_catalogue(file: ModelFile) -> None:
 @pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
 @pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
 def test_bundled_file_says_of_itself_what_the_catalogue_says(model: ModelEntry, suffix: str) -> None:
-    spec = open_runtime(find_model(model.name, (suffix,))).spec
+    spec = open_runtime(resolve_model(model.name, (suffix,)).path).spec
     described = (model.name, model.input_size_hw, model.licence, model.trained_on)
     assert (spec.name, spec.input_size_hw, spec.licence, spec.trained_on) == described
 
 
 @pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
 def test_bundled_files_are_the_same_model(model: ModelEntry) -> None:  # each is rounded to 16 bits in its own way
-    reference = open_runtime(find_model(model.name, (".safetensors",)))
+    reference = open_runtime(resolve_model(model.name, (".safetensors",)).path)
     samples = sorted((Path(__file__).parents[3] / "samples").glob("*.jpg"))
     pictures = [read_image(path) for path in samples]
-    assert verify_artifact(find_model(model.name), reference, pictures, limits=Limits(0.99)).candidates > 100
+    assert verify_artifact(resolve_model(model.name).path, reference, pictures, limits=Limits(0.99)).candidates > 100
 
 
 def test_fast_model_finds_whom_the_default_model_finds() -> None:
-    exact, rough = (Estimator(open_runtime(name, RuntimeOptions(input_size=(320, 320)))) for name in (DEFAULT, "fast"))
+    exact, rough = (Estimator.open(name, RuntimeOptions(input_size=(320, 320))) for name in (DEFAULT, "fast"))
     for path in sorted((Path(__file__).parents[3] / "samples").glob("*.jpg")):
         found, expected = rough(path), exact(path)
         assert len(found) == len(expected) > 0, path.name
@@ -93,74 +93,73 @@ def test_a_model_like_another_one_is_its_network_on_another_canvas(model: ModelE
     other = MODELS[model.like]
     assert model.file([".safetensors"]) == other.file([".safetensors"])
     assert (model.input_size_hw, model.files) != (other.input_size_hw, other.files)
-    spec = open_runtime(model.name).spec
+    spec = Estimator.open(model.name).spec
     assert spec.name == Path(model.file([".onnx"]).name).stem
-    assert replace(spec, name=other.name, input_size_hw=other.input_size_hw) == open_runtime(other.name).spec
-    assert open_runtime(model.name, RuntimeOptions(input_size=(96, 128))).spec.input_size_hw == (96, 128)
+    assert replace(spec, name=other.name, input_size_hw=other.input_size_hw) == Estimator.open(other.name).spec
+    assert Estimator.open(model.name, RuntimeOptions(input_size=(96, 128))).spec.input_size_hw == (96, 128)
 
 
 def test_a_file_named_like_a_model_has_its_own_canvas(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog, "read_catalogue", lambda: ({"twin": replace(entry("small-64"), like="a")}, "twin"))
     monkeypatch.chdir(shelf)
-    assert input_size_of("twin") == (64, 64)
+    assert resolve_model("twin") == resolve_model("default") == (shelf / "small-64.onnx", (64, 64))
     (shelf / "twin").write_bytes(b"mine")
-    assert input_size_of("twin") is None
-    assert input_size_of("default") is input_size_of("other") is None
+    assert resolve_model("twin") == (Path("twin"), None)
 
 
 @pytest.mark.parametrize("name", ["default", "small-64"])
 def test_bundled_model_by_name(shelf: Path, name: str) -> None:
-    assert find_model(name) == shelf / "small-64.onnx"
+    assert resolve_model(name).path == shelf / "small-64.onnx"
 
 
 def test_file_in_a_format_that_is_wanted(shelf: Path) -> None:
     (shelf / "small-64.safetensors").write_bytes(b"model")
-    assert find_model("small-64", (".safetensors",)) == shelf / "small-64.safetensors"
-    assert find_model("small-64", (".engine", ".onnx")) == shelf / "small-64.onnx"
-    with pytest.raises(ModelError, match=r"'small-64' has no \.xml file; there is: small-64\.onnx, small-64\.saf"):
-        find_model("small-64", (".xml",))
+    assert resolve_model("small-64", (".safetensors",)).path == shelf / "small-64.safetensors"
+    assert resolve_model("small-64", (".engine", ".onnx")).path == shelf / "small-64.onnx"
+    with pytest.raises(ModelError, match=r"'small-64' has no \.xml file; available: small-64\.onnx, small-64\.saf"):
+        resolve_model("small-64", (".xml",))
 
 
 def test_bundled_model_that_is_not_there(shelf: Path) -> None:
     (shelf / "small-64.onnx").unlink()
-    with pytest.raises(ModelError, match=r"'small-64\.onnx' of the model 'small-64' should be at") as caught:
-        find_model("default")
-    assert "install e2pose again" in caught.value.hint
+    with pytest.raises(ModelError, match=r"'small-64\.onnx' of the model 'small-64' is missing at") as caught:
+        resolve_model("default")
+    assert "reinstall e2pose" in caught.value.hint
 
 
 def test_unknown_name_lists_names_and_suggests_one(shelf: Path) -> None:
-    with pytest.raises(ModelError, match="no model 'smal-64'; there is: small-64, large-64") as caught:
-        find_model("smal-64")
+    with pytest.raises(ModelError, match="unknown model 'smal-64'; available: small-64, large-64") as caught:
+        resolve_model("smal-64")
     assert caught.value.hint == "did you mean 'small-64'?"
     with pytest.raises(ModelError) as caught:
-        find_model("yolo")
+        resolve_model("yolo")
     assert "path of a model file" in caught.value.hint
 
 
 def test_file_wins_over_name(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shelf)
     (shelf / "large-64").write_bytes(b"mine")
-    assert find_model("large-64") == Path("large-64")
+    assert resolve_model("large-64").path == Path("large-64")
 
 
 @pytest.mark.parametrize("path", ["none.onnx", "weights/none", Path("none"), "NONE.SAFETENSORS"])
 def test_what_looks_like_a_path_is_not_searched_for(shelf: Path, path: str | Path) -> None:
-    assert find_model(path) == Path(path)
+    assert resolve_model(path).path == Path(path)
 
 
 def test_other_models_are_fetched(shelf: Path) -> None:
     with pytest.raises(ModelError, match=r"'large-64\.onnx' has not been fetched yet, and E2POSE_OFFLINE forbids it"):
-        find_model("large-64")
+        resolve_model("large-64")
     cached = shelf / "home" / "models" / entry("").files[0].sha256[:12] / "large-64.onnx"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"model")
-    assert find_model("large-64") == cached
+    assert resolve_model("large-64").path == cached
 
 
 @pytest.mark.parametrize("path", ["x" * 300, "~nobody-of-this-name/a.onnx"])
 def test_path_that_makes_no_sense(shelf: Path, path: str) -> None:
     with pytest.raises(ModelError, match="cannot read the model"):
-        find_model(path)
+        resolve_model(path)
 
 
 def test_models_of_the_authors() -> None:
@@ -177,7 +176,7 @@ def test_models_of_the_authors() -> None:
 
 def test_model_of_the_authors_must_be_converted_first(shelf: Path) -> None:
     with pytest.raises(ModelError, match="is a TensorFlow graph") as caught:
-        find_model("aisin-resnet50-320x320")
+        resolve_model("aisin-resnet50-320x320")
     assert "e2pose convert aisin-resnet50-320x320" in caught.value.hint
 
 
@@ -187,6 +186,6 @@ def test_models_at_hand_are_bundled_or_fetched(shelf: Path) -> None:
     fetched.parent.mkdir(parents=True)
     fetched.write_bytes(b"model")
     assert local_models() == ["small-64", "large-64"]
-    assert find_model("large-64") == fetched
+    assert resolve_model("large-64").path == fetched
     assert local_models((".safetensors",)) == ["small-64"]
     assert local_models((".engine",)) == []

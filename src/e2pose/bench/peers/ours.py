@@ -33,13 +33,13 @@ def load(options: Namespace) -> Peer:
     from e2pose.inference.preprocess import preprocess
     from e2pose.runtimes.options import RuntimeOptions
     from e2pose.runtimes.select import RUNTIMES, open_runtime
-    from e2pose.zoo.catalogue import find_model, read_catalogue
+    from e2pose.zoo.catalogue import read_catalogue, resolve_model
 
     cv2.setNumThreads(options.threads)
-    path = find_model(options.model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
-    input_size = tuple(map(int, options.input_size.split("x"))) if options.input_size else None
+    path, catalogue_size = resolve_model(options.model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
+    input_size = tuple(map(int, options.input_size.split("x"))) if options.input_size else catalogue_size
     runtime = open_runtime(
-        options.model,
+        path,
         RuntimeOptions(
             options.runtime or None, precision=options.precision or None, input_size=input_size, threads=options.threads
         ),
