@@ -21,7 +21,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from e2pose.core.files import atomic_path
-from e2pose.data.image_sets import recipe_schema
+from e2pose.data.image_sets import resolve_schema
 from e2pose.training.measure import measure_weights
 from e2pose.training.profile import time_phases
 from e2pose.training.recipe import load_recipe
@@ -88,7 +88,7 @@ def cost(recipe: str, overrides: Sequence[str], measure: Sequence[str]) -> Numbe
     """Seconds of a training step without the making of its images, and the size of the network as it is measured."""
     seconds = time_phases(recipe, overrides=[*overrides, "workers=0", "data.cache=false"])
     used = load_recipe(Path(recipe), [*overrides, *measure])
-    schema = recipe_schema(used, Path(used.data.root))
+    schema = resolve_schema(used.schema_name, used.data.sets, Path(used.data.root))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network = new_network(used, schema, pretrained=False, tell=say_nothing).eval()
         network(torch.zeros(1, 3, *used.input_size_hw, dtype=torch.uint8))

@@ -1,4 +1,4 @@
-"""Labelled pictures, right ones and wrong ones."""
+"""Synthetic labelled images, valid ones and ones with mistakes."""
 
 import json
 from dataclasses import replace
@@ -12,10 +12,10 @@ from e2pose.core.schema import load_schema
 from e2pose.formats.coco import to_coco_annotations
 
 COCO = load_schema("coco")
-SIZE = (120, 160)
+SIZE_HW = (120, 160)
 
-# From the front: what is left of the person lies on the right of the picture. Fractions of the person's box.
-_FRONT = {
+# Positions in a front view, relative to the person's box; of pairs the distance from the middle, left on the right.
+_FRONT_VIEW = {
     "nose": (0.5, 0.05),
     "eye": (0.04, 0.03),
     "ear": (0.08, 0.05),
@@ -28,63 +28,60 @@ _FRONT = {
 }
 
 
-def front(name: str) -> tuple[float, float]:
+def _front_view(name: str) -> tuple[float, float]:
     side, _, part = name.rpartition("_")
-    x, y = _FRONT[part]
+    x, y = _FRONT_VIEW[part]
     return (x, y) if not side else (0.5 + (x if side == "left" else -x), y)
 
 
-def made_person(box=(40.0, 20.0, 50.0, 90.0), *, behind=False, visibility=None, seed=0, **options) -> PersonAnnotation:
-    """Somebody who stands and looks at us, or away from us, with keypoints a little off."""
+def make_person(
+    box=(40.0, 20.0, 50.0, 90.0), *, back_view=False, visibility=None, seed=0, **options
+) -> PersonAnnotation:
+    """Returns a standing person in front or back view, with a little noise on the keypoints."""
     x, y, width, height = box
-    fractions = np.array([front(name) for name in COCO.keypoints]) + np.random.default_rng(seed).normal(
-        0, 0.01, (17, 2)
-    )
-    if behind:
+    noise = np.random.default_rng(seed).normal(0, 0.01, (17, 2))
+    fractions = np.array([_front_view(name) for name in COCO.keypoints]) + noise
+    if back_view:
         fractions[:, 0] = 1 - fractions[:, 0]
     points = np.array([x, y]) + fractions * np.array([width, height])
-    seen = np.full(17, 2) if visibility is None else np.array(visibility)
-    if behind and visibility is None:
-        seen[0] = 1
+    if visibility is None:
+        visibility = [1 if back_view else 2] + [2] * 16
     area = options.pop("area", 0.5 * width * height)
-    return PersonAnnotation(points.astype(np.float32), seen.astype(np.uint8), area, box, **options)
+    return PersonAnnotation(points.astype(np.float32), np.array(visibility, np.uint8), area, box, **options)
 
 
-def made_image(number: int, *persons: PersonAnnotation, **options) -> ImageAnnotation:
-    return ImageAnnotation(
-        number, f"{number}.png", SIZE, persons, options.pop("labelled_keypoints", tuple(range(17))), **options
-    )
+def make_image(number: int, *persons: PersonAnnotation, **options) -> ImageAnnotation:
+    options = {"labelled_keypoints": tuple(range(17))} | options
+    return ImageAnnotation(number, f"{number}.png", SIZE_HW, persons, **options)
 
 
-def made_dataset(*images: ImageAnnotation, schema=COCO) -> Annotations:
+def make_annotations(*images: ImageAnnotation, schema=COCO) -> Annotations:
     return Annotations(schema, images)
 
 
-def good_images(count: int, start: int = 0) -> list[ImageAnnotation]:
-    """People from all sides, none of whom is labelled wrongly."""
+def valid_images(count: int) -> list[ImageAnnotation]:
+    """Returns images of one person each without mistakes, a third of them in back view."""
     return [
-        made_image(number, made_person((20.0 + number % 7, 15.0, 60.0, 100.0), behind=number % 3 == 0, seed=number))
-        for number in range(start, start + count)
+        make_image(number, make_person((20.0 + number % 7, 15.0, 60.0, 100.0), back_view=number % 3 == 0, seed=number))
+        for number in range(count)
     ]
 
 
-def write_dataset(folder: Path, dataset: Annotations, *, seed: int = 0, scale: int = 1) -> Path:
-    """Writes labels and different pictures, blurred noise, for all images."""
+def write_dataset(folder: Path, annotations: Annotations, *, seed: int = 0) -> Path:
+    """Writes annotations and a different image of blurred noise for each of them."""
     (folder / "images").mkdir(parents=True)
-    (folder / "annotations.json").write_text(json.dumps(to_coco_annotations(dataset)), encoding="utf-8")
-    for image in dataset.images:
-        write_noise(folder / "images" / image.file_name, seed=1000 * seed + image.id, scale=scale)
+    (folder / "annotations.json").write_text(json.dumps(to_coco_annotations(annotations)), encoding="utf-8")
+    for image in annotations.images:
+        write_noise(folder / "images" / image.file_name, seed=1000 * seed + image.id)
     return folder
 
 
-def write_noise(path: Path, *, seed: int, scale: int = 1, size_hw=SIZE) -> None:
+def write_noise(path: Path, *, seed: int, size_hw=SIZE_HW) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
-    pixels = cv2.resize(noise, (size_hw[1] * scale, size_hw[0] * scale), interpolation=cv2.INTER_CUBIC)
-    cv2.imwrite(str(path), pixels)
+    cv2.imwrite(str(path), cv2.resize(noise, size_hw[::-1], interpolation=cv2.INTER_CUBIC))
 
 
-def swapped(person: PersonAnnotation, one: str, other: str) -> PersonAnnotation:
-    """The same person with two keypoints exchanged."""
+def swap_keypoints(person: PersonAnnotation, one: str, other: str) -> PersonAnnotation:
     i, j = COCO.keypoints.index(one), COCO.keypoints.index(other)
     keypoints = person.keypoints.copy()
     keypoints[[i, j]] = keypoints[[j, i]]

@@ -1,18 +1,17 @@
-"""Made pictures for canvases."""
+"""In-memory source images for rendering tests."""
 
-import numpy as np
-
-from e2pose.data.augmentation.plan import Finish
-
-PLAIN = Finish(np.eye(3, 4, dtype=np.float32))
+from e2pose.data.image_store import ImageStore
 
 
-class Shelf(list):
-    """Pictures as `e2pose.data.image_store.Pictures` holds them, each in its own size unless given."""
+class InMemoryImages(ImageStore):
+    """A store of given arrays; `sizes_hw` are the original sizes if the arrays are smaller copies."""
 
-    def __init__(self, *pictures, sizes_hw=None):
-        super().__init__(pictures)
-        self._sizes_hw = sizes_hw or [picture.shape[:2] for picture in pictures]
+    def __init__(self, *images, sizes_hw=None):
+        self._cached = list(images)
+        self._sizes_hw = sizes_hw or [image.shape[:2] for image in images]
+
+    def __len__(self):
+        return len(self._cached)
 
     def size_hw(self, number):
         return self._sizes_hw[number]

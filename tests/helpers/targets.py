@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from e2pose.core.schema import load_schema
-from e2pose.data.targets import CanvasLabels
+from e2pose.data.targets import SampleLabels
 from e2pose.models.head import Prediction
 from e2pose.training.layout import Layout
 
@@ -17,20 +17,20 @@ def layout_of(input_size_hw: tuple[int, int], strides: tuple[int, ...]) -> Layou
 
 
 def labels_of(
-    rng, persons, input_size_hw, *, size=None, center=None, ignore=NO_BOXES, doubtful=NO_BOXES
-) -> CanvasLabels:
+    rng, persons, input_size_hw, *, size=None, center=None, ignore=NO_BOXES, non_exhaustive=NO_BOXES
+) -> SampleLabels:
     """Persons with random keypoints, all labelled; with `size` inside a square of that side around `center`."""
     extent = np.array(input_size_hw[::-1], np.float32) if size is None else np.full(2, size, np.float32)
     middle = np.array(input_size_hw[::-1], np.float32) / 2 if center is None else np.array(center, np.float32)
     keypoints = middle + extent * rng.uniform(-0.5, 0.5, (persons, 17, 2)).astype(np.float32)
     keypoints[:, :2] = middle + extent * np.array([[-0.5, -0.5], [0.5, 0.5]], np.float32) * 0.999
-    return CanvasLabels(
+    return SampleLabels(
         keypoints=keypoints.astype(np.float32),
         labelled=np.ones((persons, 17), bool),
-        known=np.ones((persons, 17), bool),
+        visibility_known=np.ones((persons, 17), bool),
         areas=np.full(persons, 0.5 * extent.prod(), np.float32),
         ignore=ignore,
-        doubtful=doubtful,
+        non_exhaustive=non_exhaustive,
     )
 
 

@@ -1,10 +1,10 @@
-"""Training images in batches, each process with its own share."""
+"""Batches of training images, shared out among processes and accumulation passes."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -13,128 +13,108 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from e2pose.core.errors import E2PoseError
-from e2pose.data.augmentation.gpu_renderer import DeviceRenderer, PlanBatch
-from e2pose.data.augmentation.plan import CanvasPlan
 from e2pose.data.targets import Target, collate_labels
-from e2pose.data.training_images import Plan, Sample, TrainingImages
-from e2pose.training.recipe import Recipe
+from e2pose.data.training_images import Sample, TrainingImages
 
-_CPU = torch.device("cpu")
-
-Part = tuple[Tensor, Target]
-"""Canvases (B, 3, H, W) uint8 and their labels."""
-Planned = tuple[PlanBatch, Target]
-"""Canvases that are still to be made, and their labels."""
+MiniBatch = tuple[Tensor, Target]
+"""Images (B, 3, H, W) uint8 and their labels: the input of one forward pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """The batches of a training as one of its processes sees them.
+    """The part of each batch that one process trains on.
 
-    What step `s` learns from is the same however many processes and passes share it: the images `s * batch_size` and
-    following.
+    Step `s` always trains on the images from `s * batch_size` on, for any number of processes and passes.
 
     Args:
-        images: All canvases by number.
-        recipe: Sizes, passes and workers.
-        process: Number of this process.
-        device: Where the network is.
-        renderer: Makes the canvases there; None if they are made where they are planned.
+        images: All training images by number.
+        steps: Steps of the whole training.
+        batch_size: Images of one step in all processes together; a multiple of `processes * accumulate`.
+        accumulate: Forward passes that share the images of a step.
+        processes: Number of training processes.
+        process: Index of this process.
+        workers: Processes that prepare images for this one; 0 prepares them in this process.
+        pin_memory: Whether to use page-locked memory, from which copies to a GPU are faster.
     """
 
     images: TrainingImages
-    recipe: Recipe
+    steps: int
+    batch_size: int
+    accumulate: int = 1
+    processes: int = 1
     process: int = 0
-    device: torch.device = _CPU
-    renderer: DeviceRenderer | None = None
+    workers: int = 0
+    pin_memory: bool = False
 
-    def since(self, step: int) -> Generator[list[Part | Planned], None, None]:
-        """For each step from the given one to the last, this process's share, as a list with an entry for each pass.
+    def from_step(self, step: int) -> Generator[list[MiniBatch], None, None]:
+        """Yields this process's mini-batches of each step, one per pass, from the given step to the last.
 
-        `onto_device` makes the parts ready for the network.
-
-        Close it: that ends the processes that prepare images.
+        Close the generator to end the worker processes.
 
         Raises:
-            E2PoseError: An image cannot be used.
+            E2PoseError: An image cannot be read or does not match its annotation.
         """
-        recipe = self.recipe
-        loader: DataLoader[Sample | Plan | E2PoseError] = DataLoader(
-            _Answers(self.images, plans=self.renderer is not None),
-            batch_size=self._part_size,
-            sampler=[number for one in range(step, recipe.optim.steps) for number in self.numbers(one)],
-            num_workers=recipe.workers,
-            worker_init_fn=_leave_signals_to_the_parent,
+        loader: DataLoader[Sample | E2PoseError] = DataLoader(
+            _ErrorsAsValues(self.images),
+            batch_size=self._mini_batch_size,
+            sampler=[index for s in range(step, self.steps) for index in self.image_numbers(s)],
+            num_workers=self.workers,
+            worker_init_fn=_ignore_signals,
             collate_fn=_collate,
-            prefetch_factor=4 if recipe.workers else None,
-            pin_memory=self.device.type == "cuda" and self.renderer is None,
+            prefetch_factor=4 if self.workers else None,
+            pin_memory=self.pin_memory,
         )
-        answers = iter(loader)
-        parts = map(_checked, answers)
+        iterator = iter(loader)
+        mini_batches = map(_raise_errors, iterator)
         try:
-            while share := list(islice(parts, recipe.optim.accumulate)):
-                yield share
+            while parts := list(islice(mini_batches, self.accumulate)):
+                yield parts
         finally:
-            if recipe.workers:  # they do not hear the signal by which Python would end them at last
-                answers._shutdown_workers()  # type: ignore[attr-defined]
+            if self.workers:  # workers ignore SIGTERM, by which Python would end them when it exits
+                iterator._shutdown_workers()  # type: ignore[attr-defined]
 
-    def onto_device(self, part: Part | Planned) -> Part:
-        """Canvases and labels in the memory of the device; canvases that are only planned are made there."""
-        canvases, target = part
-        values = {
-            field.name: getattr(target, field.name).to(self.device, non_blocking=True) for field in fields(target)
-        }
-        if isinstance(canvases, PlanBatch):
-            assert self.renderer is not None
-            return self.renderer(canvases), Target(**values)
-        return canvases.to(self.device, non_blocking=True), Target(**values)
-
-    def numbers(self, step: int) -> list[int]:
-        """Which images of a step are this process's, pass after pass."""
-        size, processes, passes = self._part_size, self.recipe.processes, self.recipe.optim.accumulate
-        first = step * self.recipe.optim.batch_size + self.process * size
-        starts = [first + number * processes * size for number in range(passes)]
-        return [start + index for start in starts for index in range(size)]
+    def image_numbers(self, step: int) -> list[int]:
+        """Returns the numbers of this process's images of a step, pass after pass."""
+        size = self._mini_batch_size
+        first = step * self.batch_size + self.process * size
+        starts = [first + index * self.processes * size for index in range(self.accumulate)]
+        return [start + offset for start in starts for offset in range(size)]
 
     @property
-    def _part_size(self) -> int:
-        return self.recipe.optim.batch_size // self.recipe.processes // self.recipe.optim.accumulate
+    def _mini_batch_size(self) -> int:
+        return self.batch_size // self.processes // self.accumulate
 
 
-class _Answers(Dataset[Sample | Plan | E2PoseError]):
-    """Canvases, or why there is none: an error raised in another process would arrive with its whole traceback."""
+class _ErrorsAsValues(Dataset[Sample | E2PoseError]):
+    """Returns errors instead of raising them: torch adds the whole traceback to a message raised in a worker."""
 
-    def __init__(self, images: TrainingImages, *, plans: bool) -> None:
-        self._answer = images.plan if plans else images.__getitem__
+    def __init__(self, images: TrainingImages) -> None:
+        self._images = images
 
-    def __getitem__(self, number: int) -> Sample | Plan | E2PoseError:
+    def __getitem__(self, number: int) -> Sample | E2PoseError:
         try:
-            return self._answer(number)
+            return self._images[number]
         except E2PoseError as error:
             return error
 
 
-def _collate(answers: Sequence[Sample | Plan | E2PoseError]) -> Part | Planned | E2PoseError:
-    canvases, labels = [], []
-    for answer in answers:
-        if isinstance(answer, E2PoseError):
-            return answer
-        canvases.append(answer[0])
-        labels.append(answer[1])
-    target = collate_labels(labels)
-    plans = [canvas for canvas in canvases if isinstance(canvas, CanvasPlan)]
-    if plans:
-        return PlanBatch.of(plans), target
-    pixels = np.stack([canvas for canvas in canvases if isinstance(canvas, np.ndarray)])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2), target
+def _collate(samples: Sequence[Sample | E2PoseError]) -> MiniBatch | E2PoseError:
+    images, labels = [], []
+    for sample in samples:
+        if isinstance(sample, E2PoseError):
+            return sample
+        images.append(sample[0])
+        labels.append(sample[1])
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), collate_labels(labels)
 
 
-def _checked(part: Part | Planned | E2PoseError) -> Part | Planned:
-    if isinstance(part, E2PoseError):
-        raise part
-    return part
+def _raise_errors(batch: MiniBatch | E2PoseError) -> MiniBatch:
+    if isinstance(batch, E2PoseError):
+        raise batch
+    return batch
 
 
-def _leave_signals_to_the_parent(_: int) -> None:
+def _ignore_signals(_: int) -> None:
+    """Leaves SIGINT and SIGTERM to the parent process, which closes the workers after its last step."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Records of a recipe that describe the data: image sets and augmentation."""
+"""The parts of a recipe that describe image sets and augmentation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GridSide = Annotated[int, Field(ge=1, le=4)]
 
 
 class Record(BaseModel):
-    """A frozen part of a recipe that refuses unknown keys."""
+    """A frozen part of a recipe that rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,65 +25,72 @@ class DataSetConfig(Record):
     path: str
     """Folder with COCO or CrowdPose annotations and images, or with the `data.yaml` of a YOLO pose data set."""
     annotations: str = "annotations.json"
-    """File of COCO or CrowdPose annotations, in the folder."""
+    """File of the COCO or CrowdPose annotations, relative to `path`."""
     images: str = "images"
-    """Folder of their images, in the folder."""
+    """Folder of their image files, relative to `path`."""
     split: Literal["train", "val", "test"] = "train"
-    """Which part of a YOLO pose data set."""
+    """Split of a YOLO pose data set."""
     schema_name: Annotated[str | None, Field(alias="schema")] = None
-    """What the keypoints are, if the annotations do not name them as the recipe's schema does: a schema that comes with
-    e2pose, or the path of a TOML file."""
+    """Names of the keypoints where the annotations have none or others than the recipe's schema: a schema that comes
+    with e2pose, or the path of a TOML file."""
     weight: Positive = 1.0
     """Share of the training images drawn from this set, relative to the other sets."""
     holdout: Annotated[int, Field(ge=2)] | None = None
-    """Leave every n-th image out of training and measure AP on it while training."""
+    """Hold out every n-th image: exclude it from training and evaluate on it during the training."""
 
 
 class DataConfig(Record):
-    """What is learned from."""
+    """The images of a training."""
 
     root: str = "data"
-    """Folder of the sets, relative to where the command runs."""
+    """Folder of the sets, relative to the working directory."""
     sets: Annotated[tuple[DataSetConfig, ...], Field(min_length=1)]
     cache: bool = True
-    """Keep all images decoded in memory, no larger than the largest scale of the augmentation needs them: in that of
-    the GPU if there is one, which then makes the canvases too."""
+    """Keep all images decoded in memory, at no more than the resolution that the largest scale of the augmentation
+    needs. Worker processes share this memory."""
 
 
 class AugmentConfig(Record):
-    """How a training image is varied. Lengths are relative to the canvas."""
+    """Augmentation of the training images. Lengths are relative to the input size."""
 
     flip: Fraction = 0.5
+    """Chance of a horizontal flip."""
     scale: tuple[Positive, Positive] = (0.75, 1.7)
-    """Factor on the size of the fitted image, drawn evenly on a logarithmic scale."""
+    """Range of the factor on the size of the fitted image, uniform on a logarithmic scale."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 30.0
-    """Largest angle in degrees either way."""
+    """Largest rotation in degrees in either direction."""
     rotation_chance: Fraction = 0.5
+    """Chance of a rotation."""
     aspect: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Largest relative change of the aspect ratio either way."""
+    """Largest relative change of the aspect ratio."""
     shift: Fraction = 0.1
-    """Largest shift either way, as a fraction of the canvas."""
+    """Largest shift in either direction."""
     mosaic: Fraction = 0.3
-    """Chance that several images share a canvas, side by side."""
+    """Chance that several images share one training image, side by side."""
     grids: Annotated[tuple[tuple[GridSide, GridSide], ...], Field(min_length=1)] = ((2, 2),)
-    """Rows and columns of a mosaic; one of these is drawn."""
+    """Layouts (rows, columns) of a mosaic; one of them is drawn."""
     paste: Fraction = 0.0
-    """Chance that one to three people from other images are pasted onto a canvas."""
+    """Chance that one to three persons of other images are pasted."""
     cutout: Fraction = 0.0
-    """Chance that one to three boxes of a canvas are painted over."""
+    """Chance that one to three boxes are filled with a colour."""
     brightness: Fraction = 0.3
+    """Largest change of the brightness, relative to half of the range of values."""
     contrast: Fraction = 0.3
+    """Largest relative change of the contrast."""
     saturation: Fraction = 0.4
+    """Largest relative change of the saturation."""
     grey: Fraction = 0.05
+    """Chance of greyscale."""
     blur: Fraction = 0.05
+    """Chance of blur."""
     noise: Fraction = 0.0
-    """Chance of noise as of a small sensor."""
+    """Chance of the noise of a small sensor."""
     jpeg: Fraction = 0.0
-    """Chance of the marks of strong JPEG compression."""
+    """Chance of strong JPEG compression."""
     clean: Fraction = 0.0
     """Share of the training, at its end, without mosaic, paste, cutout, grey, blur, noise and jpeg."""
 
     def cleaned(self) -> Self:
-        """The same without what is left out at the end of a training."""
-        off = ("mosaic", "paste", "cutout", "grey", "blur", "noise", "jpeg")
-        return self.model_copy(update=dict.fromkeys(off, 0.0))
+        """Returns the configuration of the last part of a training, see `clean`."""
+        disabled = ("mosaic", "paste", "cutout", "grey", "blur", "noise", "jpeg")
+        return self.model_copy(update=dict.fromkeys(disabled, 0.0))

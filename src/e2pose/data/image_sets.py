@@ -1,7 +1,8 @@
-"""Image sets of any format, with the keypoints of one schema."""
+"""Sets of labelled images in any supported format, with the keypoints of one schema."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,26 +15,25 @@ from e2pose.data.config import DataSetConfig
 from e2pose.formats.coco import read_coco
 from e2pose.formats.yolo import read_yolo, read_yolo_file
 from e2pose.sources.images import IMAGE_SUFFIXES, read_image_size
-from e2pose.training.recipe import Recipe
 
-SCHEMA_OF_DATA = "data"
-"""The schema of a recipe that takes over the keypoints of its first image set."""
+SCHEMA_FROM_DATA = "data"
+"""Schema name of a recipe that uses the keypoints of its first image set."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """The images of one set that are learned from, and those held out.
+    """One set of labelled images, divided into training images and held-out images.
 
     Args:
-        folder: Where the image files are.
-        annotations: Images that are learned from.
-        heldout: Images of the same set that are not.
+        folder: Folder of the image files.
+        training: Training images.
+        held_out: Images that are only used for evaluation during a training.
         weight: Share of the training images drawn from this set, relative to the other sets.
     """
 
     folder: Path
-    annotations: Annotations
-    heldout: Annotations
+    training: Annotations
+    held_out: Annotations
     weight: float
 
 
@@ -41,96 +41,101 @@ def open_set(config: DataSetConfig, root: Path, schema: KeypointSchema) -> Image
     """Reads the annotations of a set, with the keypoints of a schema.
 
     Raises:
-        AnnotationError: They cannot be read, or have no image or none of the keypoints.
-        SchemaError: The schema that the set names cannot be read.
+        AnnotationError: The annotations cannot be read, list no image or have none of the keypoints.
+        SchemaError: The schema named by the set cannot be read.
     """
-    folder, dataset = read_set(config, root)
-    if not dataset.images:
-        raise AnnotationError(f"'{root / config.path}' lists no image", "remove the set from the recipe")
-    dataset = with_schema(dataset, schema, str(root / config.path))
-    held = [config.holdout is not None and index % config.holdout == 0 for index in range(len(dataset.images))]
-    learned = tuple(image for image, out in zip(dataset.images, held, strict=True) if not out)
-    heldout = tuple(image for image, out in zip(dataset.images, held, strict=True) if out)
-    return ImageSet(folder, Annotations(schema, learned), Annotations(schema, heldout), config.weight)
+    folder, annotations = read_set(config, root)
+    path = root / config.path
+    if not annotations.images:
+        raise AnnotationError(f"'{path}' lists no image", "remove the set from the recipe")
+    images = with_schema(annotations, schema, str(path)).images
+    is_held_out = [config.holdout is not None and index % config.holdout == 0 for index in range(len(images))]
+    training = tuple(image for image, out in zip(images, is_held_out, strict=True) if not out)
+    held_out = tuple(image for image, out in zip(images, is_held_out, strict=True) if out)
+    return ImageSet(folder, Annotations(schema, training), Annotations(schema, held_out), config.weight)
 
 
-def recipe_schema(recipe: Recipe, root: Path) -> KeypointSchema:
-    """The keypoints that a recipe's network learns.
+def resolve_schema(name: str, sets: Sequence[DataSetConfig], root: Path) -> KeypointSchema:
+    """Returns the schema of a recipe.
+
+    Args:
+        name: A schema that comes with e2pose, the path of a TOML file, or "data" for that of the first set.
+        sets: The image sets of the recipe.
+        root: Folder of the sets.
 
     Raises:
         SchemaError: The schema cannot be read.
-        AnnotationError: The first set, which it is taken from, cannot be read.
+        AnnotationError: The name is "data", and the first set cannot be read.
     """
-    if recipe.schema_name == SCHEMA_OF_DATA:
-        return read_set(recipe.data.sets[0], root)[1].schema
-    return load_schema(recipe.schema_name)
+    return read_set(sets[0], root)[1].schema if name == SCHEMA_FROM_DATA else load_schema(name)
 
 
 def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
     """Reads the annotations of a set with its own keypoints.
 
     Returns:
-        The folder that the file names start from, and the annotations.
+        The folder of the image files, and the annotations.
 
     Raises:
-        AnnotationError: They cannot be read.
-        SchemaError: The schema that the set names cannot be read.
-        InputError: The size of a picture of a YOLO pose data set cannot be read.
+        AnnotationError: The annotations cannot be read, or do not have as many keypoints as the set's schema.
+        SchemaError: The schema named by the set cannot be read.
+        InputError: The size of an image of a YOLO pose data set cannot be read.
     """
-    place = root / config.path
-    annotations = place / config.annotations
-    yaml = place if place.suffix in (".yaml", ".yml") else place / "data.yaml"
-    if yaml.is_file() and not annotations.is_file():
-        folder = read_yolo_file(yaml).folder
-        dataset = read_yolo(yaml, config.split, suffixes=IMAGE_SUFFIXES, size_of=read_image_size)
+    path = root / config.path
+    json_path = path / config.annotations
+    yaml_path = path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
+    if yaml_path.is_file() and not json_path.is_file():
+        folder = read_yolo_file(yaml_path).folder
+        annotations = read_yolo(yaml_path, config.split, suffixes=IMAGE_SUFFIXES, size_of=read_image_size)
     else:
-        folder, dataset = place / config.images, read_coco(annotations)
+        folder, annotations = path / config.images, read_coco(json_path)
     if config.schema_name is None:
-        return folder, dataset
+        return folder, annotations
     schema = load_schema(config.schema_name)
-    if len(schema) != len(dataset.schema):
+    if len(schema) != len(annotations.schema):
         raise AnnotationError(
-            f"the schema '{config.schema_name}' has {len(schema)} keypoints, but '{place}' has {len(dataset.schema)}",
+            f"the schema '{config.schema_name}' has {len(schema)} keypoints, but '{path}' has "
+            f"{len(annotations.schema)}",
             "name a schema with the keypoints of the set, in their order",
         )
-    return folder, replace(dataset, schema=schema)
+    return folder, replace(annotations, schema=schema)
 
 
-def with_schema(dataset: Annotations, schema: KeypointSchema, name: str) -> Annotations:
-    """The same images with the keypoints of a schema, found by their names.
+def with_schema(annotations: Annotations, schema: KeypointSchema, name: str) -> Annotations:
+    """Returns the annotations with the keypoints of another schema, matched by name.
 
-    Keypoints that the data set does not have are not labelled anywhere, so nothing is learned about them.
+    Keypoints that the annotations do not have count as not labelled, so they are not trained on these images.
 
     Args:
-        dataset: Annotations.
-        schema: What the keypoints should be.
-        name: What to call the data set in an error.
+        annotations: The annotations.
+        schema: The schema of the result.
+        name: Name of the image set in an error.
 
     Raises:
-        AnnotationError: It has none of the keypoints.
+        AnnotationError: The schemas have no keypoint in common.
     """
-    if dataset.schema.keypoints == schema.keypoints:
-        return replace(dataset, schema=schema)
-    position = {keypoint: index for index, keypoint in enumerate(dataset.schema.keypoints)}
-    sources = np.array([position.get(keypoint, -1) for keypoint in schema.keypoints])
+    if annotations.schema.keypoints == schema.keypoints:
+        return replace(annotations, schema=schema)
+    positions = {keypoint: index for index, keypoint in enumerate(annotations.schema.keypoints)}
+    sources = np.array([positions.get(keypoint, -1) for keypoint in schema.keypoints])
     if (sources < 0).all():
         raise AnnotationError(
-            f"'{name}' has the keypoints {', '.join(dataset.schema.keypoints)}, none of which '{schema.name}' has",
+            f"'{name}' has the keypoints {', '.join(annotations.schema.keypoints)}, none of which '{schema.name}' has",
             "choose the schema of the annotations in the recipe, or give the set a schema with the right names",
         )
     images = tuple(
         replace(
             image,
-            persons=tuple(_rearranged(person, sources) for person in image.persons),
+            persons=tuple(_select_keypoints(person, sources) for person in image.persons),
             labelled_keypoints=tuple(np.flatnonzero(np.isin(sources, image.labelled_keypoints)).tolist()),
         )
-        for image in dataset.images
+        for image in annotations.images
     )
     return Annotations(schema, images)
 
 
-def _rearranged(person: PersonAnnotation, sources: np.ndarray) -> PersonAnnotation:
-    """The person with keypoints taken from these positions; a negative one is not labelled."""
+def _select_keypoints(person: PersonAnnotation, sources: np.ndarray) -> PersonAnnotation:
+    """Returns the person with the keypoints of these indices; -1 stands for a keypoint that is not labelled."""
     return replace(
         person,
         keypoints=person.keypoints[sources],

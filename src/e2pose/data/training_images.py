@@ -1,4 +1,4 @@
-"""Training images in an order that depends on nothing but seed and number."""
+"""Augmented training images, reproducible from the seed and the number of the image."""
 
 from __future__ import annotations
 
@@ -9,94 +9,116 @@ from torch.utils.data import Dataset
 
 from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.schema import KeypointSchema
-from e2pose.data.augmentation.colour import draw_finish
-from e2pose.data.augmentation.geometry import move_labels, person_affine, random_affine
-from e2pose.data.augmentation.mosaic import Scene, cut_out, draw_tiles, mosaic, paste, take_piece
-from e2pose.data.augmentation.plan import CanvasPlan, Layer
-from e2pose.data.augmentation.render import render
+from e2pose.core.spec import Fit
+from e2pose.data.augmentation.composition import Composition, Layer, render
+from e2pose.data.augmentation.effects import Effects, apply_effects, draw_effects
+from e2pose.data.augmentation.geometry import random_affine, random_person_affine, transform_labels
+from e2pose.data.augmentation.mosaic import add_cut_out, draw_tiles, extract_piece, join_tiles, paste
+from e2pose.data.config import AugmentConfig
 from e2pose.data.image_sets import ImageSet
-from e2pose.data.image_store import Pictures, Pixels
-from e2pose.data.targets import CanvasLabels
-from e2pose.training.recipe import Recipe
+from e2pose.data.image_store import ImageStore, Pixels
+from e2pose.data.targets import SampleLabels
 
-Sample = tuple[Pixels, CanvasLabels]
-Plan = tuple[CanvasPlan, CanvasLabels]
+Sample = tuple[Pixels, SampleLabels]
 
-_PIECE_SIZES = (0.25, 0.75)  # longer side of a pasted person relative to the shorter side of the canvas
+_PASTE_SIZE = (0.25, 0.75)  # longer side of a pasted person, relative to the shorter side of the training image
 
 
 class TrainingImages(Dataset[Sample]):
-    """Canvas `n` of a training: which images it shows and how they are varied is drawn from the seed and `n` alone.
+    """Training image `n`: its source images and augmentation depend only on the seed and `n`.
 
-    In the last part of a training, the recipe's `augment.clean`, canvases are less strange. Which part a canvas belongs
-    to is known from its number too: step `s` sees the canvases from `s * batch_size` on.
+    The last part of the training, `augment.clean`, uses weaker augmentation. Step `s` consists of the images from
+    `s * batch_size` on, so `n` also determines whether an image belongs to that part.
 
     Args:
-        sets: What to draw from.
-        recipe: Canvas, augmentation, number of canvases and seed.
+        sets: Image sets to draw from, by their weights.
         schema: The keypoints.
+        input_size_hw: Height and width of the training images.
+        fit: How an image fits into the input before it is augmented.
+        augment: The augmentation.
+        steps: Steps of the whole training.
+        batch_size: Images per step.
+        seed: Seed of all random choices.
+        cache: Keep decoded images in memory, see `ImageStore`.
+
+    Raises:
+        AnnotationError: With `cache`, the size of an image differs from its annotation.
+        InputError: With `cache`, an image cannot be read.
     """
 
-    def __init__(self, sets: Sequence[ImageSet], recipe: Recipe, schema: KeypointSchema) -> None:
-        self.pictures = Pictures(sets, recipe)
-        self._images = [part.annotations.images for part in sets]
-        self._first = np.cumsum([0, *map(len, self._images)]).tolist()
-        self._recipe = recipe
-        self._schema = schema
+    def __init__(
+        self,
+        sets: Sequence[ImageSet],
+        schema: KeypointSchema,
+        *,
+        input_size_hw: tuple[int, int],
+        fit: Fit,
+        augment: AugmentConfig,
+        steps: int,
+        batch_size: int,
+        seed: int = 0,
+        cache: bool = True,
+    ) -> None:
+        self.store = ImageStore(sets, input_size_hw=input_size_hw, fit=fit, max_scale=max(augment.scale), cache=cache)
+        self._images = [part.training.images for part in sets]
+        self._offsets = np.cumsum([0, *map(len, self._images)]).tolist()
         weights = np.array([part.weight for part in sets], dtype=np.float64)
-        self._chances = weights / weights.sum()
-        self._clean_from = round(recipe.optim.steps * (1 - recipe.augment.clean)) * recipe.optim.batch_size
+        self._probabilities = weights / weights.sum()
+        self._schema = schema
+        self._size_hw = input_size_hw
+        self._fit: Fit = fit
+        self._augment = augment
+        self._first_clean = round(steps * (1 - augment.clean)) * batch_size
+        self._seed = seed
 
     def __getitem__(self, number: int) -> Sample:
-        """Makes canvas `number`."""
-        plan, labels = self.plan(number)
-        return render(plan, self.pictures, self._recipe.input_size_hw), labels
+        """Returns the pixels (H, W, 3) uint8 RGB and the labels of training image `number`."""
+        composition, effects = self.draw(number)
+        return apply_effects(render(composition, self.store, self._size_hw), effects), composition.labels
 
-    def plan(self, number: int) -> Plan:
-        """Draws what canvas `number` shows."""
-        recipe = self._recipe
-        config = recipe.augment if number < self._clean_from else recipe.augment.cleaned()
-        rng = np.random.default_rng([recipe.seed, number])
-        scene = self._mosaic(rng) if rng.random() < config.mosaic else self._place(rng, recipe.input_size_hw)
+    def draw(self, number: int) -> tuple[Composition, Effects]:
+        """Draws composition and effects of training image `number` without reading any pixels."""
+        config = self._augment if number < self._first_clean else self._augment.cleaned()
+        rng = np.random.default_rng([self._seed, number])
+        composition = self._draw_mosaic(rng) if rng.random() < config.mosaic else self._draw_single(self._size_hw, rng)
         if rng.random() < config.paste:
             for _ in range(rng.integers(1, 4)):
-                scene = self._paste(scene, rng)
+                composition = self._paste_person(composition, rng)
         if rng.random() < config.cutout:
             for _ in range(rng.integers(1, 4)):
-                scene = cut_out(scene, recipe.input_size_hw, rng)
-        return CanvasPlan(scene.layers, scene.cuts, draw_finish(config, rng)), scene.labels
+                composition = add_cut_out(composition, self._size_hw, rng)
+        return composition, draw_effects(config, rng)
 
-    def _mosaic(self, rng: np.random.Generator) -> Scene:
-        grids = self._recipe.augment.grids
-        boxes = draw_tiles(grids[rng.integers(len(grids))], self._recipe.input_size_hw, rng)
-        return mosaic([self._place(rng, (height, width)) for _, _, width, height in boxes], boxes)
+    def _draw_mosaic(self, rng: np.random.Generator) -> Composition:
+        grids = self._augment.grids
+        boxes = draw_tiles(grids[rng.integers(len(grids))], self._size_hw, rng)
+        return join_tiles([self._draw_single((height, width), rng) for _, _, width, height in boxes], boxes)
 
-    def _place(self, rng: np.random.Generator, input_size_hw: tuple[int, int]) -> Scene:
-        picture, image = self._draw(rng)
-        affine = random_affine(image.size_hw, input_size_hw, self._recipe.fit, self._recipe.augment, rng)
-        box = (0, 0, input_size_hw[1], input_size_hw[0])
-        return Scene((Layer(picture, affine, box),), move_labels(image, self._schema, affine, input_size_hw))
+    def _draw_single(self, size_hw: tuple[int, int], rng: np.random.Generator) -> Composition:
+        number, image = self._draw_image(rng)
+        affine = random_affine(image.size_hw, size_hw, self._fit, self._augment, rng)
+        layer = Layer(number, affine, (0, 0, size_hw[1], size_hw[0]))
+        return Composition((layer,), transform_labels(image, self._schema, affine, size_hw))
 
-    def _paste(self, scene: Scene, rng: np.random.Generator) -> Scene:
-        """Lays a person over the canvas, unless the image that was drawn shows nobody or the person is too large."""
-        picture, image = self._draw(rng)
+    def _paste_person(self, below: Composition, rng: np.random.Generator) -> Composition:
+        """Pastes a person of a random image, if there is one and it fits into the training image."""
+        number, image = self._draw_image(rng)
         persons = [person for person in image.persons if person.has_keypoints and min(person.box[2:]) > 0]
         if not persons:
-            return scene
-        input_size_hw = self._recipe.input_size_hw
-        size = min(input_size_hw) * float(np.exp(rng.uniform(*np.log(_PIECE_SIZES))))
+            return below
+        size = min(self._size_hw) * float(np.exp(rng.uniform(*np.log(_PASTE_SIZE))))
         person = persons[rng.integers(len(persons))]
-        affine, size_hw = person_affine(person, size, self._recipe.augment, rng)
-        piece = take_piece(picture, image, self._schema, affine, size_hw)
+        affine, piece_hw = random_person_affine(person, size, self._augment, rng)
+        piece = extract_piece(number, image, self._schema, affine, piece_hw)
         _, _, width, height = piece.layers[0].box
-        room_hw = np.array([input_size_hw[0] - height, input_size_hw[1] - width])
-        if room_hw.min() < 0:
-            return scene
-        y, x = rng.integers(0, room_hw + 1).tolist()
-        return paste(scene, piece, (x, y))
+        free_hw = np.array([self._size_hw[0] - height, self._size_hw[1] - width])
+        if free_hw.min() < 0:
+            return below
+        y, x = rng.integers(0, free_hw + 1).tolist()
+        return paste(below, piece, (x, y))
 
-    def _draw(self, rng: np.random.Generator) -> tuple[int, ImageAnnotation]:
-        """An image and its number."""
-        part = int(rng.choice(len(self._images), p=self._chances))
+    def _draw_image(self, rng: np.random.Generator) -> tuple[int, ImageAnnotation]:
+        """Draws a set by weight and one of its images; returns the image's number in the store."""
+        part = int(rng.choice(len(self._images), p=self._probabilities))
         index = int(rng.integers(len(self._images[part])))
-        return self._first[part] + index, self._images[part][index]
+        return self._offsets[part] + index, self._images[part][index]

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from e2pose.data.image_sets import open_set, recipe_schema
+from e2pose.data.image_sets import open_set, resolve_schema
 from e2pose.data.inspection.label_sheet import draw_labels
-from e2pose.data.training_images import TrainingImages
 from e2pose.render.sheet import contact_sheet
 from e2pose.training.recipe import load_recipe
+from e2pose.training.set_up import open_training_images
 
 _COLUMNS = 6
 
@@ -27,8 +27,8 @@ def input_sheet(recipe_path: Path, root: Path | None, count: int) -> UInt8[np.nd
     recipe = load_recipe(recipe_path)
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"cache": False})})
     root = Path(root or recipe.data.root)
-    schema = recipe_schema(recipe, root)
-    images = TrainingImages([open_set(part, root, schema) for part in recipe.data.sets], recipe, schema)
+    schema = resolve_schema(recipe.schema_name, recipe.data.sets, root)
+    images = open_training_images(recipe, [open_set(part, root, schema) for part in recipe.data.sets], schema)
     tiles = []
     for number in range(count):
         pixels, labels = images[number]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from e2pose.core.errors import TrainingError
 from e2pose.core.schema import KeypointSchema
-from e2pose.data.batches import Batches, Part, Planned
+from e2pose.data.batches import Batches, MiniBatch
 from e2pose.data.targets import Target
 from e2pose.models.e2pose import E2Pose
 from e2pose.models.head import Prediction
@@ -180,10 +180,11 @@ def train_steps(
     """
     fabric, recipe, state = trainer.fabric, trainer.recipe, trainer.state
     meter = _Meter(trainer)
-    with closing(batches.since(state.step)) as stream:
+    device = fabric.device
+    with closing(batches.from_step(state.step)) as stream:
         for parts in _timed(stream, trainer.clock):
             with trainer.clock("canvases"):
-                ready = [batches.onto_device(part) for part in parts]
+                ready = [(pixels.to(device, non_blocking=True), target.to(device)) for pixels, target in parts]
             people = torch.stack([target.present.sum() for _, target in ready]).sum()
             stops, people = _sum(fabric, torch.stack([people.new_tensor(int(stop.signal > 0)), people])).unbind()
             if stops:
@@ -264,7 +265,7 @@ def _sum(fabric: Fabric, values: Tensor) -> Tensor:
     return values
 
 
-def _timed(batches: Iterator[list[Part | Planned]], clock: PhaseClock) -> Iterator[list[Part | Planned]]:
+def _timed(batches: Iterator[list[MiniBatch]], clock: PhaseClock) -> Iterator[list[MiniBatch]]:
     """The same batches, with the time spent waiting for them measured."""
     while True:
         with clock("waiting"):

@@ -123,7 +123,7 @@ class _MatchedLabels:
         return _MatchedLabels(
             target.keypoints[persons],
             target.labelled[persons].float(),
-            target.known[persons].float(),
+            target.visibility_known[persons].float(),
             target.areas[persons],
             target.centers[persons],
         )
@@ -180,7 +180,7 @@ def _varifocal_loss(logits: Tensor, negative_weights: Tensor, match: Match, goal
 
 def _negative_weights(centers: Tensor, target: Target, config: LossConfig) -> Tensor:
     """Returns the weights (B, M) of candidates as negatives, by their predicted centres (B, M, 2) in input pixels."""
-    weights = torch.where(_inside(centers, target.doubtful), config.non_exhaustive_negative_weight, 1.0)
+    weights = torch.where(_inside(centers, target.non_exhaustive), config.non_exhaustive_negative_weight, 1.0)
     return weights * ~_inside(centers, target.ignore)
 
 

@@ -25,13 +25,13 @@ def measure(estimator: Estimator, sets: Mapping[str, ImageSet], *, limit: int | 
     Returns:
         Means over the sets; where there are several, AP of each as `ap/<name>` too.
     """
-    held = {name: part for name, part in sets.items() if part.heldout.images}
+    held = {name: part for name, part in sets.items() if part.held_out.images}
     rows = {}
     for name, part in held.items():
-        images = part.heldout.images
+        images = part.held_out.images
         share = len(images) if limit is None else max(1, limit // len(held))
         chosen = tuple(images[index] for index in spread(len(images), share))
-        result = evaluate(estimator, replace(part.heldout, images=chosen), part.folder)
+        result = evaluate(estimator, replace(part.held_out, images=chosen), part.folder)
         numbers = result.metrics
         rows[name] = {
             "ap": numbers.ap,

@@ -25,7 +25,7 @@ Picture = UInt8[np.ndarray, "_ _ 3"]
 
 def choose_pictures(sets: Iterable[ImageSet]) -> list[Picture]:
     """A dozen pictures of equal size from all sets, held out of the training where a set holds out any."""
-    pools = [(part.folder, part.heldout.images or part.annotations.images) for part in sets]
+    pools = [(part.folder, part.held_out.images or part.training.images) for part in sets]
     shares = [len(range(index, _COUNT, len(pools))) for index in range(len(pools))]
     chosen = [
         folder / images[index].file_name

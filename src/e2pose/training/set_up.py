@@ -11,9 +11,8 @@ import torch
 
 from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import ModelSpec
-from e2pose.data.augmentation.gpu_renderer import DeviceRenderer
 from e2pose.data.batches import Batches
-from e2pose.data.image_sets import ImageSet, open_set, recipe_schema
+from e2pose.data.image_sets import ImageSet, open_set, resolve_schema
 from e2pose.data.training_images import TrainingImages
 from e2pose.models.build import build_network, load_backbone
 from e2pose.models.config import NetworkConfig
@@ -70,7 +69,7 @@ def set_up(
         torch.set_num_threads(recipe.threads)
     if fabric.device.type == "cpu":
         keep_freed_memory()
-    schema = recipe_schema(recipe, root)
+    schema = resolve_schema(recipe.schema_name, recipe.data.sets, root)
     sets = [open_set(part, root, schema) for part in recipe.data.sets]
     tell(_describe(sets))
     torch.manual_seed(recipe.seed)
@@ -86,18 +85,38 @@ def set_up(
     if checkpoint is not None:
         state.load(checkpoint)
         trainer.scale = state.scale
-    images = TrainingImages(sets, recipe, schema)
-    batches = Batches(images, recipe, fabric.global_rank, fabric.device, _renderer(images, recipe, fabric.device))
+    images = open_training_images(recipe, sets, schema)
+    batches = open_batches(recipe, images, fabric.global_rank, pin_memory=fabric.device.type == "cuda")
     return Training(sets, trainer, batches)
 
 
-def _renderer(images: TrainingImages, recipe: Recipe, device: torch.device) -> DeviceRenderer | None:
-    """What makes the canvases on a GPU, which then holds all images; None if they are made by the processor."""
-    if device.type == "cpu" or not recipe.data.cache:
-        return None
-    renderer = DeviceRenderer(images.pictures, recipe.input_size_hw, device)
-    images.pictures.forget()
-    return renderer
+def open_training_images(recipe: Recipe, sets: Sequence[ImageSet], schema: KeypointSchema) -> TrainingImages:
+    """Returns the augmented images of a recipe's training."""
+    return TrainingImages(
+        sets,
+        schema,
+        input_size_hw=recipe.input_size_hw,
+        fit=recipe.fit,
+        augment=recipe.augment,
+        steps=recipe.optim.steps,
+        batch_size=recipe.optim.batch_size,
+        seed=recipe.seed,
+        cache=recipe.data.cache,
+    )
+
+
+def open_batches(recipe: Recipe, images: TrainingImages, process: int = 0, *, pin_memory: bool = False) -> Batches:
+    """Returns the part of each batch that one process trains on."""
+    return Batches(
+        images,
+        steps=recipe.optim.steps,
+        batch_size=recipe.optim.batch_size,
+        accumulate=recipe.optim.accumulate,
+        processes=recipe.processes,
+        process=process,
+        workers=recipe.workers,
+        pin_memory=pin_memory,
+    )
 
 
 def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tell: Tell) -> E2Pose:
@@ -148,7 +167,7 @@ def new_spec(recipe: Recipe, schema: KeypointSchema) -> ModelSpec:
 
 
 def _describe(sets: Sequence[ImageSet]) -> str:
-    learned = [image for part in sets for image in part.annotations.images]
+    learned = [image for part in sets for image in part.training.images]
     people = sum(len(image.persons) for image in learned)
-    held = sum(len(part.heldout.images) for part in sets)
+    held = sum(len(part.held_out.images) for part in sets)
     return f"{len(sets)} sets, {len(learned)} images, {people} people; {held} images held out"

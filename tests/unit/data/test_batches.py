@@ -1,50 +1,71 @@
-"""Batches are the same wherever their canvases are made."""
+"""Batches carry the training images of each step to the network, for any number of workers."""
 
 import numpy as np
 import pytest
 import torch
 
-from e2pose.data.augmentation.gpu_renderer import DeviceRenderer
+from e2pose.core.errors import InputError
 from e2pose.data.batches import Batches
+from e2pose.data.config import AugmentConfig, DataSetConfig
 from e2pose.data.image_sets import open_set
 from e2pose.data.training_images import TrainingImages
-from e2pose.training.recipe import load_recipe
 from helpers.targets import SCHEMA
-from helpers.training_runs import write_recipe, write_set
+from helpers.training_runs import write_set
+
+STEPS, BATCH_SIZE, ACCUMULATE = 6, 4, 2
+
+
+def open_images(root, **options):
+    return TrainingImages(
+        [open_set(DataSetConfig(path="made"), root, SCHEMA)],
+        SCHEMA,
+        input_size_hw=(96, 96),
+        fit="letterbox",
+        augment=AugmentConfig(mosaic=0.5, cutout=0.5, grey=0.3),
+        steps=STEPS,
+        batch_size=BATCH_SIZE,
+        **options,
+    )
 
 
 @pytest.fixture(scope="module")
-def recipe_and_images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("batches")
-    root = write_set(folder / "data")
-    changes = ["augment.mosaic=0.5", "augment.cutout=0.5", "augment.grey=0.3", "optim.accumulate=2", "workers=0"]
-    recipe = load_recipe(write_recipe(folder, root, steps=6), changes)
-    return recipe, TrainingImages([open_set(recipe.data.sets[0], root, SCHEMA)], recipe, SCHEMA)
+def images(tmp_path_factory):
+    return open_images(write_set(tmp_path_factory.mktemp("batches")))
+
+
+def open_batches(images, **options):
+    return Batches(images, steps=STEPS, batch_size=BATCH_SIZE, accumulate=ACCUMULATE, **options)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_canvases_made_on_the_device_are_those_made_where_they_are_planned(recipe_and_images, workers):
-    recipe, images = recipe_and_images
-    recipe = recipe.model_copy(update={"workers": workers})
-    device = torch.device("cpu")
-    renderer = DeviceRenderer(images.pictures, recipe.input_size_hw, device)
-    here, there = (Batches(images, recipe, 0, device, maker) for maker in (None, renderer))
-    steps = 0
-    for parts, planned in zip(here.since(2), there.since(2), strict=True):
-        assert len(parts) == len(planned) == 2
-        for part, plan in zip(parts, planned, strict=True):
-            (pixels, target), (made, labels) = here.onto_device(part), there.onto_device(plan)
-            assert (made.shape, made.dtype) == (pixels.shape, torch.uint8)
-            assert np.abs(made.numpy().astype(int) - pixels.numpy()).mean() < 2
-            for name, value in vars(target).items():
-                torch.testing.assert_close(getattr(labels, name), value)
-        steps += 1
-    assert steps == 4
+def test_batches_from_a_step_contain_its_images_in_order(images, workers):
+    number = 2 * BATCH_SIZE
+    for mini_batches in open_batches(images, workers=workers).from_step(2):
+        assert len(mini_batches) == ACCUMULATE
+        for pixels, target in mini_batches:
+            assert (pixels.shape, pixels.dtype) == ((BATCH_SIZE // ACCUMULATE, 3, 96, 96), torch.uint8)
+            for index, image in enumerate(pixels):
+                expected, labels = images[number]
+                np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), expected)
+                count = len(labels.areas)
+                assert target.present[index].sum() == count
+                np.testing.assert_array_equal(target.keypoints[index, :count].numpy(), labels.keypoints)
+                np.testing.assert_array_equal(target.labelled[index, :count].numpy(), labels.labelled)
+                number += 1
+    assert number == STEPS * BATCH_SIZE
 
 
-def test_pictures_that_were_forgotten_are_read_again(recipe_and_images):
-    _, images = recipe_and_images
-    before, _ = images[3]
-    images.pictures.forget()
-    after, _ = images[3]
-    assert np.abs(before.astype(int) - after).mean() < 2
+def test_target_moves_to_a_device_as_a_whole(images):
+    (_, target), _ = next(open_batches(images).from_step(0))
+    moved = target.to(torch.device("meta"))
+    assert {value.device.type for value in vars(moved).values()} == {"meta"}
+    assert moved.keypoints.shape == target.keypoints.shape
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unreadable_image_raises_the_original_error_in_the_training_process(tmp_path, workers):
+    images = open_images(write_set(tmp_path), cache=False)
+    (tmp_path / "made" / "images" / "1.png").unlink()
+    with pytest.raises(InputError, match=r"there is no file '.*1\.png'") as failure:
+        next(open_batches(images, workers=workers).from_step(0))
+    assert "Traceback" not in failure.value.message

@@ -10,9 +10,8 @@ from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotati
 from e2pose.core.errors import AnnotationError, SchemaError
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.data.config import DataSetConfig
-from e2pose.data.image_sets import open_set, read_set, recipe_schema, with_schema
+from e2pose.data.image_sets import open_set, read_set, resolve_schema, with_schema
 from e2pose.formats.coco import to_coco_annotations
-from e2pose.training.recipe import Recipe
 
 TOOL = KeypointSchema.from_names("tool", ["left_tip", "right_tip", "grip"], flip_pairs=[("left_tip", "right_tip")])
 
@@ -75,7 +74,7 @@ def test_the_schema_of_the_recipe_wins_where_the_names_are_the_same(tmp_path):
     write_coco(tmp_path / "a", dataset())
     own = KeypointSchema.from_names("own", TOOL.keypoints, sigmas=(0.01, 0.01, 0.2))
     opened = open_set(DataSetConfig(path="a"), tmp_path, own)
-    assert opened.annotations.schema == own
+    assert opened.training.schema == own
     assert opened.folder == tmp_path / "a" / "images"
 
 
@@ -106,7 +105,7 @@ def test_a_set_can_be_given_the_names_of_its_keypoints(tmp_path):
     )
     config = DataSetConfig(path="yolo", schema=str(tmp_path / "tool.toml"))
     opened = open_set(config, tmp_path, TOOL)
-    assert opened.annotations.images[0].labelled_keypoints == (0, 1, 2)
+    assert opened.training.images[0].labelled_keypoints == (0, 1, 2)
     with pytest.raises(AnnotationError, match="none of which 'tool' has"):
         open_set(DataSetConfig(path="yolo"), tmp_path, TOOL)
     with pytest.raises(AnnotationError, match=r"has 17 keypoints, but .* has 3"):
@@ -117,9 +116,9 @@ def test_a_set_can_be_given_the_names_of_its_keypoints(tmp_path):
 
 def test_a_recipe_can_take_its_schema_from_the_data(tmp_path):
     write_coco(tmp_path / "a", dataset())
-    record = {"name": "x", "data": {"sets": [{"path": "a"}]}, "optim": {"steps": 1}}
-    assert recipe_schema(Recipe.model_validate(record), tmp_path) == load_schema("coco")
-    taken = recipe_schema(Recipe.model_validate({**record, "schema": "data"}), tmp_path)
+    sets = [DataSetConfig(path="a"), DataSetConfig(path="b")]
+    assert resolve_schema("coco", sets, tmp_path) == load_schema("coco")
+    taken = resolve_schema("data", sets, tmp_path)
     assert (taken.keypoints, taken.flip) == (TOOL.keypoints, TOOL.flip)
 
 

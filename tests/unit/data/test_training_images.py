@@ -8,11 +8,11 @@ import pytest
 
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError
-from e2pose.data import image_store as pictures_module
+from e2pose.data import image_store
+from e2pose.data.config import AugmentConfig, DataSetConfig
 from e2pose.data.image_sets import open_set
 from e2pose.data.training_images import TrainingImages
 from e2pose.formats.coco import to_coco_annotations
-from e2pose.training.recipe import Recipe
 from helpers.targets import SCHEMA
 
 STRANGE = {
@@ -47,17 +47,17 @@ def root(tmp_path_factory):
 
 
 def training_images(root, *, cache=True, seed=0, weights=(1.0,), **augment) -> TrainingImages:
-    recipe = Recipe.model_validate(
-        {
-            "name": "x",
-            "seed": seed,
-            "input_size_hw": [96, 128],
-            "data": {"sets": [{"path": "made", "weight": weight} for weight in weights], "cache": cache},
-            "augment": augment,
-            "optim": {"steps": STEPS, "batch_size": BATCH},
-        }
+    return TrainingImages(
+        [open_set(DataSetConfig(path="made", weight=weight), root, SCHEMA) for weight in weights],
+        SCHEMA,
+        input_size_hw=(96, 128),
+        fit="letterbox",
+        augment=AugmentConfig.model_validate(augment),
+        steps=STEPS,
+        batch_size=BATCH,
+        seed=seed,
+        cache=cache,
     )
-    return TrainingImages([open_set(part, root, SCHEMA) for part in recipe.data.sets], recipe, SCHEMA)
 
 
 def same(one, other) -> bool:
@@ -78,7 +78,7 @@ def test_a_canvas_depends_on_seed_and_number_alone(root):
 
 def test_sets_are_drawn_by_their_weights(root):
     images = training_images(root, weights=(1.0, 3.0))
-    drawn = [images.plan(number)[0].layers[0].picture for number in range(600)]
+    drawn = [images.draw(number)[0].layers[0].image for number in range(600)]
     assert set(drawn) == set(range(6))
     assert sum(picture >= 3 for picture in drawn) / len(drawn) == pytest.approx(0.75, abs=0.07)
 
@@ -120,10 +120,10 @@ def test_labels_lie_where_the_pixels_are_however_they_are_kept(root, cache):
 
 def test_the_cache_holds_no_more_than_the_largest_scale_needs(root):
     images = training_images(root, scale=(0.5, 1.2))
-    sizes = {pixels.shape for pixels in images.pictures}
+    sizes = {pixels.shape for pixels in images.store}
     assert sizes == {(round(1.2 * 0.64 * 150), round(1.2 * 0.64 * 200), 3)}
     for whole in (training_images(root, scale=(0.5, 3.0)), training_images(root, scale=(0.5, 1.2), cache=False)):
-        assert {pixels.shape for pixels in whole.pictures} == {(150, 200, 3)}
+        assert {pixels.shape for pixels in whole.store} == {(150, 200, 3)}
 
 
 def test_a_picture_of_another_size_than_annotated_is_refused(root, tmp_path):
@@ -140,8 +140,8 @@ def test_a_picture_of_another_size_than_annotated_is_refused(root, tmp_path):
 
 def test_every_image_is_decoded_once(root, monkeypatch):
     read = []
-    original = pictures_module.read_image
-    monkeypatch.setattr(pictures_module, "read_image", lambda path: read.append(path.name) or original(path))
+    original = image_store.read_image
+    monkeypatch.setattr(image_store, "read_image", lambda path: read.append(path.name) or original(path))
     images = training_images(root)
     for number in range(5):
         images[number]

@@ -165,7 +165,9 @@ def candidates(shift: float, scores=(0.9, 0.02)) -> Candidates:
 def test_agreement() -> None:
     truth = [candidates(0)]
     assert mean_agreement(truth, truth, SPEC.schema, SPEC.input_size_hw) == pytest.approx(1)
-    assert mean_agreement([candidates(0, scores=(0.6, 0.5))], truth, SPEC.schema, SPEC.input_size_hw) == pytest.approx(0.7)
+    assert mean_agreement([candidates(0, scores=(0.6, 0.5))], truth, SPEC.schema, SPEC.input_size_hw) == pytest.approx(
+        0.7
+    )
     near, far = (mean_agreement([candidates(shift)], truth, SPEC.schema, SPEC.input_size_hw) for shift in (0.005, 0.05))
     assert 0.9 < near < 1
     assert far < 0.5

@@ -4,9 +4,7 @@ import torch
 from torch import nn
 
 from e2pose.core.errors import TrainingError
-from e2pose.data.batches import Batches
 from e2pose.data.targets import collate_labels
-from e2pose.data.training_images import TrainingImages
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.devices import open_fabric
 from e2pose.training.ema import WeightAverage
@@ -14,7 +12,7 @@ from e2pose.training.loop import Trainer
 from e2pose.training.optim import build_optimizer
 from e2pose.training.phases import PHASES, PhaseClock, phase_table
 from e2pose.training.recipe import load_recipe
-from e2pose.training.set_up import new_network, new_spec
+from e2pose.training.set_up import new_network, new_spec, open_batches, open_training_images
 from e2pose.training.stopping import explained
 from helpers.float64 import in_double
 from helpers.targets import SCHEMA, labels_of
@@ -30,7 +28,10 @@ def recipe(tmp_path):
 def test_processes_and_passes_share_the_images_of_a_step(recipe, devices, passes):
     optim = recipe.optim.model_copy(update={"batch_size": 12, "accumulate": passes})
     recipe = recipe.model_copy(update={"devices": devices, "optim": optim})
-    shares = [Batches(TrainingImages([], recipe, SCHEMA), recipe, process).numbers(7) for process in range(devices)]
+    shares = [
+        open_batches(recipe, open_training_images(recipe, [], SCHEMA), process).image_numbers(7)
+        for process in range(devices)
+    ]
     assert sorted(number for share in shares for number in share) == list(range(84, 96))
     assert len({len(share) for share in shares}) == 1
     first_pass = sorted(number for share in shares for number in share[: 12 // devices // passes])

@@ -40,7 +40,7 @@ def random_batch(*, num_intermediate: int = 2) -> tuple[Prediction, Target, Matc
     rng = np.random.default_rng(7)
     boxes = {
         "ignore": np.array([[0, 0, 40, 128], [90, 90, 20, 20]], np.float32),
-        "doubtful": np.array([[30, 0, 50, 128]], np.float32),
+        "non_exhaustive": np.array([[30, 0, 50, 128]], np.float32),
     }
     labels = [
         labels_of(rng, 2, (SIZE, SIZE), size=50, **boxes),
@@ -49,8 +49,8 @@ def random_batch(*, num_intermediate: int = 2) -> tuple[Prediction, Target, Matc
     ]
     for label in labels:
         label.areas[:] *= rng.uniform(0.5, 1.5, len(label.areas))
-        label.known[:] = rng.random(label.known.shape) < 0.8
-        label.labelled[:] = label.known & (rng.random(label.known.shape) < 0.8)
+        label.visibility_known[:] = rng.random(label.visibility_known.shape) < 0.8
+        label.labelled[:] = label.visibility_known & (rng.random(label.visibility_known.shape) < 0.8)
     target = collate_labels(labels)
     prediction = prediction_at(LAYOUT, {}, images=3)
     pairs = match(prediction, target, LAYOUT, MatchConfig(auxiliary_positives=2))
@@ -102,7 +102,7 @@ def negative_weight(center_xy: list[float], target: Target, image: int, config: 
 
     if inside(target.ignore):
         return 0.0
-    return config.non_exhaustive_negative_weight if inside(target.doubtful) else 1.0
+    return config.non_exhaustive_negative_weight if inside(target.non_exhaustive) else 1.0
 
 
 def reference_losses(prediction: Prediction, target: Target, pairs: Match, config: LossConfig) -> dict[str, float]:
@@ -123,7 +123,7 @@ def reference_losses(prediction: Prediction, target: Target, pairs: Match, confi
             oks_loss += (1 - more[0]) / len(prediction.intermediate_keypoints)
             distance += more[1] / len(prediction.intermediate_keypoints)
         x, y = (SIZE * prediction.centers[image, candidate] - target.centers[image, person]).tolist()
-        known = [k for k in range(17) if target.known[image, person, k]]
+        known = [k for k in range(17) if target.visibility_known[image, person, k]]
         labels = target.labelled[image, person].float().tolist()
         entropies = [cross_entropy(float(prediction.keypoint_logits[image, candidate, k]), labels[k]) for k in known]
         losses["oks"] += weight * oks_loss
@@ -228,7 +228,7 @@ def test_perfect_prediction_has_zero_loss():
 def test_unlabelled_keypoints_have_no_position_gradient_and_unknown_ones_no_score_gradient():
     target = one_person(2)
     target.labelled[0, 0, [3, 7]] = False
-    target.known[0, 0, 7] = False
+    target.visibility_known[0, 0, 7] = False
     prediction = learnable(prediction_at(LAYOUT, {}))
     pairs = match(prediction, target, LAYOUT, MatchConfig())
     compute_losses(prediction, target, pairs, LAYOUT, CONFIG).total.backward()

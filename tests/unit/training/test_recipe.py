@@ -5,7 +5,7 @@ import torch
 
 from e2pose.core.errors import OptionError
 from e2pose.core.schema import load_schema
-from e2pose.data.image_sets import SCHEMA_OF_DATA
+from e2pose.data.image_sets import SCHEMA_FROM_DATA
 from e2pose.models.build import BACKBONES, build_network
 from e2pose.models.config import NetworkConfig
 from e2pose.training.ema import WeightAverage
@@ -110,7 +110,7 @@ def test_the_recipes_that_come_with_the_project_are_valid(path):
     assert recipe.name == path.stem
     assert recipe.network.backbone in BACKBONES
     recipe = as_in_model(recipe)
-    schema = load_schema("coco" if recipe.schema_name == SCHEMA_OF_DATA else recipe.schema_name)
+    schema = load_schema("coco" if recipe.schema_name == SCHEMA_FROM_DATA else recipe.schema_name)
     with torch.device("meta"), torch.no_grad():
         network = new_network(recipe, schema, pretrained=False, tell=print)
         prediction = network.eval()(torch.zeros(1, 3, *recipe.input_size_hw, dtype=torch.uint8))

@@ -13,11 +13,12 @@ import torch
 from e2pose.core.affine import Affine
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import KeypointSchema
-from e2pose.data.augmentation.geometry import move_labels, random_affine
-from e2pose.data.augmentation.mosaic import Scene, draw_tiles, mosaic, paste, take_piece
+from e2pose.data.augmentation.composition import Composition
+from e2pose.data.augmentation.geometry import random_affine, transform_labels
+from e2pose.data.augmentation.mosaic import draw_tiles, extract_piece, join_tiles, paste
 from e2pose.data.config import AugmentConfig
 from e2pose.data.image_sets import with_schema
-from e2pose.data.targets import CanvasLabels, collate_labels
+from e2pose.data.targets import SampleLabels, collate_labels
 from e2pose.models.head import Prediction
 from e2pose.training.losses import compute_losses
 from e2pose.training.matcher import match
@@ -43,7 +44,7 @@ def image(*persons, **options) -> ImageAnnotation:
     )
 
 
-def learn(labels: CanvasLabels) -> tuple[Prediction, torch.Tensor]:
+def learn(labels: SampleLabels) -> tuple[Prediction, torch.Tensor]:
     """A sure prediction after one backward pass, and which of its candidates were matched."""
     made = prediction_at(LAYOUT, {})
     prediction = Prediction(
@@ -58,7 +59,7 @@ def learn(labels: CanvasLabels) -> tuple[Prediction, torch.Tensor]:
     return prediction, pairs.candidates
 
 
-def punished(labels: CanvasLabels) -> torch.Tensor:
+def punished(labels: SampleLabels) -> torch.Tensor:
     """How much each candidate is told to be background."""
     prediction, matched = learn(labels)
     gradient = prediction.person_logits.grad[0].clamp(min=0)
@@ -86,7 +87,7 @@ def test_people_without_labels_are_not_called_background(kind):
     seen = 0
     for _ in range(30):
         affine = random_affine(IMAGE, CANVAS, "letterbox", WIDE, rng)
-        gradient = punished(move_labels(UNLABELLED[kind](), SCHEMA, affine, CANVAS))
+        gradient = punished(transform_labels(UNLABELLED[kind](), SCHEMA, affine, CANVAS))
         inside = cells_in(affine, REGION)
         assert (gradient[inside] == 0).all()
         assert (gradient[~inside] > 0).any(), "background elsewhere still is"
@@ -101,10 +102,10 @@ def test_they_are_not_in_a_mosaic_either_and_tiles_beside_them_still_learn():
         tiles, maps = [], []
         for index, (x, y, width, height) in enumerate(boxes):
             affine = random_affine(IMAGE, (height, width), "letterbox", WIDE, rng)
-            labels = move_labels(make() if index == 3 else image(), SCHEMA, affine, (height, width))
-            tiles.append(Scene((), labels))
+            labels = transform_labels(make() if index == 3 else image(), SCHEMA, affine, (height, width))
+            tiles.append(Composition((), labels))
             maps.append(Affine.translation(x, y) @ affine)
-        gradient = punished(mosaic(tiles, boxes).labels)
+        gradient = punished(join_tiles(tiles, boxes).labels)
         x, y, _, _ = boxes[3]
         in_tile = (LAYOUT.cell_centers >= torch.tensor([x, y])).all(dim=1)
         inside = cells_in(maps[3], REGION) & in_tile
@@ -114,8 +115,8 @@ def test_they_are_not_in_a_mosaic_either_and_tiles_beside_them_still_learn():
 
 def test_they_are_not_in_a_pasted_piece_either():
     crowd = UNLABELLED["an ignored region"]()
-    piece = take_piece(0, crowd, SCHEMA, Affine.translation(-80, -20), (80, 70))
-    below = Scene((), move_labels(image(), SCHEMA, Affine.identity(), CANVAS))
+    piece = extract_piece(0, crowd, SCHEMA, Affine.translation(-80, -20), (80, 70))
+    below = Composition((), transform_labels(image(), SCHEMA, Affine.identity(), CANVAS))
     gradient = punished(paste(below, piece, (40, 30)).labels)
     inside = cells_in(Affine.translation(-40, 10), REGION)
     assert inside.any()
@@ -126,7 +127,7 @@ def test_they_are_not_in_a_pasted_piece_either():
 def test_background_weighs_less_where_not_everybody_is_labelled():
     lone = person((40, 60))
     full, partial = (
-        punished(move_labels(image(lone, exhaustive=exhaustive), SCHEMA, Affine.identity(), CANVAS))
+        punished(transform_labels(image(lone, exhaustive=exhaustive), SCHEMA, Affine.identity(), CANVAS))
         for exhaustive in (True, False)
     )
     assert (full > 0).sum() > 50
@@ -136,7 +137,7 @@ def test_background_weighs_less_where_not_everybody_is_labelled():
 def test_labelled_people_are_learned_as_well_in_such_sets():
     found = []
     for exhaustive in (True, False):
-        labels = move_labels(image(person((40, 60)), exhaustive=exhaustive), SCHEMA, Affine.identity(), CANVAS)
+        labels = transform_labels(image(person((40, 60)), exhaustive=exhaustive), SCHEMA, Affine.identity(), CANVAS)
         prediction, matched = learn(labels)
         found.append((prediction.keypoints.grad[0, matched], prediction.keypoint_logits.grad[0, matched]))
     for whole, partial in zip(*found, strict=True):
@@ -154,7 +155,7 @@ def test_keypoints_that_a_set_does_not_have_learn_neither_place_nor_score(mirror
     data = Annotations(own, (image(part, labelled_keypoints=tuple(range(14))),))
     (mapped,) = with_schema(data, SCHEMA, "own").images
     affine = Affine.horizontal_flip(128) if mirrored else Affine.identity()
-    prediction, matched = learn(move_labels(mapped, SCHEMA, affine, CANVAS))
+    prediction, matched = learn(transform_labels(mapped, SCHEMA, affine, CANVAS))
     missing = ["nose", "right_wrist", "left_knee"] if mirrored else ["nose", "left_wrist", "right_knee"]
     silent = torch.tensor([name in missing for name in SCHEMA.keypoints])
     for gradient in (prediction.keypoints.grad.abs().sum(dim=-1), prediction.keypoint_logits.grad.abs()):
@@ -165,7 +166,7 @@ def test_keypoints_that_a_set_does_not_have_learn_neither_place_nor_score(mirror
 def test_a_keypoint_that_was_not_labelled_on_one_person_has_no_place_but_is_known_to_be_unseen():
     visibility = np.full(17, 2)
     visibility[3] = 0
-    labels = move_labels(image(person((60, 60), visibility)), SCHEMA, Affine.identity(), CANVAS)
+    labels = transform_labels(image(person((60, 60), visibility)), SCHEMA, Affine.identity(), CANVAS)
     prediction, matched = learn(labels)
     assert (prediction.keypoints.grad[0, matched, 3] == 0).all()
     assert (prediction.keypoint_logits.grad[0, matched, 3] > 0).all()

@@ -1,1 +1,1 @@
-"""From labelled images to the canvases that a network learns from."""
+"""Random changes of training images and their labels."""

@@ -1,4 +1,4 @@
-"""Images moved: each image and its labels go onto the canvas by one affine map, drawn at random."""
+"""Random affine maps from a source image to a training image, applied to labels."""
 
 from __future__ import annotations
 
@@ -10,107 +10,108 @@ from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import Fit
 from e2pose.data.config import AugmentConfig
-from e2pose.data.targets import CanvasLabels
+from e2pose.data.targets import SampleLabels
 from e2pose.transforms.fit import fit_affine
 
-_SMALLEST = 5.0  # a person whose area is below the square of so many canvas pixels is not learned
-KEPT_SHARE = 0.3
-"""A person of whose labelled keypoints a smaller share can be seen is not learned."""
+_MIN_SIDE = 5.0  # pixels; a person whose area is below its square is ignored
+MIN_VISIBLE_SHARE = 0.3
+"""A person is ignored if a smaller share of its labelled keypoints remains in the training image."""
 
-_MARGIN = 0.08  # of a person's box when the person is taken out of an image, on every side
-_LARGEST_GROWTH = 2.0  # of a person on the way, so that nobody learns what is blurred
+_PASTE_MARGIN = 0.08  # on every side of a pasted person's box, relative to the box
+_MAX_PASTE_SCALE = 2.0  # pasted persons are not enlarged further, so that the network does not learn blur
 
 
 def random_affine(
     source_hw: tuple[int, int],
-    input_size_hw: tuple[int, int],
+    size_hw: tuple[int, int],
     fit: Fit,
     config: AugmentConfig,
     rng: np.random.Generator,
 ) -> Affine:
-    """Draws a map from an image to a canvas: fitted, then scaled, turned, shifted and perhaps mirrored.
+    """Draws a map from a source image to a training image: fit, then scale, aspect, rotation, flip and shift.
 
-    The image is shrunk or grown about its middle; where it is larger than the canvas, any part of it may show.
+    The image is scaled about its centre. The larger the scale, the larger the range of the shift, so that every part of
+    an enlarged image can be visible.
     """
-    height, width = input_size_hw
+    height, width = size_hw
     scale = float(np.exp(rng.uniform(*np.log(config.scale))))
-    turn = _random_turn(config, rng) @ Affine.scaling(scale)
-    slack = max(0.0, scale - 1) / 2 + config.shift
-    shift_x, shift_y = rng.uniform(-slack, slack, 2) * (width, height)
-    to_origin = Affine.translation(-width / 2, -height / 2) @ fit_affine(source_hw, input_size_hw, fit)
-    return Affine.translation(width / 2 + shift_x, height / 2 + shift_y) @ turn @ to_origin
+    linear = _random_linear(config, rng) @ Affine.scaling(scale)
+    max_shift = max(0.0, scale - 1) / 2 + config.shift
+    shift_x, shift_y = rng.uniform(-max_shift, max_shift, 2) * (width, height)
+    to_origin = Affine.translation(-width / 2, -height / 2) @ fit_affine(source_hw, size_hw, fit)
+    return Affine.translation(width / 2 + shift_x, height / 2 + shift_y) @ linear @ to_origin
 
 
-def move_labels(
-    image: ImageAnnotation, schema: KeypointSchema, affine: Affine, input_size_hw: tuple[int, int]
-) -> CanvasLabels:
-    """The labels of an image after it was moved onto a canvas.
+def random_person_affine(
+    person: PersonAnnotation, size: float, config: AugmentConfig, rng: np.random.Generator
+) -> tuple[Affine, tuple[int, int]]:
+    """Draws a map that crops one person, with a margin, from an image.
 
-    People who are too small or mostly outside, who have no labelled keypoint, and crowds become ignored boxes.
+    Args:
+        person: The person.
+        size: Longer side of the person's box in the crop, in pixels.
+        config: Ranges of aspect ratio and rotation, and chance of a flip.
+        rng: Random generator.
+
+    Returns:
+        The map, and the size (height, width) of the crop.
     """
-    count = len(schema)
-    known = np.zeros(count, bool)
-    known[list(image.labelled_keypoints)] = True
-    order = list(schema.flip) if affine.is_flip else list(range(count))
-    kept, ignored = [], [_move_box(box, affine) for box in image.ignore]
+    x, y, width, height = person.box
+    scale = min(size / max(width, height), _MAX_PASTE_SCALE)
+    linear = _random_linear(config, rng) @ Affine.scaling(scale)
+    crop_wh = np.ceil(np.array([width, height]) * scale * (1 + 2 * _PASTE_MARGIN)).clip(1)
+    to_centre = Affine.translation(*(crop_wh / 2).tolist())
+    affine = to_centre @ linear @ Affine.translation(-(x + width / 2), -(y + height / 2))
+    return affine, (int(crop_wh[1]), int(crop_wh[0]))
+
+
+def transform_labels(
+    image: ImageAnnotation, schema: KeypointSchema, affine: Affine, size_hw: tuple[int, int]
+) -> SampleLabels:
+    """Returns the labels of an image after a map; a map that mirrors exchanges left and right keypoints.
+
+    Crowds, persons without labelled keypoints, and persons that are too small or mostly outside of the training image
+    become ignored boxes.
+    """
+    num_keypoints = len(schema)
+    visibility_known = np.zeros(num_keypoints, bool)
+    visibility_known[list(image.labelled_keypoints)] = True
+    order = list(schema.flip) if affine.is_flip else list(range(num_keypoints))
+    kept, ignored = [], [_transform_box(box, affine) for box in image.ignore]
     for person in image.persons:
         points = affine.apply(person.keypoints)[order]
-        given = (person.visibility > 0)[order]
-        inside = given & ((points >= 0) & (points < input_size_hw[::-1])).all(axis=1)
+        labelled = (person.visibility > 0)[order]
+        inside = labelled & ((points >= 0) & (points < size_hw[::-1])).all(axis=1)
         area = person.area * affine.scale**2
-        enough = inside.sum() >= max(1, KEPT_SHARE * given.sum())
-        if person.is_crowd or not enough or area < _SMALLEST**2:
-            ignored.append(_move_box(np.array(person.box, np.float32), affine))
+        is_visible = inside.sum() >= max(1, MIN_VISIBLE_SHARE * labelled.sum())
+        if person.is_crowd or not is_visible or area < _MIN_SIDE**2:
+            ignored.append(_transform_box(np.array(person.box, np.float32), affine))
         else:
-            kept.append((points, inside, known[order], area))
-    return CanvasLabels(
-        keypoints=np.array([k[0] for k in kept], np.float32).reshape(-1, count, 2),
-        labelled=np.array([k[1] for k in kept], bool).reshape(-1, count),
-        known=np.array([k[2] for k in kept], bool).reshape(-1, count),
+            kept.append((points, inside, visibility_known[order], area))
+    # annotators who marked ignored boxes searched the whole image, so the rest of it is exhaustive
+    is_exhaustive = image.exhaustive or len(image.ignore) > 0
+    return SampleLabels(
+        keypoints=np.array([k[0] for k in kept], np.float32).reshape(-1, num_keypoints, 2),
+        labelled=np.array([k[1] for k in kept], bool).reshape(-1, num_keypoints),
+        visibility_known=np.array([k[2] for k in kept], bool).reshape(-1, num_keypoints),
         areas=np.array([k[3] for k in kept], np.float32),
         ignore=np.array(ignored, np.float32).reshape(-1, 4),
-        # whoever marked boxes to ignore has looked at the whole image
-        doubtful=np.array(
-            [] if image.exhaustive or len(image.ignore) else [[0, 0, *input_size_hw[::-1]]], np.float32
-        ).reshape(-1, 4),
+        non_exhaustive=np.array([] if is_exhaustive else [[0, 0, *size_hw[::-1]]], np.float32).reshape(-1, 4),
     )
 
 
-def person_affine(
-    person: PersonAnnotation, size: float, config: AugmentConfig, rng: np.random.Generator
-) -> tuple[Affine, tuple[int, int]]:
-    """Draws a map that takes one person, with a margin, out of an image.
-
-    Args:
-        person: Whom.
-        size: The longer side of the person's box afterwards, in pixels.
-        config: Changes of aspect, angle and side.
-        rng: Where chance comes from.
-
-    Returns:
-        The map, and the size (height, width) of the canvas that it leads to.
-    """
-    x, y, width, height = person.box
-    scale = min(size / max(width, height), _LARGEST_GROWTH)
-    turn = _random_turn(config, rng) @ Affine.scaling(scale)
-    tile_wh = np.ceil(np.array([width, height]) * scale * (1 + 2 * _MARGIN)).clip(1)
-    middle = Affine.translation(*(tile_wh / 2).tolist())
-    affine = middle @ turn @ Affine.translation(-(x + width / 2), -(y + height / 2))
-    return affine, (int(tile_wh[1]), int(tile_wh[0]))
-
-
-def _random_turn(config: AugmentConfig, rng: np.random.Generator) -> Affine:
-    """Changes the aspect ratio, turns and perhaps mirrors about the origin."""
+def _random_linear(config: AugmentConfig, rng: np.random.Generator) -> Affine:
+    """Draws a change of the aspect ratio, a rotation and a horizontal flip about the origin."""
     aspect = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.aspect)))
-    turned = rng.random() < config.rotation_chance
-    angle = rng.uniform(-config.rotation, config.rotation) if turned else 0.0
-    mirrored = Affine.horizontal_flip(0) if rng.random() < config.flip else Affine.identity()
-    return mirrored @ Affine.rotation(angle) @ Affine.scaling(aspect, 1 / aspect)
+    is_rotated = rng.random() < config.rotation_chance
+    degrees = rng.uniform(-config.rotation, config.rotation) if is_rotated else 0.0
+    flip = Affine.horizontal_flip(0) if rng.random() < config.flip else Affine.identity()
+    return flip @ Affine.rotation(degrees) @ Affine.scaling(aspect, 1 / aspect)
 
 
-def _move_box(box: Float32[np.ndarray, "4"], affine: Affine) -> Float32[np.ndarray, "4"]:
+def _transform_box(box: Float32[np.ndarray, "4"], affine: Affine) -> Float32[np.ndarray, "4"]:
     x, y, width, height = box
     corners = np.array([[x, y], [x + width, y], [x, y + height], [x + width, y + height]], np.float32)
-    moved = affine.apply(corners)
-    low, high = moved.min(axis=0), moved.max(axis=0)
+    points = affine.apply(corners)
+    low, high = points.min(axis=0), points.max(axis=0)
     return np.concatenate([low, high - low])

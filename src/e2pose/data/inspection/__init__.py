@@ -1,1 +1,1 @@
-"""What is wrong with labelled images, before hours are spent on them. Needs no torch."""
+"""Checks of labelled images, for `e2pose doctor data`."""

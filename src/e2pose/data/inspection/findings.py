@@ -1,4 +1,4 @@
-"""What an inspection has found."""
+"""Checks, the problems that they find, and findings: problems of one kind, counted."""
 
 from __future__ import annotations
 
@@ -9,67 +9,78 @@ from typing import Any
 
 from e2pose.core.annotations import Annotations, ImageAnnotation
 
-_EXAMPLES = 3
+_MAX_EXAMPLES = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Images that belong together.
+class Subset:
+    """Images that are inspected and reported together.
 
     Args:
-        name: What to call them.
-        folder: Where the image files are.
-        dataset: Their labels.
-        side: Parts of different sides must not share a picture: those that are learned from, those held out.
+        name: Name in the report.
+        folder: Folder of the image files.
+        annotations: Their labels.
+        split: Subsets of different splits, such as training and held-out images, must not share images.
     """
 
     name: str
     folder: Path
-    dataset: Annotations
-    side: str
+    annotations: Annotations
+    split: str
 
     def path(self, image: ImageAnnotation) -> Path:
-        """The file of one of the images."""
+        """Returns the path of an image file."""
         return self.folder / image.file_name
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong in one place.
+class Check:
+    """One kind of problem.
 
     Args:
-        check: What is wrong, in a few words: the same for all places.
-        example: Where, and how.
-        is_error: Whether a training would fail or a measurement would be worth nothing; else it is a warning.
+        title: The problem in a few words.
+        advice: Why it matters and what to do.
+        is_error: Whether a training would fail or an evaluation would be invalid; otherwise it is a warning.
     """
 
-    check: str
-    example: str
+    title: str
+    advice: str
     is_error: bool = False
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One kind of problem of a part: how often, and the first few places."""
+class Problem:
+    """One place where a check failed: file, person and values."""
 
-    part: str
-    check: str
-    is_error: bool
+    check: Check
+    example: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """All problems of one kind in a subset: their number and the first few examples."""
+
+    subset: str
+    check: Check
     count: int
     examples: tuple[str, ...]
 
+    @property
+    def is_error(self) -> bool:
+        """Whether it is an error, not a warning."""
+        return self.check.is_error
+
     def to_record(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
+        """Returns the fields by name, for JSON."""
+        return {"subset": self.subset, **asdict(self.check), "count": self.count, "examples": list(self.examples)}
 
 
-def summarise(part: str, problems: Iterable[Problem]) -> list[Finding]:
-    """Counts problems of the same kind; errors first, then the most frequent."""
-    kinds: dict[tuple[bool, str], list[str]] = {}
+def summarise(subset: str, problems: Iterable[Problem]) -> list[Finding]:
+    """Counts problems by check; returns errors first, then the most frequent."""
+    examples: dict[Check, list[str]] = {}
     for problem in problems:
-        kinds.setdefault((problem.is_error, problem.check), []).append(problem.example)
+        examples.setdefault(problem.check, []).append(problem.example)
     findings = [
-        Finding(part, check, is_error, len(examples), tuple(examples[:_EXAMPLES]))
-        for (is_error, check), examples in kinds.items()
+        Finding(subset, check, len(places), tuple(places[:_MAX_EXAMPLES])) for check, places in examples.items()
     ]
     return sorted(findings, key=lambda finding: (not finding.is_error, -finding.count))

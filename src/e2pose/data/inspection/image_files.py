@@ -1,4 +1,4 @@
-"""Picture files: whether they are there, as large as the labels say, and all different."""
+"""Checks of the image files: presence, size, and duplicates."""
 
 from __future__ import annotations
 
@@ -13,116 +13,134 @@ from jaxtyping import UInt8, UInt64
 
 from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.errors import InputError
-from e2pose.data.inspection.findings import Part, Problem
+from e2pose.data.inspection.findings import Check, Problem, Subset
 from e2pose.sources.images import read_image
 
-_SIDE = 16  # a fingerprint has the square of so many bits
-_NEAR = 12  # bits that may differ between two copies of a picture; of unrelated ones about half do
+_HASH_SIDE = 16  # a difference hash has the square of this many bits
+_MAX_HASH_DISTANCE = 12  # bits that may differ between near duplicates; unrelated images differ in about half
 _CHUNK = 256
 
-UNREADABLE = "missing or unreadable file"
-OTHER_SIZE = "size differs from the labels"
-COPY = "same file twice"
-COPY_ACROSS = "same file in what is learned and what is held out"
-NEAR_ACROSS = "near copy in what is learned and what is held out"
+UNREADABLE = Check(
+    "missing or unreadable image file",
+    "A training stops at this file. Restore it, or remove the image from the labels.",
+    is_error=True,
+)
+WRONG_SIZE = Check(
+    "image size differs from the labels",
+    "A training stops at this file. Correct width and height in the labels, or scale the image.",
+    is_error=True,
+)
+DUPLICATE = Check("duplicate image file", "Remove one of the two, unless the image should count twice.")
+LEAK = Check(
+    "same image file in different splits",
+    "An evaluation on training images is invalid. Remove the image from one of the splits.",
+    is_error=True,
+)
+NEAR_LEAK = Check(
+    "nearly the same image in different splits",
+    "Images of one scene in training and evaluation raise the measured accuracy. Keep them in one split.",
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """What tells one picture from another.
+    """Identifies the content of an image.
 
     Args:
-        part: Index of the part that it belongs to.
-        name: The file.
-        digest: Of the file's bytes.
-        bits: Whether each of 16 x 16 places is brighter than its right neighbour.
+        subset: Index of the image's subset.
+        name: File name.
+        digest: Hash of the file's bytes.
+        bits: Difference hash of the pixels.
     """
 
-    part: int
+    subset: int
     name: str
     digest: bytes
     bits: UInt64[np.ndarray, "4"]
 
 
-def read_pictures(
-    parts: Sequence[Part], progress: Callable[[int], None] | None
+def check_image_files(
+    subsets: Sequence[Subset], progress: Callable[[int], None] | None
 ) -> tuple[list[list[Problem]], list[Fingerprint]]:
-    """Reads every picture once.
+    """Reads every image once.
 
     Args:
-        parts: Labelled images.
-        progress: Told the total after each picture.
+        subsets: Labelled images.
+        progress: Called with the total number of images after each image.
 
     Returns:
-        The problems of each part, and the fingerprints of all pictures that can be read.
+        The problems of each subset, and the fingerprints of all readable images.
     """
-    wanted = [(index, part, image) for index, part in enumerate(parts) for image in part.dataset.images]
-    problems: list[list[Problem]] = [[] for _ in parts]
-    prints: list[Fingerprint] = []
+    entries = [(index, subset, image) for index, subset in enumerate(subsets) for image in subset.annotations.images]
+    problems: list[list[Problem]] = [[] for _ in subsets]
+    fingerprints: list[Fingerprint] = []
     with ThreadPoolExecutor() as pool:
-        answers = pool.map(lambda entry: _read(*entry), wanted)
-        for (index, _, _), answer in zip(wanted, answers, strict=True):
-            if isinstance(answer, Problem):
-                problems[index].append(answer)
+        results = pool.map(lambda entry: _read(*entry), entries)
+        for (index, _, _), result in zip(entries, results, strict=True):
+            if isinstance(result, Problem):
+                problems[index].append(result)
             else:
-                prints.append(answer)
+                fingerprints.append(result)
             if progress is not None:
-                progress(len(wanted))
-    return problems, prints
+                progress(len(entries))
+    return problems, fingerprints
 
 
-def copies(parts: Sequence[Part], prints: Sequence[Fingerprint]) -> Iterator[Problem]:
-    """Pictures that are there more than once: the same file anywhere, or nearly the same on different sides."""
+def find_duplicates(subsets: Sequence[Subset], fingerprints: Sequence[Fingerprint]) -> Iterator[Problem]:
+    """Yields images with equal files, and nearly equal images of different splits."""
     first: dict[bytes, Fingerprint] = {}
-    for one in prints:
-        other = first.setdefault(one.digest, one)
-        if other is not one:
-            across = parts[one.part].side != parts[other.part].side
-            yield Problem(COPY_ACROSS if across else COPY, _both(parts, other, one), is_error=across)
+    for fingerprint in fingerprints:
+        other = first.setdefault(fingerprint.digest, fingerprint)
+        if other is not fingerprint:
+            is_leak = subsets[fingerprint.subset].split != subsets[other.subset].split
+            yield Problem(LEAK if is_leak else DUPLICATE, _pair(subsets, other, fingerprint))
     distinct = list(first.values())
-    sides = sorted({parts[one.part].side for one in distinct})
-    for index, side in enumerate(sides):
-        here = [one for one in distinct if parts[one.part].side == side]
-        there = [one for one in distinct if parts[one.part].side in sides[index + 1 :]]
-        for one, other in _near(here, there):
-            yield Problem(NEAR_ACROSS, _both(parts, one, other))
+    splits = sorted({subsets[one.subset].split for one in distinct})
+    for index, split in enumerate(splits):
+        ours = [one for one in distinct if subsets[one.subset].split == split]
+        others = [one for one in distinct if subsets[one.subset].split in splits[index + 1 :]]
+        for one, other in _find_near(ours, others):
+            yield Problem(NEAR_LEAK, _pair(subsets, one, other))
 
 
-def fingerprint_bits(picture: UInt8[np.ndarray, "h w 3"]) -> UInt64[np.ndarray, "4"]:
-    """Bits that stay the same when a picture is scaled, compressed or made a little brighter.
+def difference_hash(image: UInt8[np.ndarray, "h w 3"]) -> UInt64[np.ndarray, "4"]:
+    """Returns 256 bits that barely change when an image is scaled, compressed or made a little brighter.
 
-    Source: the difference hash, hackerfactor.com/blog, "Kind of Like That", 2013.
+    Each bit is set where one of 16 x 16 cells is brighter than its right neighbour.
+
+    Source: hackerfactor.com/blog, "Kind of Like That", 2013.
     """
-    small = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (_SIDE + 1, _SIDE), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (_HASH_SIDE + 1, _HASH_SIDE), interpolation=cv2.INTER_AREA)
     return np.packbits(small[:, :-1] > small[:, 1:]).view(np.uint64)
 
 
-def _read(index: int, part: Part, image: ImageAnnotation) -> Problem | Fingerprint:
-    path = part.path(image)
+def _read(index: int, subset: Subset, image: ImageAnnotation) -> Problem | Fingerprint:
+    path = subset.path(image)
     try:
-        picture = read_image(path)
+        pixels = read_image(path)
         digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
     except InputError as error:
-        return Problem(UNREADABLE, error.message, is_error=True)
-    height, width = picture.shape[:2]
+        return Problem(UNREADABLE, error.message)
+    height, width = pixels.shape[:2]
     if (height, width) != image.size_hw:
-        labels = f"{image.size_hw[1]}x{image.size_hw[0]}"
-        return Problem(OTHER_SIZE, f"{image.file_name}: {width}x{height}, but {labels} in the labels", is_error=True)
-    return Fingerprint(index, image.file_name, digest, fingerprint_bits(picture))
+        labelled = f"{image.size_hw[1]}x{image.size_hw[0]}"
+        return Problem(WRONG_SIZE, f"{image.file_name}: {width}x{height}, but {labelled} in the labels")
+    return Fingerprint(index, image.file_name, digest, difference_hash(pixels))
 
 
-def _near(here: Sequence[Fingerprint], there: Sequence[Fingerprint]) -> Iterator[tuple[Fingerprint, Fingerprint]]:
-    """Pairs whose bits differ in few places."""
-    if not there:
+def _find_near(ours: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iterator[tuple[Fingerprint, Fingerprint]]:
+    """Yields pairs whose hashes differ in few bits."""
+    if not others:
         return
-    table = np.stack([one.bits for one in there])
-    for start in range(0, len(here), _CHUNK):
-        chunk = here[start : start + _CHUNK]
+    table = np.stack([one.bits for one in others])
+    for start in range(0, len(ours), _CHUNK):
+        chunk = ours[start : start + _CHUNK]
         differing = np.stack([one.bits for one in chunk])[:, None] ^ table
         distances = np.bitwise_count(differing).sum(axis=2, dtype=np.uint16)
-        for row, column in np.argwhere(distances <= _NEAR):
-            yield chunk[row], there[column]
+        for row, column in np.argwhere(distances <= _MAX_HASH_DISTANCE):
+            yield chunk[row], others[column]
 
 
-def _both(parts: Sequence[Part], one: Fingerprint, other: Fingerprint) -> str:
-    return f"{parts[one.part].name}: {one.name} = {parts[other.part].name}: {other.name}"
+def _pair(subsets: Sequence[Subset], one: Fingerprint, other: Fingerprint) -> str:
+    return f"{subsets[one.subset].name}: {one.name} = {subsets[other.subset].name}: {other.name}"

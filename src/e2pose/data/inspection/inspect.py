@@ -1,132 +1,136 @@
-"""From paths to a report about the labelled images there."""
+"""Inspection of labelled images: from paths to a report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from e2pose.core.errors import E2PoseError, OptionError
-from e2pose.core.schema import KeypointSchema
 from e2pose.data.config import DataSetConfig
-from e2pose.data.image_sets import open_set, read_set, recipe_schema
-from e2pose.data.inspection.findings import Finding, Part, Problem, summarise
-from e2pose.data.inspection.image_files import copies, read_pictures
-from e2pose.data.inspection.labels import label_problems
-from e2pose.data.inspection.left_right import flip_problems
+from e2pose.data.image_sets import open_set, read_set, resolve_schema
+from e2pose.data.inspection.findings import Check, Finding, Problem, Subset, summarise
+from e2pose.data.inspection.image_files import check_image_files, find_duplicates
+from e2pose.data.inspection.labels import find_label_problems
+from e2pose.data.inspection.left_right import find_flip_problems
 from e2pose.data.inspection.statistics import Statistics, label_statistics
 from e2pose.formats.yolo import read_yolo_file
-from e2pose.training.recipe import Recipe, load_recipe
 
-LABELS = "labels that cannot be used"
-EVERYWHERE = "all together"
+UNUSABLE = Check("unusable labels", "A training rejects this image set. Correct or remove it.", is_error=True)
+ALL_SUBSETS = "all subsets"
+
+
+@dataclass(frozen=True)
+class RecipeSets:
+    """The image sets of a recipe, the name of its schema and the folder of the sets."""
+
+    sets: tuple[DataSetConfig, ...]
+    schema_name: str
+    root: Path
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """What an inspection has found, and what the labels are like."""
+    """The findings of an inspection, and statistics of the labels."""
 
     findings: tuple[Finding, ...]
     statistics: tuple[Statistics, ...]
 
     @property
     def has_errors(self) -> bool:
-        """Whether anything found is an error."""
+        """Whether any finding is an error."""
         return any(finding.is_error for finding in self.findings)
 
     def to_record(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """Returns everything, for JSON."""
         return {
             "findings": [finding.to_record() for finding in self.findings],
-            "statistics": [numbers.to_record() for numbers in self.statistics],
+            "statistics": [asdict(statistics) for statistics in self.statistics],
         }
 
 
-def open_parts(paths: Sequence[Path], *, images: Path | None, root: Path | None) -> tuple[list[Part], list[Finding]]:
-    """Reads the labels of image sets, and of those of recipes.
+def open_subsets(
+    sources: Sequence[Path | RecipeSets], *, images: Path | None = None
+) -> tuple[list[Subset], list[Finding]]:
+    """Reads labels.
 
     Args:
-        paths: Folders with `annotations.json` or `data.yaml`, such files themselves, or recipes.
-        images: Where the images of `.json` files are; if None, in a folder `images` beside the file.
-        root: Folder of a recipe's sets; if None, as the recipe says.
+        sources: Folders with `annotations.json` or `data.yaml`, such files themselves, or the sets of a recipe.
+        images: Folder of the image files of `.json` files; if None, the folder `images` beside the file.
 
     Returns:
-        What can be read, and for the rest why not.
+        The subsets that can be read, and a finding for each set that cannot.
 
     Raises:
-        OptionError: A path is nothing of that, or a recipe cannot be read.
+        OptionError: A path does not exist.
     """
-    parts: list[Part] = []
+    subsets: list[Subset] = []
     findings: list[Finding] = []
-    for path in paths:
-        if not path.exists():
-            raise OptionError(
-                f"there is no '{path}'", "give a folder with labelled images, a file of labels or a recipe"
-            )
-        for name, read in _readers(path, images, root):
+    for source in sources:
+        for name, read in _recipe_readers(source) if isinstance(source, RecipeSets) else _readers(source, images):
             try:
-                parts += read()
+                subsets += read()
             except E2PoseError as error:
-                findings += summarise(name, [Problem(LABELS, error.message, is_error=True)])
-    return parts, findings
+                findings += summarise(name, [Problem(UNUSABLE, error.message)])
+    return subsets, findings
 
 
-def inspect(parts: Sequence[Part], *, progress: Callable[[int], None] | None = None) -> DataReport:
-    """Looks at all labels and pictures.
+def inspect(subsets: Sequence[Subset], *, progress: Callable[[int], None] | None = None) -> DataReport:
+    """Checks all labels and image files.
 
     Args:
-        parts: What to look at.
-        progress: Told the total number of pictures after each of them.
+        subsets: The labelled images.
+        progress: Called with the total number of images after each image.
     """
-    in_pictures, prints = read_pictures(parts, progress)
+    image_problems, fingerprints = check_image_files(subsets, progress)
     findings: list[Finding] = []
-    for part, problems in zip(parts, in_pictures, strict=True):
-        findings += summarise(part.name, chain(problems, label_problems(part.dataset), flip_problems(part.dataset)))
-    findings += summarise(EVERYWHERE, copies(parts, prints))
-    return DataReport(tuple(findings), tuple(label_statistics(part) for part in parts))
+    for subset, problems in zip(subsets, image_problems, strict=True):
+        labels = subset.annotations
+        findings += summarise(subset.name, chain(problems, find_label_problems(labels), find_flip_problems(labels)))
+    findings += summarise(ALL_SUBSETS, find_duplicates(subsets, fingerprints))
+    return DataReport(tuple(findings), tuple(label_statistics(subset) for subset in subsets))
 
 
-_Reader = tuple[str, Callable[[], list[Part]]]
+_Reader = tuple[str, Callable[[], list[Subset]]]
+"""Name of an image set, and a function that reads it."""
 
 
-def _readers(path: Path, images: Path | None, root: Path | None) -> list[_Reader]:
-    """What has to be read for a path, each with its name."""
-    if path.suffix == ".toml":
-        recipe = load_recipe(path)
-        folder = Path(root or recipe.data.root)
-        return [
-            (part.path, lambda part=part: _recipe_parts(part, folder, recipe))  # type: ignore[misc]
-            for part in recipe.data.sets
-        ]
+def _readers(path: Path, images: Path | None) -> list[_Reader]:
+    if not path.exists():
+        raise OptionError(f"there is no '{path}'", "give a folder of labelled images, a file of labels or a recipe")
     yaml = path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
     if yaml.is_file() and not (path / "annotations.json").is_file():
-        return [(str(path), lambda: _yolo_parts(yaml))]
+        return [(str(path), partial(_read_yolo, yaml))]
     config = DataSetConfig(path=path.name)
     if path.is_file():
-        config = DataSetConfig(
-            path="", annotations=path.name, images=str((images or path.parent / "images").absolute())
-        )
-    return [(str(path), lambda: [_part(str(path), config, path.parent)])]
+        folder = (images or path.parent / "images").absolute()
+        config = DataSetConfig(path="", annotations=path.name, images=str(folder))
+    return [(str(path), lambda: [_read(str(path), config, path.parent)])]
 
 
-def _part(name: str, config: DataSetConfig, root: Path) -> Part:
-    folder, dataset = read_set(config, root)
-    return Part(name, folder, dataset, side=name)
+def _recipe_readers(recipe: RecipeSets) -> list[_Reader]:
+    return [(config.path, partial(_read_recipe_set, config, recipe)) for config in recipe.sets]
 
 
-def _yolo_parts(yaml: Path) -> list[Part]:
-    parts = []
+def _read(name: str, config: DataSetConfig, root: Path) -> Subset:
+    folder, annotations = read_set(config, root)
+    return Subset(name, folder, annotations, split=name)
+
+
+def _read_yolo(yaml: Path) -> list[Subset]:
+    subsets = []
     for split in read_yolo_file(yaml).splits:
         config = DataSetConfig.model_validate({"path": yaml.name, "split": split})
-        parts.append(_part(f"{yaml.parent.name}: {split}", config, yaml.parent))
-    return parts
+        subsets.append(_read(f"{yaml.parent.name}: {split}", config, yaml.parent))
+    return subsets
 
 
-def _recipe_parts(config: DataSetConfig, root: Path, recipe: Recipe) -> list[Part]:
-    schema: KeypointSchema = recipe_schema(recipe, root)
-    part = open_set(config, root, schema)
-    learned = Part(config.path, part.folder, part.annotations, side="learned")
-    heldout = replace(learned, name=f"{config.path}: held out", dataset=part.heldout, side="held out")
-    return [learned, heldout] if part.heldout.images else [learned]
+def _read_recipe_set(config: DataSetConfig, recipe: RecipeSets) -> list[Subset]:
+    schema = resolve_schema(recipe.schema_name, recipe.sets, recipe.root)
+    opened = open_set(config, recipe.root, schema)
+    training = Subset(config.path, opened.folder, opened.training, split="training")
+    held_out = replace(training, name=f"{config.path}: held out", annotations=opened.held_out, split="held out")
+    return [training, held_out] if opened.held_out.images else [training]

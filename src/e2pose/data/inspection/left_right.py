@@ -1,8 +1,8 @@
-"""Whether left and right are what they say, by geometry.
+"""Checks of left and right keypoints by geometry.
 
-Seen from the front, everything left of a person lies on the right of the picture; seen from behind, on the left. So one
-pair of keypoints proves nothing, but all pairs of a person should agree, most of the time. And in the mean over many
-people the two of a pair are at the same height.
+In a front view the left keypoints of a person are on the right of the image, in a back view on the left. A single pair
+therefore proves nothing, but all pairs of a person should agree most of the time. On average over many persons, both
+keypoints of a pair have the same height.
 """
 
 from __future__ import annotations
@@ -14,84 +14,93 @@ from jaxtyping import Bool, Float32
 
 from e2pose.core.annotations import Annotations
 from e2pose.core.schema import KeypointSchema, find_mirrored_names
-from e2pose.data.inspection.findings import Problem
+from e2pose.data.inspection.findings import Check, Problem
 
-_ENOUGH = 20  # people to judge by
-_APART = 0.05  # of the person's size; closer than this, a keypoint is neither left nor right of its partner
-_LEVEL = 0.25  # of the person's size
-_AGREEMENT = 0.5
-_FACING = 0.35
+_MIN_PERSONS = 20
+_MIN_DISTANCE = 0.05  # between left and right, relative to the person's size; closer pairs have no order
+_MAX_HEIGHT_DIFFERENCE = 0.25  # relative to the person's size
+_MIN_AGREEMENT = 0.5
+_MIN_FRONT_VIEWS = 0.35  # of the persons with a visible nose
 
-NOT_BY_NAME = "flip pair that the names contradict"
-EXCHANGED = "left and right disagree with the other pairs"
-NOT_LEVEL = "flip pair at different heights"
-ALL_EXCHANGED = "left and right exchanged in the whole set"
+_FLIPS = "Half of the training images are mirrored and would have wrong labels."
+PAIR_NAMES = Check("flip pair contradicts the keypoint names", f"{_FLIPS} Correct flip_idx or the schema.")
+PAIR_HEIGHTS = Check(
+    "flip pair at different heights",
+    f"{_FLIPS} Check whether the two are the same part of the body; correct the schema.",
+)
+PAIR_SWAPPED = Check(
+    "left and right contradict the other pairs", "Check whether left and right of this pair are swapped in the labels."
+)
+ALL_SWAPPED = Check(
+    "left and right swapped in most persons",
+    "In a front view the left of a person is on the right of the image. Swap left and right in the labels.",
+)
 
 
-def flip_problems(dataset: Annotations) -> Iterator[Problem]:
-    """Flip pairs that do not look like pairs."""
-    schema = dataset.schema
+def find_flip_problems(annotations: Annotations) -> Iterator[Problem]:
+    """Yields flip pairs that contradict names or geometry; the geometry is checked from 20 persons on."""
+    schema = annotations.schema
     names = schema.keypoints
     for left, right in find_mirrored_names(names):
         partner = names[schema.flip[names.index(left)]]
         if partner != right:
-            yield Problem(NOT_BY_NAME, f"{left} flips to {partner}, not to {right}")
-    people = [person for image in dataset.images for person in image.persons if person.has_keypoints]
-    pairs = _pairs(schema)
-    if len(people) < _ENOUGH or not len(pairs):
+            yield Problem(PAIR_NAMES, f"{left} flips to {partner}, not to {right}")
+    persons = [person for image in annotations.images for person in image.persons if person.has_keypoints]
+    pairs = _flip_pairs(schema)
+    if len(persons) < _MIN_PERSONS or not len(pairs):
         return
-    keypoints = np.stack([person.keypoints for person in people])
-    labelled = np.stack([person.visibility > 0 for person in people])
-    sizes = np.array([max(person.box[2:]) for person in people], np.float32).clip(1)
+    keypoints = np.stack([person.keypoints for person in persons])
+    labelled = np.stack([person.visibility > 0 for person in persons])
+    sizes = np.array([max(person.box[2:]) for person in persons], np.float32).clip(1)
     both = labelled[:, pairs[:, 0]] & labelled[:, pairs[:, 1]]
-    apart = (keypoints[:, pairs[:, 0]] - keypoints[:, pairs[:, 1]]) / sizes[:, None, None]
-    labels = [f"{names[i]} and {names[j]}" for i, j in pairs]
-    yield from _not_level(apart[..., 1], both, labels)
-    sides = np.where(both & (np.abs(apart[..., 0]) > _APART), np.sign(apart[..., 0]), 0)
-    yield from _exchanged(sides, labels)
-    front = np.array([_shows_nose(person.visibility, schema) for person in people])
-    yield from _all_exchanged(sides[front], pairs, schema)
+    differences = (keypoints[:, pairs[:, 0]] - keypoints[:, pairs[:, 1]]) / sizes[:, None, None]
+    pair_names = [f"{names[i]} and {names[j]}" for i, j in pairs]
+    yield from _check_heights(differences[..., 1], both, pair_names)
+    signs = np.where(both & (np.abs(differences[..., 0]) > _MIN_DISTANCE), np.sign(differences[..., 0]), 0)
+    yield from _check_agreement(signs, pair_names)
+    nose_visible = np.array([_is_nose_visible(person.visibility, schema) for person in persons])
+    yield from _check_front_views(signs[nose_visible], pairs, schema)
 
 
-def _pairs(schema: KeypointSchema) -> np.ndarray:
-    """The flip pairs (P, 2), left before right where the names tell."""
+def _flip_pairs(schema: KeypointSchema) -> np.ndarray:
+    """Returns the flip pairs (P, 2), left before right if the names have sides."""
     pairs = [(i, j) for i, j in enumerate(schema.flip) if i < j]
     return np.array([(j, i) if schema.side(j) == "left" else (i, j) for i, j in pairs], int).reshape(-1, 2)
 
 
-def _not_level(
-    apart_y: Float32[np.ndarray, "n p"], both: Bool[np.ndarray, "n p"], labels: list[str]
+def _check_heights(
+    differences_y: Float32[np.ndarray, "n p"], both: Bool[np.ndarray, "n p"], pair_names: list[str]
 ) -> Iterator[Problem]:
-    for index, label in enumerate(labels):
-        heights = apart_y[both[:, index], index]
-        if len(heights) >= _ENOUGH and abs(np.median(heights)) > _LEVEL:
+    for index, name in enumerate(pair_names):
+        values = differences_y[both[:, index], index]
+        if len(values) >= _MIN_PERSONS and abs(np.median(values)) > _MAX_HEIGHT_DIFFERENCE:
             yield Problem(
-                NOT_LEVEL, f"{label}: {np.median(heights):+.0%} of the person's size apart in {len(heights)} people"
+                PAIR_HEIGHTS, f"{name}: {np.median(values):+.0%} of the person's size apart in {len(values)} persons"
             )
 
 
-def _exchanged(sides: np.ndarray, labels: list[str]) -> Iterator[Problem]:
-    """Compares the side (-1, 0, 1) of each pair, (N, P), with the majority of the others."""
-    others = np.sign(sides.sum(axis=1, keepdims=True) - sides)
-    for index, label in enumerate(labels):
-        votes = sides[:, index] * others[:, index]
+def _check_agreement(signs: np.ndarray, pair_names: list[str]) -> Iterator[Problem]:
+    """Compares the order (-1, 0, 1) of each pair, (N, P), with the majority of the other pairs of the person."""
+    majority = np.sign(signs.sum(axis=1, keepdims=True) - signs)
+    for index, name in enumerate(pair_names):
+        votes = signs[:, index] * majority[:, index]
         count = int((votes != 0).sum())
         share = (votes > 0).sum() / max(count, 1)
-        if count >= _ENOUGH and share < _AGREEMENT:
-            yield Problem(EXCHANGED, f"{label}: the same side as the other pairs in only {share:.0%} of {count} people")
+        if count >= _MIN_PERSONS and share < _MIN_AGREEMENT:
+            yield Problem(PAIR_SWAPPED, f"{name}: agree with the other pairs in only {share:.0%} of {count} persons")
 
 
-def _shows_nose(visibility: np.ndarray, schema: KeypointSchema) -> bool:
+def _is_nose_visible(visibility: np.ndarray, schema: KeypointSchema) -> bool:
     return "nose" in schema.keypoints and bool(visibility[schema.keypoints.index("nose")] == 2)
 
 
-def _all_exchanged(sides: np.ndarray, pairs: np.ndarray, schema: KeypointSchema) -> Iterator[Problem]:
-    """Who shows the nose looks at us, as a rule, with the left on the right of the picture."""
+def _check_front_views(signs: np.ndarray, pairs: np.ndarray, schema: KeypointSchema) -> Iterator[Problem]:
+    """Checks persons with a visible nose: most are front views, with their left on the right of the image."""
     first_is_left = np.array([schema.side(i) == "left" for i, _ in pairs.tolist()], int)
-    votes = np.sign((sides * (2 * first_is_left - 1)).sum(axis=1)) if len(sides) else np.zeros(0)
+    votes = np.sign((signs * (2 * first_is_left - 1)).sum(axis=1)) if len(signs) else np.zeros(0)
     count = int((votes != 0).sum())
     share = (votes > 0).sum() / max(count, 1)
-    if count >= _ENOUGH and share < _FACING:
+    if count >= _MIN_PERSONS and share < _MIN_FRONT_VIEWS:
         yield Problem(
-            ALL_EXCHANGED, f"of {count} people who show their nose, {1 - share:.0%} have their left on the left"
+            ALL_SWAPPED, f"{1 - share:.0%} of {count} persons with a visible nose have left keypoints on the left"
         )

@@ -1,89 +1,83 @@
-"""What the labels of a part are like, in numbers."""
+"""Statistics of labels."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from e2pose.data.inspection.findings import Part
+from e2pose.data.inspection.findings import Subset
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Counts and shares of the labels of a part.
+    """Counts and shares of the labels of a subset.
 
     Args:
-        part: Its name.
-        images: How many.
-        empty_images: Those without anybody.
-        not_exhaustive: Images in which not everybody is labelled.
-        people: With at least one labelled keypoint.
-        people_without_keypoints: With none; they are ignored like crowds.
-        crowds: Regions with many people.
-        ignored: Other regions that are ignored.
-        people_per_image: Mean over images.
-        most_people: In one image.
-        sizes: Square root of the area relative to the longer side of the picture: of the 5 % smallest, the median and
-            the 5 % largest people.
-        labelled: For each keypoint the share of people with it, or None where no image labels it at all.
-        visible: For each keypoint the share of people on whom it is not hidden, likewise.
+        subset: Name of the subset.
+        images: Number of images.
+        empty_images: Images without persons.
+        non_exhaustive_images: Images in which not every person is labelled.
+        persons: Persons with at least one labelled keypoint.
+        persons_without_keypoints: Persons without, which are ignored like crowds.
+        crowds: Regions of crowds.
+        ignored_regions: Other ignored regions.
+        persons_per_image: Mean over all images.
+        max_persons_per_image: Maximum over all images.
+        sizes: 5 %, 50 % and 95 % quantiles of the persons' sizes: square root of the area, relative to the longer side
+            of the image.
+        labelled: For each keypoint the share of persons on which it is labelled; None if no image labels it.
+        visible: For each keypoint the share of persons on which it is visible, likewise.
     """
 
-    part: str
+    subset: str
     images: int
     empty_images: int
-    not_exhaustive: int
-    people: int
-    people_without_keypoints: int
+    non_exhaustive_images: int
+    persons: int
+    persons_without_keypoints: int
     crowds: int
-    ignored: int
-    people_per_image: float
-    most_people: int
+    ignored_regions: int
+    persons_per_image: float
+    max_persons_per_image: int
     sizes: tuple[float, float, float] | None
     labelled: dict[str, float | None]
     visible: dict[str, float | None]
 
-    def to_record(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
 
-
-def label_statistics(part: Part) -> Statistics:
-    """Counts what is in the labels of a part."""
-    images = part.dataset.images
-    everybody = [(person, image) for image in images for person in image.persons]
-    people = [(person, image) for person, image in everybody if person.has_keypoints]
+def label_statistics(subset: Subset) -> Statistics:
+    """Returns the statistics of a subset."""
+    images = subset.annotations.images
+    persons = [(person, image) for image in images for person in image.persons]
+    posed = [(person, image) for person, image in persons if person.has_keypoints]
     counts = [sum(person.has_keypoints for person in image.persons) for image in images]
-    sizes = [np.sqrt(person.area) / max(image.size_hw) for person, image in people]
-    crowds = sum(person.is_crowd for person, _ in everybody)
+    sizes = [np.sqrt(person.area) / max(image.size_hw) for person, image in posed]
+    crowds = sum(person.is_crowd for person, _ in persons)
     return Statistics(
-        part=part.name,
+        subset=subset.name,
         images=len(images),
         empty_images=counts.count(0),
-        not_exhaustive=sum(not image.exhaustive for image in images),
-        people=len(people),
-        people_without_keypoints=len(everybody) - len(people) - crowds,
+        non_exhaustive_images=sum(not image.exhaustive for image in images),
+        persons=len(posed),
+        persons_without_keypoints=len(persons) - len(posed) - crowds,
         crowds=crowds,
-        ignored=sum(len(image.ignore) for image in images),
-        people_per_image=len(people) / max(len(images), 1),
-        most_people=max(counts, default=0),
+        ignored_regions=sum(len(image.ignore) for image in images),
+        persons_per_image=len(posed) / max(len(images), 1),
+        max_persons_per_image=max(counts, default=0),
         sizes=tuple(np.percentile(sizes, [5, 50, 95]).round(4).tolist()) if sizes else None,
-        labelled=_shares(part, least=1),
-        visible=_shares(part, least=2),
+        labelled=_keypoint_shares(subset, min_visibility=1),
+        visible=_keypoint_shares(subset, min_visibility=2),
     )
 
 
-def _shares(part: Part, least: int) -> dict[str, float | None]:
-    """For each keypoint the share of people with at least this visibility, of those in images that label it."""
-    count = len(part.dataset.schema)
-    seen, asked = np.zeros(count), np.zeros(count)
-    for image in part.dataset.images:
-        expected = np.isin(np.arange(count), image.labelled_keypoints)
+def _keypoint_shares(subset: Subset, min_visibility: int) -> dict[str, float | None]:
+    """Returns for each keypoint the share of persons with at least this visibility, in images that label it."""
+    names = subset.annotations.schema.keypoints
+    reached, total = np.zeros(len(names)), np.zeros(len(names))
+    for image in subset.annotations.images:
+        declared = np.isin(np.arange(len(names)), image.labelled_keypoints)
         for person in image.persons:
             if person.has_keypoints:
-                asked += expected
-                seen += expected & (person.visibility >= least)
-    names = part.dataset.schema.keypoints
-    return {name: round(float(s / a), 4) if a else None for name, s, a in zip(names, seen, asked, strict=True)}
+                total += declared
+                reached += declared & (person.visibility >= min_visibility)
+    return {name: round(float(r / t), 4) if t else None for name, r, t in zip(names, reached, total, strict=True)}

@@ -5,9 +5,8 @@ import pytest
 from e2pose.core.affine import Affine
 from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import load_schema
-from e2pose.data.augmentation.geometry import move_labels, person_affine, random_affine
-from e2pose.data.augmentation.plan import Layer
-from e2pose.data.augmentation.render import move_pixels
+from e2pose.data.augmentation.composition import Layer, warp_layer
+from e2pose.data.augmentation.geometry import random_affine, random_person_affine, transform_labels
 from e2pose.data.config import AugmentConfig
 from e2pose.transforms.warp import BORDER_RGB
 
@@ -32,7 +31,7 @@ def image_with(
 def placed(pixels, image, affine):
     """An image and its labels on a canvas."""
     layer = Layer(0, affine, (0, 0, CANVAS[1], CANVAS[0]))
-    return move_pixels(pixels, image.size_hw, layer), move_labels(image, SCHEMA, affine, CANVAS)
+    return warp_layer(pixels, image.size_hw, layer), transform_labels(image, SCHEMA, affine, CANVAS)
 
 
 def spread(center_xy=(35, 45), reach=20.0) -> np.ndarray:
@@ -70,7 +69,7 @@ def test_a_mirrored_image_swaps_left_and_right():
     points = spread()
     visibility = np.full(17, 2)
     visibility[SCHEMA.keypoints.index("left_wrist")] = 0
-    labels = move_labels(image_with(person_at(points, visibility)), SCHEMA, Affine.horizontal_flip(70), (90, 70))
+    labels = transform_labels(image_with(person_at(points, visibility)), SCHEMA, Affine.horizontal_flip(70), (90, 70))
     right_wrist, left_wrist = SCHEMA.keypoints.index("right_wrist"), SCHEMA.keypoints.index("left_wrist")
     assert not labels.labelled[0, right_wrist]
     np.testing.assert_allclose(labels.keypoints[0, left_wrist], [70 - points[right_wrist][0], points[right_wrist][1]])
@@ -80,22 +79,22 @@ def test_a_mirrored_image_swaps_left_and_right():
 def test_flipping_twice_changes_no_label():
     image = image_with(person_at(spread()))
     once = Affine.horizontal_flip(70)
-    plain, twice = (move_labels(image, SCHEMA, affine, (90, 70)) for affine in (Affine.identity(), once @ once))
+    plain, twice = (transform_labels(image, SCHEMA, affine, (90, 70)) for affine in (Affine.identity(), once @ once))
     np.testing.assert_allclose(plain.keypoints, twice.keypoints, atol=1e-4)
 
 
 def test_keypoints_that_nobody_labels_stay_unknown_also_when_mirrored():
     left_eye, right_eye = SCHEMA.keypoints.index("left_eye"), SCHEMA.keypoints.index("right_eye")
     image = image_with(person_at(spread()), labelled=[k for k in range(17) if k != left_eye])
-    assert not move_labels(image, SCHEMA, Affine.identity(), (90, 70)).known[0, left_eye]
-    mirrored = move_labels(image, SCHEMA, Affine.horizontal_flip(70), (90, 70))
-    assert mirrored.known[0, left_eye]
-    assert not mirrored.known[0, right_eye]
+    assert not transform_labels(image, SCHEMA, Affine.identity(), (90, 70)).visibility_known[0, left_eye]
+    mirrored = transform_labels(image, SCHEMA, Affine.horizontal_flip(70), (90, 70))
+    assert mirrored.visibility_known[0, left_eye]
+    assert not mirrored.visibility_known[0, right_eye]
 
 
 def test_areas_grow_with_the_square_of_the_scale():
     image = image_with(person_at(spread()))
-    assert move_labels(image, SCHEMA, Affine.scaling(1.2), (200, 200)).areas == pytest.approx([1200 * 1.44])
+    assert transform_labels(image, SCHEMA, Affine.scaling(1.2), (200, 200)).areas == pytest.approx([1200 * 1.44])
 
 
 @pytest.mark.parametrize(
@@ -109,7 +108,7 @@ def test_areas_grow_with_the_square_of_the_scale():
     ids=["crowd", "without keypoints", "outside", "tiny"],
 )
 def test_people_who_cannot_be_learned_are_ignored_rather_than_called_background(image, affine):
-    labels = move_labels(image, SCHEMA, affine, (90, 70))
+    labels = transform_labels(image, SCHEMA, affine, (90, 70))
     assert len(labels.areas) == 0
     x, y, width, height = labels.ignore[0]
     corners = affine.apply(spread())
@@ -120,7 +119,7 @@ def test_people_who_cannot_be_learned_are_ignored_rather_than_called_background(
 def test_background_is_doubtful_only_where_nobody_looked_for_everyone():
     boxes = np.array([[1, 2, 3, 4]], np.float32)
     doubtful = [
-        len(move_labels(image, SCHEMA, Affine.identity(), CANVAS).doubtful)
+        len(transform_labels(image, SCHEMA, Affine.identity(), CANVAS).non_exhaustive)
         for image in (image_with(), image_with(exhaustive=False), image_with(exhaustive=False, ignore=boxes))
     ]
     assert doubtful == [0, 1, 0]
@@ -142,10 +141,10 @@ def test_a_person_is_taken_out_in_the_size_that_was_asked_for():
     rng = np.random.default_rng(3)
     person = person_at(spread())
     for _ in range(20):
-        affine, size_hw = person_affine(person, 60.0, AugmentConfig(aspect=0.0, rotation_chance=0.0), rng)
+        affine, size_hw = random_person_affine(person, 60.0, AugmentConfig(aspect=0.0, rotation_chance=0.0), rng)
         points = affine.apply(person.keypoints.astype(np.float64))
         assert np.ptp(points, axis=0).max() == pytest.approx(60)
         np.testing.assert_allclose((points.min(axis=0) + points.max(axis=0)) / 2, np.array(size_hw[::-1]) / 2)
         assert max(size_hw) == pytest.approx(60 * 1.16, abs=1)
-    affine, _ = person_affine(person, 1000.0, AugmentConfig(aspect=0.0), rng)
+    affine, _ = random_person_affine(person, 1000.0, AugmentConfig(aspect=0.0), rng)
     assert affine.scale == pytest.approx(2), "nobody is blown up"

@@ -3,81 +3,82 @@ import shutil
 import cv2
 import numpy as np
 
-from e2pose.data.inspection import image_files as pictures
-from e2pose.data.inspection.findings import Part
-from e2pose.data.inspection.image_files import copies, fingerprint_bits, read_pictures
-from helpers.labels import good_images, made_dataset, write_dataset, write_noise
+from e2pose.data.inspection.findings import Check, Subset
+from e2pose.data.inspection.image_files import (
+    DUPLICATE,
+    LEAK,
+    NEAR_LEAK,
+    UNREADABLE,
+    WRONG_SIZE,
+    check_image_files,
+    difference_hash,
+    find_duplicates,
+)
+from helpers.labels import make_annotations, valid_images, write_dataset, write_noise
 
 
-def part(folder, dataset, side="learned") -> Part:
-    return Part(folder.name, folder / "images", dataset, side)
+def write_subset(folder, *, images=3, split="training", seed=0) -> Subset:
+    annotations = make_annotations(*valid_images(images))
+    return Subset(folder.name, write_dataset(folder, annotations, seed=seed) / "images", annotations, split)
 
 
-def inspected(*parts) -> tuple[list[list[str]], list[tuple[str, str, bool]]]:
-    problems, prints = read_pictures(parts, None)
-    same = [(problem.check, problem.example, problem.is_error) for problem in copies(parts, prints)]
-    return [[f"{problem.check}: {problem.example}" for problem in some] for some in problems], same
+def duplicates_of(*subsets) -> list[tuple[Check, str]]:
+    _, fingerprints = check_image_files(subsets, None)
+    return [(problem.check, problem.example) for problem in find_duplicates(subsets, fingerprints)]
 
 
-def test_good_files_have_no_problem(tmp_path):
-    one, two = made_dataset(*good_images(20)), made_dataset(*good_images(20))
-    parts = [
-        part(write_dataset(tmp_path / "a", one), one),
-        part(write_dataset(tmp_path / "b", two, seed=1), two, "held"),
+def test_valid_files_have_no_problems(tmp_path):
+    subsets = [
+        write_subset(tmp_path / "a", images=20),
+        write_subset(tmp_path / "b", images=20, seed=1, split="held out"),
     ]
-    told = []
-    problems, prints = read_pictures(parts, told.append)
+    reported_totals = []
+    problems, fingerprints = check_image_files(subsets, reported_totals.append)
     assert problems == [[], []]
-    assert told == [40] * 40
-    assert [one.name for one in prints][:2] == ["0.png", "1.png"]
-    assert list(copies(parts, prints)) == []
+    assert reported_totals == [40] * 40
+    assert [one.name for one in fingerprints][:2] == ["0.png", "1.png"]
+    assert list(find_duplicates(subsets, fingerprints)) == []
 
 
-def test_files_that_are_missing_broken_or_of_another_size(tmp_path):
-    data = made_dataset(*good_images(4))
-    folder = write_dataset(tmp_path / "a", data)
-    (folder / "images" / "0.png").unlink()
-    (folder / "images" / "1.png").write_bytes((folder / "images" / "1.png").read_bytes()[:200])
-    write_noise(folder / "images" / "2.png", seed=0, size_hw=(60, 80))
-    (problems,), _ = inspected(part(folder, data))
-    assert len(problems) == 3
-    assert problems[0].startswith(pictures.UNREADABLE)
-    assert "0.png" in problems[0]
-    assert "truncated" in problems[1]
-    assert problems[2] == f"{pictures.OTHER_SIZE}: 2.png: 80x60, but 160x120 in the labels"
+def test_missing_truncated_and_resized_files_are_errors(tmp_path):
+    subset = write_subset(tmp_path / "a", images=4)
+    (subset.folder / "0.png").unlink()
+    (subset.folder / "1.png").write_bytes((subset.folder / "1.png").read_bytes()[:200])
+    write_noise(subset.folder / "2.png", seed=0, size_hw=(60, 80))
+    (problems,), fingerprints = check_image_files([subset], None)
+    assert [problem.check for problem in problems] == [UNREADABLE, UNREADABLE, WRONG_SIZE]
+    assert "0.png" in problems[0].example
+    assert "truncated" in problems[1].example
+    assert problems[2].example == "2.png: 80x60, but 160x120 in the labels"
+    assert [one.name for one in fingerprints] == ["3.png"]
+    assert UNREADABLE.is_error
+    assert WRONG_SIZE.is_error
 
 
-def test_the_same_file_twice_is_worse_across_sides(tmp_path):
-    data = made_dataset(*good_images(3))
-    one, two = write_dataset(tmp_path / "a", data), write_dataset(tmp_path / "b", data, seed=1)
-    shutil.copy(one / "images" / "0.png", one / "images" / "1.png")
-    shutil.copy(one / "images" / "2.png", two / "images" / "1.png")
-    _, across = inspected(part(one, data), part(two, data, "held out"))
-    assert across == [
-        (pictures.COPY, "a: 0.png = a: 1.png", False),
-        (pictures.COPY_ACROSS, "a: 2.png = b: 1.png", True),
-    ]
-    _, together = inspected(part(one, data), part(two, data))
-    assert [(check, is_error) for check, _, is_error in together] == [(pictures.COPY, False)] * 2
+def test_equal_files_are_an_error_only_in_different_splits(tmp_path):
+    one, two = write_subset(tmp_path / "a"), write_subset(tmp_path / "b", split="held out", seed=1)
+    shutil.copy(one.folder / "0.png", one.folder / "1.png")
+    shutil.copy(one.folder / "2.png", two.folder / "1.png")
+    assert duplicates_of(one, two) == [(DUPLICATE, "a: 0.png = a: 1.png"), (LEAK, "a: 2.png = b: 1.png")]
+    same_split = Subset(two.name, two.folder, two.annotations, one.split)
+    assert [check for check, _ in duplicates_of(one, same_split)] == [DUPLICATE] * 2
+    assert LEAK.is_error
+    assert not DUPLICATE.is_error
 
 
-def test_near_copies_are_found_across_sides_alone(tmp_path):
-    data = made_dataset(*good_images(3))
-    one, two = write_dataset(tmp_path / "a", data), write_dataset(tmp_path / "b", data, seed=1)
-    picture = cv2.imread(str(one / "images" / "1.png"))
-    _, compressed = cv2.imencode(
-        ".jpg", cv2.convertScaleAbs(picture, alpha=0.9, beta=5), [cv2.IMWRITE_JPEG_QUALITY, 60]
-    )
-    (two / "images" / "2.png").write_bytes(compressed.tobytes())
-    _, across = inspected(part(one, data), part(two, data, "held out"))
-    assert across == [(pictures.NEAR_ACROSS, "b: 2.png = a: 1.png", False)]
-    assert inspected(part(one, data), part(two, data))[1] == []
+def test_nearly_equal_images_are_reported_only_in_different_splits(tmp_path):
+    one, two = write_subset(tmp_path / "a"), write_subset(tmp_path / "b", split="held out", seed=1)
+    brighter = cv2.convertScaleAbs(cv2.imread(str(one.folder / "1.png")), alpha=0.9, beta=5)
+    _, compressed = cv2.imencode(".jpg", brighter, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    (two.folder / "2.png").write_bytes(compressed.tobytes())
+    assert duplicates_of(one, two) == [(NEAR_LEAK, "b: 2.png = a: 1.png")]
+    assert duplicates_of(one, Subset(two.name, two.folder, two.annotations, one.split)) == []
 
 
-def test_bits_survive_scaling_and_tell_pictures_apart():
+def test_difference_hash_survives_scaling_and_separates_images():
     noise = [np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8) for seed in range(2)]
     one, other = (cv2.resize(some, (160, 120), interpolation=cv2.INTER_CUBIC) for some in noise)
     small = cv2.resize(one, (97, 71), interpolation=cv2.INTER_AREA)
-    bits = fingerprint_bits(one)
-    assert np.bitwise_count(bits ^ fingerprint_bits(small)).sum() <= 12
-    assert np.bitwise_count(bits ^ fingerprint_bits(other)).sum() > 60
+    bits = difference_hash(one)
+    assert np.bitwise_count(bits ^ difference_hash(small)).sum() <= 12
+    assert np.bitwise_count(bits ^ difference_hash(other)).sum() > 60

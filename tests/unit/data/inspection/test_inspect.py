@@ -6,151 +6,174 @@ import numpy as np
 import pytest
 
 from e2pose.core.errors import OptionError
-from e2pose.data.inspection.findings import Problem, summarise
-from e2pose.data.inspection.inspect import LABELS, inspect, open_parts
-from e2pose.data.inspection.label_sheet import draw_labels, label_sheet
+from e2pose.data.config import DataSetConfig
+from e2pose.data.inspection.findings import Check, Problem, summarise
+from e2pose.data.inspection.image_files import UNREADABLE
+from e2pose.data.inspection.inspect import UNUSABLE, RecipeSets, inspect, open_subsets
+from e2pose.data.inspection.label_sheet import draw_label_sheet, draw_labels
+from e2pose.data.inspection.labels import BOX_OUTSIDE, KEYPOINT_OUTSIDE
 from e2pose.data.inspection.statistics import label_statistics
-from helpers.labels import COCO, good_images, made_dataset, made_image, made_person, write_dataset
-
-RECIPE = 'name = "x"\n[data]\nroot = "{root}"\nsets = [{sets}]\n[optim]\nsteps = 1\n'
+from helpers.labels import COCO, make_annotations, make_image, make_person, valid_images, write_dataset
 
 
-def parts_of(*paths, images=None, root=None):
-    parts, findings = open_parts(paths, images=images, root=root)
+def open_all(*sources, **options):
+    subsets, findings = open_subsets(sources, **options)
     assert findings == []
-    return parts
+    return subsets
 
 
-def test_problems_are_counted_errors_first():
-    problems = (
-        [Problem("dull", f"{n}") for n in range(5)] + [Problem("rare", "r")] + [Problem("bad", "b", is_error=True)]
-    )
-    bad, dull, rare = summarise("a", problems)
-    assert (bad.check, bad.is_error, bad.count, bad.examples) == ("bad", True, 1, ("b",))
-    assert (dull.check, dull.count, dull.examples) == ("dull", 5, ("0", "1", "2"))
-    assert rare.part == "a"
+def write_valid(folder, count, **options):
+    return write_dataset(folder, make_annotations(*valid_images(count)), **options)
 
 
-def test_a_folder_a_file_and_a_recipe_lead_to_the_same_labels(tmp_path):
-    folder = write_dataset(tmp_path / "set", made_dataset(*good_images(6)))
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE.format(root=tmp_path, sets='{path = "set", holdout = 3}'), encoding="utf-8")
-    (plain,), (file,) = parts_of(folder), parts_of(folder / "annotations.json")
-    learned, heldout = parts_of(recipe)
-    assert [part.name for part in (plain, learned, heldout)] == [str(folder), "set", "set: held out"]
-    for part in (plain, file):
-        assert len(part.dataset.images) == 6
-        assert part.path(part.dataset.images[0]) == folder / "images" / "0.png"
-    assert [image.id for image in heldout.dataset.images] == [0, 3]
-    assert len(learned.dataset.images) == 4
-    assert learned.side != heldout.side
+def test_summary_counts_problems_with_errors_first_and_frequent_ones_next():
+    frequent, rare, error = Check("frequent", ""), Check("rare", ""), Check("error", "", is_error=True)
+    problems = [
+        *(Problem(frequent, str(number)) for number in range(5)),
+        Problem(rare, "r"),
+        Problem(error, "e"),
+        Problem(rare, "s"),
+    ]
+    findings = summarise("a", problems)
+    assert [(finding.check, finding.count, finding.examples) for finding in findings] == [
+        (error, 1, ("e",)),
+        (frequent, 5, ("0", "1", "2")),
+        (rare, 2, ("r", "s")),
+    ]
+    assert {finding.subset for finding in findings} == {"a"}
+
+
+def test_folder_and_json_file_give_the_same_labels(tmp_path):
+    folder = write_valid(tmp_path / "set", 6)
+    for path in (folder, folder / "annotations.json"):
+        (subset,) = open_all(path)
+        assert subset.name == str(path)
+        assert len(subset.annotations.images) == 6
+        assert subset.path(subset.annotations.images[0]) == folder / "images" / "0.png"
     (folder / "images").rename(tmp_path / "elsewhere")
-    (elsewhere,) = parts_of(folder / "annotations.json", images=tmp_path / "elsewhere")
-    assert elsewhere.path(elsewhere.dataset.images[0]).is_file()
-    moved = tmp_path / "moved"
-    moved.mkdir()
-    folder.rename(moved / "set")
-    assert len(parts_of(recipe, root=moved)[0].dataset.images) == 4
+    (subset,) = open_all(folder / "annotations.json", images=tmp_path / "elsewhere")
+    assert subset.path(subset.annotations.images[0]).is_file()
 
 
-def test_every_split_of_a_yolo_folder_is_a_part_of_its_own(tmp_path):
+def test_sets_of_a_recipe_are_split_into_training_and_held_out_images(tmp_path):
+    write_valid(tmp_path / "set", 6)
+    sets = (DataSetConfig(path="set", holdout=3), DataSetConfig(path="set"))
+    training, held_out, whole = open_all(RecipeSets(sets, "coco", tmp_path))
+    assert [subset.name for subset in (training, held_out, whole)] == ["set", "set: held out", "set"]
+    assert [image.id for image in held_out.annotations.images] == [0, 3]
+    assert [image.id for image in training.annotations.images] == [1, 2, 4, 5]
+    assert len(whole.annotations.images) == 6
+    assert training.split == whole.split != held_out.split
+
+
+def test_each_split_of_a_yolo_data_set_is_a_subset(tmp_path):
     for split in ("train", "val"):
-        folder = write_dataset(tmp_path / "made" / split, made_dataset(*good_images(2)), seed=split == "val")
+        folder = write_valid(tmp_path / "coco" / split, 2, seed=split == "val")
         (folder / "images").rename(tmp_path / split)
         (tmp_path / split / "1.txt").write_text("0 0.5 0.5 0.5 0.5 0.5 0.5", encoding="utf-8")
     text = "train: train\nval: val\nnames: [tool]\nkpt_shape: [1, 2]\n"
     (tmp_path / "data.yaml").write_text(text, encoding="utf-8")
     for path in (tmp_path, tmp_path / "data.yaml"):
-        train, val = parts_of(path)
-        assert train.side != val.side
-        assert train.path(train.dataset.images[0]) == tmp_path / "train" / "0.png"
+        train, val = open_all(path)
+        assert train.split != val.split
+        assert train.path(train.annotations.images[0]) == tmp_path / "train" / "0.png"
     assert not inspect([train, val]).has_errors
 
 
-def test_labels_that_cannot_be_used_are_an_error_and_the_others_are_still_looked_at(tmp_path):
-    good = write_dataset(tmp_path / "good", made_dataset(*good_images(2)))
-    bad = tmp_path / "bad"
-    bad.mkdir()
-    (bad / "annotations.json").write_text("{}", encoding="utf-8")
-    parts, (finding,) = open_parts([bad, good], images=None, root=None)
-    assert [part.name for part in parts] == [str(good)]
-    assert (finding.part, finding.check, finding.is_error) == (str(bad), LABELS, True)
+def test_unusable_labels_are_an_error_and_other_sets_are_still_read(tmp_path):
+    valid = write_valid(tmp_path / "valid", 2)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "annotations.json").write_text("{}", encoding="utf-8")
+    subsets, (finding,) = open_subsets([tmp_path / "broken", valid])
+    assert [subset.name for subset in subsets] == [str(valid)]
+    assert (finding.subset, finding.check, finding.is_error) == (str(tmp_path / "broken"), UNUSABLE, True)
+
+
+def test_missing_path_is_refused(tmp_path):
     with pytest.raises(OptionError, match=r"there is no '.*nowhere'"):
-        open_parts([tmp_path / "nowhere"], images=None, root=None)
+        open_subsets([tmp_path / "nowhere"])
 
 
-def test_a_report_has_everything_and_can_be_written_as_json(tmp_path):
-    person = made_person((130.0, 20.0, 50.0, 90.0))
-    folder = write_dataset(tmp_path / "set", made_dataset(*good_images(3), made_image(9, person)))
+def test_report_contains_all_findings_and_can_be_written_as_json(tmp_path):
+    outside = make_person((130.0, 20.0, 50.0, 90.0))
+    folder = write_dataset(tmp_path / "set", make_annotations(*valid_images(3), make_image(9, outside)))
     (folder / "images" / "0.png").unlink()
-    report = inspect(parts_of(folder))
+    report = inspect(open_all(folder))
     assert report.has_errors
-    assert [finding.check for finding in report.findings] == [
-        "missing or unreadable file",
-        "keypoint outside of the picture",
-        "box outside of the picture",
-    ]
+    assert [finding.check for finding in report.findings] == [UNREADABLE, KEYPOINT_OUTSIDE, BOX_OUTSIDE]
     record = json.loads(json.dumps(report.to_record(), allow_nan=False))
+    assert record["findings"][0]["title"] == UNREADABLE.title
     assert record["findings"][0]["examples"][0].endswith("0.png'")
     assert record["statistics"][0]["images"] == 4
-    assert not inspect(parts_of(write_dataset(tmp_path / "good", made_dataset(*good_images(3))))).has_errors
 
 
-def test_statistics(tmp_path):
-    visibility = np.array([0, 1] + [2] * 15)
+def test_report_of_valid_images_is_empty(tmp_path):
+    report = inspect(open_all(write_valid(tmp_path / "set", 3)))
+    assert not report.has_errors
+    assert report.findings == ()
+
+
+def test_statistics_count_persons_and_regions(tmp_path):
     images = [
-        made_image(0, made_person(), made_person((100.0, 20.0, 30.0, 60.0), visibility=visibility), exhaustive=False),
-        made_image(1, made_person(is_crowd=True), made_person(visibility=np.zeros(17))),
-        made_image(2, made_person(area=1600.0), labelled_keypoints=tuple(range(16))),
-        made_image(3, ignore=np.array([[1, 2, 3, 4]], np.float32)),
+        make_image(0, make_person(), make_person((100.0, 20.0, 30.0, 60.0), visibility=[0, 1] + [2] * 15)),
+        make_image(1, make_person(is_crowd=True), make_person(visibility=np.zeros(17)), exhaustive=False),
+        make_image(2, make_person(area=1600.0), labelled_keypoints=tuple(range(16))),
+        make_image(3, ignore=np.array([[1, 2, 3, 4]], np.float32)),
     ]
-    (part,) = parts_of(write_dataset(tmp_path / "set", made_dataset(*images)))
-    numbers = label_statistics(part)
-    assert (numbers.images, numbers.empty_images, numbers.not_exhaustive) == (4, 2, 1)
-    assert (numbers.people, numbers.people_without_keypoints, numbers.crowds, numbers.ignored) == (3, 1, 1, 1)
-    assert (numbers.people_per_image, numbers.most_people) == (0.75, 2)
-    assert numbers.sizes[1] == pytest.approx(np.median(np.sqrt([0.5 * 50 * 90, 0.5 * 30 * 60, 1600])) / 160, abs=1e-4)
-    assert numbers.labelled["nose"] == pytest.approx(2 / 3, abs=1e-4)
-    assert (numbers.labelled["left_eye"], numbers.visible["left_eye"]) == (1, pytest.approx(2 / 3, abs=1e-4))
-    assert numbers.labelled["right_ankle"] == 1, "of the two people in images where it is labelled"
+    (subset,) = open_all(write_dataset(tmp_path / "set", make_annotations(*images)))
+    statistics = label_statistics(subset)
+    assert (statistics.images, statistics.empty_images, statistics.non_exhaustive_images) == (4, 2, 1)
+    assert (statistics.persons, statistics.persons_without_keypoints) == (3, 1)
+    assert (statistics.crowds, statistics.ignored_regions) == (1, 1)
+    assert (statistics.persons_per_image, statistics.max_persons_per_image) == (0.75, 2)
+    sizes = np.sqrt([0.5 * 50 * 90, 0.5 * 30 * 60, 1600]) / 160
+    assert statistics.sizes == pytest.approx(np.percentile(sizes, [5, 50, 95]), abs=1e-4)
+    assert statistics.labelled["nose"] == pytest.approx(2 / 3, abs=1e-4)
+    assert (statistics.labelled["left_eye"], statistics.visible["left_eye"]) == (1, pytest.approx(2 / 3, abs=1e-4))
+    assert statistics.labelled["right_ankle"] == 1, "of the two persons in images that label it"
 
 
-def test_a_keypoint_that_no_image_labels_has_no_share(tmp_path):
-    image = made_image(0, made_person(visibility=[2] * 16 + [0]), labelled_keypoints=tuple(range(16)))
-    (part,) = parts_of(write_dataset(tmp_path / "set", made_dataset(image)))
-    assert label_statistics(part).labelled["right_ankle"] is None
+def test_keypoint_that_no_image_labels_has_no_share(tmp_path):
+    image = make_image(0, make_person(visibility=[2] * 16 + [0]), labelled_keypoints=tuple(range(16)))
+    (subset,) = open_all(write_dataset(tmp_path / "set", make_annotations(image)))
+    assert label_statistics(subset).labelled["right_ankle"] is None
 
 
-def test_a_sheet_shows_images_of_all_parts_and_survives_missing_files(tmp_path):
-    parts = parts_of(
-        write_dataset(tmp_path / "a", made_dataset(*good_images(5))),
-        write_dataset(tmp_path / "b", made_dataset(*good_images(5)), seed=1),
-    )
+def test_label_sheet_shows_images_of_all_subsets_and_leaves_missing_files_black(tmp_path):
+    subsets = open_all(write_valid(tmp_path / "a", 5), write_valid(tmp_path / "b", 5, seed=1))
     (tmp_path / "a" / "images" / "0.png").unlink()
-    sheet = label_sheet(parts, 4)
+    sheet = draw_label_sheet(subsets, 4)
     tiles = [sheet[:, start : start + 288] for start in range(0, 4 * 292, 292)]
     assert sheet.shape == (288, 4 * 292 - 4, 3)
     assert tiles[0].max() == 0
     assert all(tile.std() > 20 for tile in tiles[1:])
-    assert label_sheet([], 4).max() == 0
+    assert draw_label_sheet([], 4).max() == 0
 
 
-def test_labels_are_drawn_where_they_are():
+def test_label_sheet_marks_ignored_persons_in_red(tmp_path):
+    crowd = make_image(0, make_person((40.0, 20.0, 80.0, 60.0), is_crowd=True))
+    subsets = open_all(write_dataset(tmp_path / "set", make_annotations(crowd)))
+    sheet = draw_label_sheet(subsets, 1)
+    scale, top = 288 / 160, (288 - 288 / 160 * 120) / 2
+    assert sheet[round(top + scale * 20), round(scale * 80)].tolist() == [235, 64, 52]
+
+
+def test_labels_are_drawn_at_their_positions():
     black = np.zeros((100, 100, 3), np.uint8)
-    person = made_person((20.0, 10.0, 50.0, 80.0))
+    person = make_person((20.0, 10.0, 50.0, 80.0))
     labelled = person.visibility[None] > 0
     boxes = np.array([[5, 6, 10, 12]], np.float32)
     drawn = draw_labels(black, person.keypoints[None], labelled, boxes, COCO)
     assert drawn[6, 5].tolist() == drawn[18, 15].tolist() == [235, 64, 52]
     x, y = person.keypoints[COCO.keypoints.index("left_hip")].astype(int)
     assert drawn[y, x].max() > 200
-    assert black.max() == 0
-    nobody = draw_labels(black, person.keypoints[None], ~labelled, boxes[:0], COCO)
-    assert nobody.max() == 0
+    assert black.max() == 0, "the input is not changed"
+    unlabelled = draw_labels(black, person.keypoints[None], ~labelled, boxes[:0], COCO)
+    assert unlabelled.max() == 0
 
 
-def test_no_torch_is_needed():
-    rooms = "e2pose.data.inspection.inspect, e2pose.data.inspection.label_sheet, e2pose.cli.doctor"
-    code = f"import sys, {rooms}; print('torch' in sys.modules)"
+def test_inspection_does_not_import_torch():
+    modules = "e2pose.data.inspection.inspect, e2pose.data.inspection.label_sheet, e2pose.cli.doctor"
+    code = f"import sys, {modules}, e2pose.training.recipe; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
