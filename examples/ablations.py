@@ -34,7 +34,7 @@ VARIANTS: dict[str, list[str]] = {
     "keypoints by absolute error alone": ["loss.oks=0"],
     "keypoints by OKS alone": ["loss.distance=0"],
     "strides 32 to 512": ["network.strides=[32,64,128,256,512]"],
-    "without refinement": ["network.refinements=0"],
+    "without refinement": ["network.refinement=false"],
     "without auxiliary_positives": ["match.auxiliary_positives=0"],
     "without mosaic": ["augment.mosaic=0"],
     "combined": ["loss.distance=0", "loss.one_to_many=0.1", "augment.mosaic=0"],

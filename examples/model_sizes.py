@@ -31,7 +31,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for backbone, height, width in PUBLISHED:
         with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-            network = build_network(NetworkConfig(backbone)).eval()
+            network = build_network(NetworkConfig(backbone=backbone), num_keypoints=17).eval()
             prediction = network(torch.zeros(1, 3, height, width, dtype=torch.uint8))
         whole, part = (sum(p.numel() for p in module.parameters()) / 1e6 for module in (network, network.backbone))
         gmacs = counter.get_total_flops() / 2e9

@@ -29,7 +29,7 @@ from e2pose.core.schema import load_schema
 from e2pose.core.spec import ModelSpec
 from e2pose.inference.preprocess import preprocess
 from e2pose.models.build import build_network
-from e2pose.models.config import NetworkConfig
+from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
 from e2pose.models.e2pose import MEAN_RGB, STD_RGB, E2Pose
 from e2pose.models.fine import FineFeatures
 from e2pose.sources.images import read_image
@@ -160,7 +160,10 @@ def main(model_json: str, pictures: str, output: str) -> None:
     paths = sorted(Path(pictures).iterdir())
     images = [read_image(paths[index]) for index in spread(len(paths), PICTURES)]
     network = build_network(
-        NetworkConfig("mobilenetv2_150", strides=(16, 32), refinements=1, fine_refinements=1)
+        NetworkConfig(
+            backbone="mobilenetv2_150", strides=(16, 32), refinement=RefinementConfig(fine=FineRefinementConfig())
+        ),
+        num_keypoints=17,
     ).eval()
     pixels = (torch.from_numpy(preprocess(images, spec).pixels).float() - network.mean) / network.std
     fill_backbone(network, convolutions, pixels)

@@ -20,6 +20,7 @@ from torch.nn import functional
 from e2pose.inference.preprocess import preprocess
 from e2pose.models.artifact import load_weights, save_weights
 from e2pose.models.build import build_network, load_backbone
+from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
 from e2pose.models.e2pose import E2Pose
 from e2pose.sources.images import read_image
 from e2pose.training.measure import spread
@@ -104,8 +105,12 @@ def main(model: str, backbone: str, backbone_weights: str, pictures: str, output
     old, spec = load_weights(find_weights(model))
     brought = torch.load(backbone_weights, map_location="cpu", weights_only=True)
     brings_fine = any(name.startswith("fine.") for name in brought)
-    steps = FINE_REFINEMENTS if brings_fine else old.config.fine_refinements
-    new = build_network(replace(old.config, backbone=backbone, fine_refinements=steps)).eval()
+    config = old.config.model_copy(update={"backbone": backbone})
+    if brings_fine:
+        config = NetworkConfig(
+            refinement=RefinementConfig(fine=FineRefinementConfig(steps=FINE_REFINEMENTS))
+        ).with_defaults(config)
+    new = build_network(config, len(spec.schema)).eval()
     joints = Joints(new, brings_fine=brings_fine)
     left_out = ("backbone.", *joints.strides)
     new.load_state_dict({n: v for n, v in old.state_dict().items() if not n.startswith(left_out)}, strict=False)

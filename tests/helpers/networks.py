@@ -60,15 +60,17 @@ def _two_layer_network() -> E2Pose:
         config = NetworkConfig(strides=(32, 64), width=8)
         backbone = TwoLayers()
         pyramid = FeaturePyramid(backbone.channels, config.strides, config.width)
-        head = PoseHead(config.width, config.keypoints, config.head_depth, config.strides)
+        head = PoseHead(config.width, len(SPEC.schema), config.head_depth, config.strides)
         return livened(E2Pose(config, backbone, pyramid, head))
 
 
 @cache
 def _small_network() -> E2Pose:
     with _same_numbers():
-        config = NetworkConfig(strides=(16, 32, 64), width=8, refinements=2, fine_refinements=1)
-        network = livened(build_network(config))
+        config = NetworkConfig.model_validate(
+            {"strides": (16, 32, 64), "width": 8, "refinement": {"steps": 2, "fine": {"steps": 1}}}
+        )
+        network = livened(build_network(config, len(SPEC.schema)))
     network.fine_refiner.coarse.weight.data *= 0.1
     network.fine_refiner.output.weight.data *= 0.1  # the last corrections are small, as after a training
     return network

@@ -25,6 +25,7 @@ sets = [{{ path = "made" }}]
 [network]
 strides = [16, 32]
 width = 32
+[initial]
 freeze_stem = false
 freeze_batch_norm = false
 [augment]

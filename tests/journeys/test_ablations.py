@@ -27,7 +27,7 @@ def test_every_variant_is_trained_once_and_has_its_row(tmp_path, monkeypatch, ca
         "--set",
         "data.sets.0.holdout=2",
         "--set",
-        "network.refinements=1",
+        "network.refinement.steps=1",
         "--measure",
         "input_size_hw=[192,192]",
     ]

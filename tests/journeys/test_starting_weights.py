@@ -3,7 +3,6 @@
 import json
 import runpy
 import sys
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from torch import nn
 from e2pose.models.artifact import load_weights, save_weights
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.build import build_network, load_backbone
-from e2pose.models.config import NetworkConfig
+from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
 from e2pose.models.e2pose import MEAN_RGB, STD_RGB, E2Pose
 from helpers.networks import SPEC, livened, noise, small_network
 
@@ -111,8 +110,13 @@ def test_folded_backbone_answers_as_before(tmp_path, pictures, monkeypatch) -> N
 def movenet(tmp_path, pictures, monkeypatch) -> E2Pose:
     """A network with fine features, whose weights `movenet.pth` has by way of a folded graph."""
     torch.manual_seed(0)
-    config = NetworkConfig("mobilenetv2_150", strides=(16, 32), width=8, refinements=1, fine_refinements=1)
-    network = livened(build_network(config)).eval()
+    config = NetworkConfig(
+        backbone="mobilenetv2_150",
+        strides=(16, 32),
+        width=8,
+        refinement=RefinementConfig(steps=1, fine=FineRefinementConfig(steps=1)),
+    )
+    network = livened(build_network(config, 17)).eval()
     fine = network.fine
     named = [*folded(fine.wide, ["model/out_relu/Relu6"]), *folded(fine.lateral["32"], ["conv2d/BiasAdd"])]
     for number, stride in enumerate(("16", "8", "4")):
@@ -137,7 +141,7 @@ def in_their_pixels(first: Folded) -> Folded:
 
 
 def test_kernels_before_batch_norms_have_a_length_of_1(tmp_path, movenet) -> None:
-    again = build_network(movenet.config).eval()
+    again = build_network(movenet.config, 17).eval()
     load_backbone(again, tmp_path / "movenet.pth")
     for part in (again.backbone.features[3], again.fine.merge["8"]):
         layers = [layer for layer in part.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
@@ -147,7 +151,7 @@ def test_kernels_before_batch_norms_have_a_length_of_1(tmp_path, movenet) -> Non
 
 
 def test_fine_features_answer_as_before(tmp_path, movenet) -> None:
-    again = build_network(movenet.config).eval()
+    again = build_network(movenet.config, 17).eval()
     load_backbone(again, tmp_path / "movenet.pth")
     pixels = normalized(torch.from_numpy(noise(6).transpose(0, 3, 1, 2)).float())
     with torch.no_grad():
@@ -159,13 +163,13 @@ def test_fine_features_answer_as_before(tmp_path, movenet) -> None:
 
 
 def test_head_goes_onto_a_backbone_with_fine_features(tmp_path, pictures, movenet, monkeypatch) -> None:
-    old = livened(build_network(replace(movenet.config, backbone="mobilenetv2", fine_refinements=0)))
+    old = livened(build_network(NetworkConfig(strides=(16, 32), width=8, refinement=RefinementConfig(steps=1)), 17))
     save_weights(tmp_path / "old.safetensors", old, SPEC)
     new = tmp_path / "new.safetensors"
     words = (tmp_path / "old.safetensors", "mobilenetv2_150", tmp_path / "movenet.pth", pictures, new)
     run("transplant.py", monkeypatch, *words)
     network, _ = load_weights(new)
-    assert network.config.fine_refinements == 2
+    assert network.config.refinement.fine.steps == 2
     pixels = normalized(torch.from_numpy(noise(6).transpose(0, 3, 1, 2)).float())
     with torch.no_grad():
         maps, entries = network.backbone(pixels)
@@ -195,7 +199,7 @@ def test_head_on_the_same_backbone_answers_as_before(tmp_path, pictures, monkeyp
 
 def test_head_goes_onto_a_wider_backbone(tmp_path, pictures, monkeypatch) -> None:
     save_weights(tmp_path / "old.safetensors", small_network(), SPEC)
-    wide = livened(build_network(small_network().config.__class__(backbone="mobilenetv2_150", strides=(32,), width=8)))
+    wide = livened(build_network(NetworkConfig(backbone="mobilenetv2_150", strides=(32,), width=8), 17))
     torch.save(wide.backbone.state_dict(), tmp_path / "backbone.pth")
     new = tmp_path / "new.safetensors"
     words = (tmp_path / "old.safetensors", "mobilenetv2_150", tmp_path / "backbone.pth", pictures, new)

@@ -48,7 +48,7 @@ class _UnsharedHead(PoseHead):
         nn.Module.__init__(self)
         self.keypoints = head.keypoints
         self.output = head.output
-        self.auxiliary = nn.ModuleDict()
+        self.one_to_many = None
         self.seeds = nn.ModuleDict({str(stride): copy.deepcopy(head.seed(stride)) for stride in strides})
 
     def seed(self, stride: int) -> nn.Sequential:

@@ -24,13 +24,13 @@ class SpecChanges:
 
     Args:
         name: What the model is called.
-        size_hw: Height and width of the canvas.
+        input_size_hw: Height and width of the canvas.
         threshold: Below this person score the model sees nobody.
         fixed_input_size: Never shorten the canvas.
     """
 
     name: str | None = None
-    size_hw: tuple[int, int] | None = None
+    input_size_hw: tuple[int, int] | None = None
     threshold: float | None = None
     fixed_input_size: bool = False
 
@@ -40,7 +40,7 @@ class SpecChanges:
         Raises:
             ModelError: A change is out of range.
         """
-        values = {name: getattr(self, name) for name in ("name", "size_hw", "threshold")}
+        values = {name: getattr(self, name) for name in ("name", "input_size_hw", "threshold")}
         given = {name: value for name, value in values.items() if value is not None}
         return replace(spec, **given, multiple_of=None if self.fixed_input_size else spec.multiple_of)
 

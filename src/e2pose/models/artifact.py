@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +42,9 @@ def save_weights(path: str | Path, network: E2Pose, spec: ModelSpec, dtype: torc
     state = {
         name: (value.to(dtype) if value.dim() > 1 and value.numel() > HALVED_ABOVE else value).contiguous().cpu()
         for name, value in network.state_dict().items()
-        if not name.startswith("head.auxiliary.")
+        if not name.startswith("head.one_to_many.")
     }
-    config = replace(network.config, one_to_many=False)
-    metadata = {METADATA_KEY: spec.to_json(), NETWORK_KEY: json.dumps(asdict(config))}
+    metadata = {METADATA_KEY: spec.to_json(), NETWORK_KEY: network.config.model_dump_json()}
     with atomic_path(path) as temporary:
         save_file(state, temporary, metadata)
 
@@ -61,7 +59,7 @@ def load_weights(path: str | Path) -> tuple[E2Pose, ModelSpec]:
         metadata = file.metadata() or {}
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     spec = ModelSpec.from_metadata(metadata, str(path))
-    network = build_network(_config(metadata, path))
+    network = build_network(_config(metadata, path), len(spec.schema))
     try:
         network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
     except RuntimeError as error:
@@ -95,8 +93,13 @@ def _opened(path: str | Path) -> Iterator[Any]:
 def _config(metadata: Mapping[str, str], path: str | Path) -> NetworkConfig:
     try:
         record = json.loads(metadata[NETWORK_KEY])
-        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
-        return NetworkConfig(**fields)
+        if "refinements" in record:  # until the bundled files are rewritten
+            fine = {"steps": record["fine_refinements"], "num_large_kernel_blocks": record.get("context", (3, 1))}
+            fine["half_resolution_branch"] = record.get("half_size", False)
+            refinement = {"steps": record["refinements"], "fine": fine if fine["steps"] else None}
+            record = {name: record[name] for name in ("backbone", "strides", "width", "head_depth")}
+            record["refinement"] = refinement if refinement["steps"] else None
+        return NetworkConfig.model_validate(record)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _misfit(path, error) from error
 

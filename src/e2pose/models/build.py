@@ -30,27 +30,38 @@ BACKBONES: dict[str, Callable[[], MobileNetV2 | ResNet]] = {
 }
 
 
-def build_network(config: NetworkConfig) -> E2Pose:
+def build_network(config: NetworkConfig, num_keypoints: int, *, one_to_many: bool = False) -> E2Pose:
     """Builds a network with random weights.
 
+    Args:
+        config: The layers of the network.
+        num_keypoints: K, the number of keypoints of its schema.
+        one_to_many: Add the second person score, which only training uses.
+
     Raises:
-        ModelError: There is no such backbone.
+        ModelError: The strides do not suit the refinement.
     """
-    if config.backbone not in BACKBONES:
-        raise ModelError(f"there is no backbone '{config.backbone}'", f"choose one of: {', '.join(BACKBONES)}")
     backbone = BACKBONES[config.backbone]()
-    fine = config.strides[0] // 2
+    refinement = config.refinement
+    fine_refinement = refinement.fine if refinement else None
+    if refinement and config.strides[0] not in ((8, 16) if fine_refinement else (8, 16, 32)):
+        raise ModelError(
+            f"strides that start at {config.strides[0]} do not suit the refinement",
+            "start network.strides at 8 or 16, or at 32 without network.refinement.fine",
+        )
+    blocks = fine_refinement.num_large_kernel_blocks if fine_refinement else (0, 0)
+    stride = config.strides[0] // 2
     refiner = (
         KeypointRefiner(
-            backbone.channels[fine],
+            backbone.channels[stride],
             config.width,
-            config.keypoints,
-            fine,
-            config.refinements,
-            fine=config.fine_refinements > 0,
-            context=config.context[1],
+            num_keypoints,
+            stride,
+            refinement.steps,
+            fine=fine_refinement is not None,
+            context=blocks[1],
         )
-        if config.refinements
+        if refinement
         else None
     )
     return E2Pose(
@@ -60,21 +71,21 @@ def build_network(config: NetworkConfig) -> E2Pose:
             backbone.channels,
             config.strides,
             config.width,
-            fine=config.fine_refinements > 0,
-            context=config.context[0],
+            fine=fine_refinement is not None,
+            context=blocks[0],
         ),
         head=PoseHead(
             config.width,
-            config.keypoints,
+            num_keypoints,
             config.head_depth,
             config.strides,
-            one_to_many=config.one_to_many,
+            one_to_many=one_to_many,
         ),
         refiner=refiner,
-        fine=FineFeatures(backbone.entry_channels) if config.fine_refinements else None,
-        fine_refiner=FineRefiner(config.keypoints, config.fine_refinements) if config.fine_refinements else None,
+        fine=FineFeatures(backbone.entry_channels) if fine_refinement else None,
+        fine_refiner=FineRefiner(num_keypoints, fine_refinement.steps) if fine_refinement else None,
         half_size=HalfSize(backbone.channels, config.strides, config.width, SEEN_CHANNELS, REFINER_CHANNELS)
-        if config.half_size
+        if fine_refinement and fine_refinement.half_resolution_branch
         else None,
     )
 

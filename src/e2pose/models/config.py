@@ -1,69 +1,107 @@
-"""What a network is made of."""
+"""The configuration of a network: one record in recipes, checkpoints and the metadata of model files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
-from e2pose.core.errors import ModelError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-PUBLISHED_STRIDES = (32, 64, 128, 256, 512)
+Backbone = Literal[
+    "mobilenetv2",
+    "mobilenetv2_150",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnet50_v1",
+    "resnet101_v1",
+    "resnet152_v1",
+]
+"""Names of the backbones: `mobilenetv2_150` has 1.5 times the channels; ResNets `_v1` have their strides in conv1."""
+
+Positive = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[int, Field(ge=0)]
+
+_FINEST_STRIDES = (4, 8, 16, 32)
+_COARSEST_OF_BACKBONE = 32
 
 
-@dataclass(frozen=True)
-class NetworkConfig:
-    """What a network is made of.
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    Args:
-        backbone: A key of `e2pose.models.build.BACKBONES`.
-        keypoints: Number of keypoints K.
-        strides: Cell sizes of the levels in canvas pixels, from fine to coarse, each twice the one before. One
-            candidate per cell; the default gives 341 candidates on a canvas of 512x512, as in the published models.
-        width: Channels of pyramid and head.
-        head_depth: Number of 3x3 convolutions in the head.
-        refinements: How often each keypoint is corrected by what the picture around it shows; see
-            `e2pose.models.refine`. The published models do not do it.
-        fine_refinements: How often each keypoint is corrected after that on a map of stride 4, whose features then also
-            help the levels; see `e2pose.models.fine`.
-        context: Blocks of large kernels on the finest level and in the first refiner, where there are fine refinements;
-            see `e2pose.models.large_kernel`.
-        half_size: Look at the picture at half its size too; see `e2pose.models.half_size`.
-        one_to_many: While training, give every cell a second person score for which several cells may answer for one
-            person.
 
-    Raises:
-        ModelError: A value is not accepted.
+class FineRefinementConfig(_Record):
+    """Refinement on an offset map of stride 4; see `e2pose.models.fine_features`."""
+
+    steps: Positive = 2
+    """How often the map is applied to each keypoint."""
+    num_large_kernel_blocks: tuple[NonNegative, NonNegative] = (3, 1)
+    """Blocks on the finest pyramid level and in the coarse refinement; see `e2pose.models.large_kernel`."""
+    half_resolution_branch: bool = False
+    """Process the image at half its resolution too; see `e2pose.models.half_resolution`."""
+
+
+class RefinementConfig(_Record):
+    """Refinement of keypoints by offset maps; see `e2pose.models.refinement`."""
+
+    steps: Positive = 2
+    """How often the coarse map, of half the finest stride, is applied to each keypoint."""
+    fine: FineRefinementConfig | None = None
+    """A second map, of stride 4, applied after the first; None or false for none."""
+
+    @field_validator("fine", mode="before")
+    @classmethod
+    def _false_is_none(cls, value: object) -> object:
+        return _none_if_false(value)
+
+
+class NetworkConfig(_Record):
+    """The layers of a network.
+
+    The number of keypoints is not part of it: it comes from the keypoint schema of the model.
     """
 
-    backbone: str = "mobilenetv2"
-    keypoints: int = 17
-    strides: tuple[int, ...] = PUBLISHED_STRIDES
-    width: int = 256
-    head_depth: int = 1
-    refinements: int = 0
-    fine_refinements: int = 0
-    context: tuple[int, int] = (3, 1)
-    half_size: bool = False
-    one_to_many: bool = False
+    backbone: Backbone = "mobilenetv2"
+    strides: tuple[int, ...] = (32, 64, 128, 256, 512)
+    """Cell sizes of the pyramid levels in input pixels, from fine to coarse, each twice the previous one. Each cell
+    yields one candidate; the default yields 341 candidates for an input of 512x512, as in the published models."""
+    width: Positive = 256
+    """Channels of pyramid and head."""
+    head_depth: NonNegative = 1
+    """Number of 3x3 convolutions in the head."""
+    refinement: RefinementConfig | None = None
+    """Our extension of the published network; None or false for the published network."""
 
-    def __post_init__(self) -> None:
-        doubled = all(coarse == 2 * fine for fine, coarse in zip(self.strides, self.strides[1:], strict=False))
-        if not self.strides or self.strides[0] not in (4, 8, 16, 32) or self.strides[-1] < 32 or not doubled:
-            raise ModelError(
-                f"the strides must start at 4, 8, 16 or 32, double from level to level and reach 32, not {self.strides}"
+    @field_validator("refinement", mode="before")
+    @classmethod
+    def _false_is_none(cls, value: object) -> object:
+        return _none_if_false(value)
+
+    @field_validator("strides")
+    @classmethod
+    def _check_strides(cls, strides: tuple[int, ...]) -> tuple[int, ...]:
+        doubles = all(coarse == 2 * fine for fine, coarse in pairwise(strides))
+        if not strides or strides[0] not in _FINEST_STRIDES or strides[-1] < _COARSEST_OF_BACKBONE or not doubles:
+            raise ValueError(
+                f"strides must start at 4, 8, 16 or 32, double from level to level and reach 32, not {list(strides)}"
             )
-        if min(self.keypoints, self.width) < 1 or min(self.head_depth, self.refinements, self.fine_refinements) < 0:
-            raise ModelError(f"keypoints, width, head depth and refinements must be positive, not {self}")
-        if self.refinements and self.strides[0] < 8:
-            raise ModelError("keypoints cannot be refined on levels as fine as stride 4", "start the strides at 8")
-        if self.fine_refinements and (not self.refinements or self.strides[0] > 16):
-            raise ModelError(
-                "keypoints can only be refined finely after refinements, on levels from stride 8 or 16",
-                "set refinements, or leave fine_refinements out",
-            )
-        if min(self.context) < 0:
-            raise ModelError(f"there cannot be {self.context} blocks of large kernels", "give two numbers from 0 on")
-        if self.half_size and not self.fine_refinements:
-            raise ModelError(
-                "the picture at half its size is of use with fine refinements only",
-                "set fine_refinements, or leave half_size out",
-            )
+        return strides
+
+    def with_defaults(self, other: NetworkConfig) -> NetworkConfig:
+        """Returns this configuration with every value that was not set explicitly taken from another one."""
+        return NetworkConfig.model_validate(_merge(other.model_dump(), self.model_dump(exclude_unset=True)))
+
+
+def _none_if_false(value: object) -> object:
+    """TOML has no null: `refinement = false` turns the part off."""
+    return None if value is False else value
+
+
+def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns nested tables with the values of `changes` in place of those of `base`."""
+    merged = dict(base)
+    for name, value in changes.items():
+        old = base.get(name)
+        merged[name] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged

@@ -79,9 +79,7 @@ class PoseHead(nn.Module):
         bias = torch.zeros(self.output.out_channels)
         bias[0] = -math.log((1 - _PRIOR_SCORE) / _PRIOR_SCORE)
         self.output.bias = nn.Parameter(bias)
-        self.auxiliary = nn.ModuleDict()
-        if one_to_many:
-            self.auxiliary["many"] = nn.Conv2d(width, 1, 1)
+        self.one_to_many = nn.Conv2d(width, 1, 1) if one_to_many else None
 
     def seed(self, stride: int) -> nn.Sequential:
         """The layers of a level up to its outputs."""
@@ -95,7 +93,7 @@ class PoseHead(nn.Module):
         """Turns one level (B, width, h, w) into h * w candidates."""
         seed = self.seed(stride)(level)
         raw = _rows(self.output(seed))
-        auxiliary = {name: _rows(conv(seed)) for name, conv in self.auxiliary.items()} if self.training else {}
+        one_to_many = _rows(self.one_to_many(seed)).squeeze(2) if self.one_to_many and self.training else None
         person, visible, center, offset = torch.split(raw, [1, self.keypoints, 2, 2 * self.keypoints], dim=2)
         input_size_wh = point(input_size_hw[1], input_size_hw[0], level.device)
         centers = cell_centers(level.shape[2], level.shape[3], stride, level.device) + stride * center
@@ -105,7 +103,7 @@ class PoseHead(nn.Module):
             keypoint_logits=visible,
             keypoints=(centers.unsqueeze(2) + offsets) / input_size_wh,
             centers=centers / input_size_wh,
-            one_to_many_logits=auxiliary["many"].squeeze(2) if "many" in auxiliary else None,
+            one_to_many_logits=one_to_many,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +98,10 @@ class TrainingState:
             part.update(setting)
 
     def _identity(self) -> dict[str, Any]:
-        record = {**asdict(self.network.config), "keypoints": self.spec.schema.keypoints}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
+        network = self.network
+        one_to_many = network.head.one_to_many is not None
+        config = network.config.model_dump(mode="json")
+        return {**config, "one_to_many": one_to_many, "keypoints": list(self.spec.schema.keypoints)}
 
     def _check(self, path: Path, made_for: dict[str, Any]) -> None:
         mine = self._identity()
@@ -108,7 +110,7 @@ class TrainingState:
             changes = ", ".join(f"{name} {made_for.get(name)} is now {mine.get(name)}" for name in names)
             raise TrainingError(
                 f"'{path}' is of another network than the recipe's: {changes}",
-                "resume with the recipe of that run, or start a new one from its weights with network.weights",
+                "resume with the recipe of that run, or start a new one from its weights with initial.weights",
             )
 
 

@@ -233,12 +233,12 @@ class _Meter:
 def set_training_mode(network: E2Pose, recipe: Recipe) -> None:
     """Switches to training, but for the layers that the recipe leaves as they are."""
     network.train()
-    frozen: list[nn.Module] = network.backbone.stem() if recipe.network.freeze_stem else []
+    frozen: list[nn.Module] = network.backbone.stem() if recipe.initial.freeze_stem else []
     if recipe.optim.backbone_factor == 0:
         frozen += network.pretrained()
     for layer in frozen:
         layer.eval().requires_grad_(False)
-    if recipe.network.freeze_batch_norm:
+    if recipe.initial.freeze_batch_norm:
         for part in network.pretrained():
             for layer in part.modules():
                 if isinstance(layer, nn.BatchNorm2d):

@@ -14,30 +14,23 @@ from pydantic_core import ErrorDetails
 from e2pose.core.errors import OptionError
 from e2pose.core.spec import Fit
 from e2pose.data.config import AugmentConfig, Count, DataConfig, Fraction, Positive, Record, Side
+from e2pose.models.config import NetworkConfig
 from e2pose.training.recipe_keys import assign, nearest_key
 
 
-class NetworkRecipe(Record):
-    """What is trained; see `e2pose.models.build.NetworkConfig`."""
+class InitialConfig(Record):
+    """The weights that a training starts from, and which of them stay as they are."""
 
     weights: str | None = None
-    """A model to start from: a `.safetensors` file, relative to where the command runs, or the name of a model. What
-    the recipe does not say about the network is as it is there. It may have other keypoints: what it knows about
-    keypoints of the same names is taken over."""
-    backbone: str = "mobilenetv2"
+    """A model to fine-tune from: a `.safetensors` file, relative to the current folder, or the name of a model. What
+    `[network]` does not set is as in this model. Its schema may differ: keypoints of the same names keep their
+    weights."""
     backbone_weights: str | None = None
-    """A `.pth` file with ImageNet weights in torchvision's naming, relative to where the command runs."""
-    strides: tuple[int, ...] = (32, 64, 128, 256, 512)
-    width: Annotated[int, Field(gt=0)] = 256
-    head_depth: Count = 1
-    refinements: Count = 0
-    fine_refinements: Count = 0
-    context: tuple[Count, Count] = (3, 1)
-    half_size: bool = False
+    """A `.pth` file with ImageNet weights in torchvision's naming, relative to the current folder."""
     freeze_stem: bool = True
-    """Leave the backbone's layers up to stride 4 as they are."""
+    """Do not train the backbone's layers up to stride 4."""
     freeze_batch_norm: bool = True
-    """Leave the backbone's batch statistics as they are."""
+    """Do not update the statistics of the backbone's batch norms."""
 
 
 class MatchConfig(Record):
@@ -134,7 +127,8 @@ class Recipe(Record):
     preview_every: Count = 500
     """Steps between two sheets of predictions on always the same images; 0 for none."""
     data: DataConfig
-    network: NetworkRecipe = NetworkRecipe()
+    network: NetworkConfig = NetworkConfig()
+    initial: InitialConfig = InitialConfig()
     augment: AugmentConfig = AugmentConfig()
     match: MatchConfig = MatchConfig()
     loss: LossConfig = LossConfig()

@@ -15,7 +15,6 @@ from e2pose.data.batches import Batches
 from e2pose.data.image_sets import ImageSet, open_set, resolve_schema
 from e2pose.data.training_images import TrainingImages
 from e2pose.models.build import build_network, load_backbone
-from e2pose.models.config import NetworkConfig
 from e2pose.models.e2pose import E2Pose
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.ema import WeightAverage
@@ -131,25 +130,12 @@ def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tel
     Raises:
         ModelError: The weights cannot be used.
     """
-    part = recipe.network
-    network = build_network(
-        NetworkConfig(
-            backbone=part.backbone,
-            keypoints=len(schema),
-            strides=part.strides,
-            width=part.width,
-            head_depth=part.head_depth,
-            refinements=part.refinements,
-            fine_refinements=part.fine_refinements,
-            context=part.context,
-            half_size=part.half_size,
-            one_to_many=recipe.loss.one_to_many > 0,
-        )
-    )
-    if pretrained and part.weights:
-        tell(f"from '{part.weights}': {warm_start(network, schema, find_weights(part.weights)).describe()}")
-    elif pretrained and part.backbone_weights:
-        load_backbone(network, Path(part.backbone_weights))
+    network = build_network(recipe.network, len(schema), one_to_many=recipe.loss.one_to_many > 0)
+    initial = recipe.initial
+    if pretrained and initial.weights:
+        tell(f"from '{initial.weights}': {warm_start(network, schema, find_weights(initial.weights)).describe()}")
+    elif pretrained and initial.backbone_weights:
+        load_backbone(network, Path(initial.backbone_weights))
     return network
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -66,12 +66,10 @@ def as_in_model(recipe: Recipe, model: Path | None = None) -> Recipe:
     Raises:
         ModelError: The model cannot be read.
     """
-    part = recipe.network
-    if part.weights is None:
+    if recipe.initial.weights is None:
         return recipe
-    config = asdict(load_config(model or find_weights(part.weights)))
-    unsaid = type(part).model_fields.keys() & config.keys() - part.model_fields_set
-    return recipe.model_copy(update={"network": part.model_copy(update={name: config[name] for name in unsaid})})
+    config = load_config(model or find_weights(recipe.initial.weights))
+    return recipe.model_copy(update={"network": recipe.network.with_defaults(config)})
 
 
 def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> Inheritance:
@@ -89,7 +87,7 @@ def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> Inheritan
     if other.config.backbone != network.config.backbone:
         raise ModelError(
             f"'{path}' has the backbone {other.config.backbone}, but the recipe's is {network.config.backbone}",
-            "set network.backbone to that of the model, or start without network.weights",
+            "set network.backbone to that of the model, or start without initial.weights",
         )
     source, target = other.state_dict(), network.state_dict()
     common = [name for name in schema.keypoints if name in spec.schema.keypoints]

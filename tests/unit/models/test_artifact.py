@@ -15,7 +15,7 @@ SPEC = ModelSpec(name="small", input_size_hw=(64, 96), fit="letterbox", schema=l
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return build_network(NetworkConfig(strides=(16, 32), width=8, head_depth=2)).eval()
+    return build_network(NetworkConfig(strides=(16, 32), width=8, head_depth=2), 17).eval()
 
 
 def test_a_network_comes_back_as_it_was(network, tmp_path):
@@ -31,7 +31,9 @@ def test_a_network_comes_back_as_it_was(network, tmp_path):
 
 
 def test_half_precision_halves_the_file_and_loads_as_single(tmp_path):
-    network = build_network(NetworkConfig("mobilenetv2_150", strides=(16, 32), width=128)).eval()  # as large as in use
+    network = build_network(
+        NetworkConfig(backbone="mobilenetv2_150", strides=(16, 32), width=128), 17
+    ).eval()  # as large as in use
     save_weights(tmp_path / "single.safetensors", network, SPEC)
     save_weights(tmp_path / "half.safetensors", network, SPEC, torch.float16)
     sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("single", "half")]

@@ -5,7 +5,7 @@ import torch
 
 from e2pose.core.errors import ModelError
 from e2pose.models.build import build_network
-from e2pose.models.config import NetworkConfig
+from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
 from e2pose.models.fine import FINE_CHANNELS, FINE_STRIDE, FineFeatures
 from e2pose.models.refine import FineRefiner, follow
 from helpers.networks import livened
@@ -19,8 +19,12 @@ def maps_of(height: int, width: int) -> dict[int, torch.Tensor]:
 
 def network_of(**values) -> torch.nn.Module:
     torch.manual_seed(0)
-    config = NetworkConfig(strides=(16, 32, 64), width=8, refinements=1, fine_refinements=2, **values)
-    return livened(build_network(config)).eval()
+    config = NetworkConfig(
+        strides=(16, 32, 64),
+        width=8,
+        refinement=RefinementConfig(steps=1, fine=FineRefinementConfig(steps=2, **values)),
+    )
+    return livened(build_network(config, 17)).eval()
 
 
 def test_fine_features_have_stride_4_and_see_every_map() -> None:
@@ -94,7 +98,12 @@ def test_what_the_first_refiner_sees_moves_the_four_places_on_stride_4_below_it_
 
 def test_levels_learn_from_fine_features_first_only_what_they_find_useful() -> None:
     torch.manual_seed(0)
-    network = build_network(NetworkConfig(strides=(16, 32, 64), width=8, refinements=1, fine_refinements=1)).eval()
+    network = build_network(
+        NetworkConfig(
+            strides=(16, 32, 64), width=8, refinement=RefinementConfig(steps=1, fine=FineRefinementConfig(steps=1))
+        ),
+        17,
+    ).eval()
     maps, entries = network.backbone(torch.randn(1, 3, 64, 96))
     fine = network.fine(entries)
     for with_fine, without in zip(network.pyramid(maps, fine), network.pyramid(maps, 0 * fine), strict=True):
@@ -115,12 +124,17 @@ def test_fine_features_reach_the_coarsest_level() -> None:
 @pytest.mark.parametrize("backbone", ["resnet50_v1", "mobilenetv2"])
 def test_every_backbone_can_have_them(backbone) -> None:
     with torch.inference_mode():
-        config = NetworkConfig(backbone, strides=(16, 32), width=8, refinements=1, fine_refinements=1)
-        prediction = build_network(config).eval()(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
+        config = NetworkConfig(
+            backbone=backbone,
+            strides=(16, 32),
+            width=8,
+            refinement=RefinementConfig(steps=1, fine=FineRefinementConfig(steps=1)),
+        )
+        prediction = build_network(config, 17).eval()(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
     assert prediction.keypoints.shape == (1, 30, 17, 2)
 
 
-@pytest.mark.parametrize("values", [{"refinements": 0}, {"strides": (32, 64)}])
-def test_fine_refinements_need_refinements_on_fine_levels(values) -> None:
-    with pytest.raises(ModelError, match="refined finely"):
-        NetworkConfig(**({"strides": (16, 32), "refinements": 1} | values), fine_refinements=1)
+def test_fine_refinement_needs_fine_levels() -> None:
+    fine = RefinementConfig(fine=FineRefinementConfig())
+    with pytest.raises(ModelError, match="do not suit the refinement"):
+        build_network(NetworkConfig(strides=(32, 64), refinement=fine), 17)

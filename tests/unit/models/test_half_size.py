@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from e2pose.core.errors import ModelError
 from e2pose.models.build import build_network
-from e2pose.models.config import NetworkConfig
+from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
 from e2pose.models.fine import FINE_CHANNELS
 from e2pose.models.half_size import HalfSize
 from helpers.networks import livened
@@ -16,12 +16,16 @@ PIXELS = torch.randint(0, 256, (2, 3, 96, 160), generator=torch.Generator().manu
 
 def network_of(**values) -> torch.nn.Module:
     torch.manual_seed(0)
-    config = NetworkConfig(strides=(16, 32, 64), width=8, refinements=1, fine_refinements=1, **values)
-    return build_network(config).eval()
+    config = NetworkConfig(
+        strides=(16, 32, 64),
+        width=8,
+        refinement=RefinementConfig(steps=1, fine=FineRefinementConfig(steps=1, **values)),
+    )
+    return build_network(config, 17).eval()
 
 
 def test_at_first_it_changes_nothing_but_learns() -> None:
-    network, plain = network_of(half_size=True), network_of()
+    network, plain = network_of(half_resolution_branch=True), network_of()
     plain.load_state_dict({name: network.state_dict()[name] for name in plain.state_dict()})
     prediction, without = network(PIXELS), plain(PIXELS)
     torch.testing.assert_close(prediction.keypoints, without.keypoints)
@@ -53,7 +57,7 @@ def test_a_place_of_the_smaller_picture_enters_the_place_that_shows_the_same() -
 
 
 def test_sides_that_halve_to_no_multiple_of_32_are_seen_whole() -> None:
-    network = livened(network_of(half_size=True)).eval()
+    network = livened(network_of(half_resolution_branch=True)).eval()
     for layer in network.half_size.modules():
         if isinstance(layer, torch.nn.Conv2d):
             torch.nn.init.normal_(layer.weight)
@@ -65,13 +69,8 @@ def test_sides_that_halve_to_no_multiple_of_32_are_seen_whole() -> None:
         assert not torch.equal(network(changed).person_logits, prediction.person_logits)
 
 
-def test_it_needs_fine_features() -> None:
-    with pytest.raises(ModelError, match="half its size is of use with fine refinements only"):
-        NetworkConfig(strides=(16, 32), refinements=1, half_size=True)
-
-
 def test_blocks_of_large_kernels_are_counted() -> None:
-    network = network_of(context=(4, 2))
+    network = network_of(num_large_kernel_blocks=(4, 2))
     assert (len(network.pyramid.context), len(network.refiner.context)) == (4, 2)
-    with pytest.raises(ModelError, match="cannot be"):
-        NetworkConfig(context=(3, -1))
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        FineRefinementConfig(num_large_kernel_blocks=(3, -1))

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from e2pose.core.errors import ModelError
 from e2pose.models.build import build_network
-from e2pose.models.config import NetworkConfig
+from e2pose.models.config import NetworkConfig, RefinementConfig
 from e2pose.models.head import cell_centers
 from e2pose.models.refine import KeypointRefiner, follow, top_candidates
 from helpers.networks import livened
@@ -65,7 +65,7 @@ def test_the_first_map_is_told_what_the_fine_refiner_sees() -> None:
 
 def test_the_network_tells_the_drafts_and_ends_with_the_last_refinement() -> None:
     torch.manual_seed(0)
-    network = build_network(NetworkConfig(strides=(16, 32), width=8, refinements=2)).eval()
+    network = build_network(NetworkConfig(strides=(16, 32), width=8, refinement=RefinementConfig(steps=2)), 17).eval()
     with torch.inference_mode():
         prediction = network(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8))
         network.refiner = None
@@ -77,13 +77,15 @@ def test_the_network_tells_the_drafts_and_ends_with_the_last_refinement() -> Non
 
 @pytest.mark.parametrize("strides", [(4, 8, 16, 32)])
 def test_a_map_finer_than_the_backbone_has_is_refused(strides: tuple[int, ...]) -> None:
-    with pytest.raises(ModelError, match="refined"):
-        NetworkConfig(strides=strides, refinements=1)
+    with pytest.raises(ModelError, match="do not suit"):
+        build_network(NetworkConfig(strides=strides, refinement=RefinementConfig()), 17)
 
 
 def test_only_the_likeliest_hundred_are_refined_and_all_while_training() -> None:
     torch.manual_seed(0)
-    network = livened(build_network(NetworkConfig(strides=(8, 16, 32), width=8, refinements=1))).eval()
+    network = livened(
+        build_network(NetworkConfig(strides=(8, 16, 32), width=8, refinement=RefinementConfig(steps=1)), 17)
+    ).eval()
     pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
     with torch.no_grad():
         prediction = network(pixels)

@@ -162,13 +162,13 @@ def test_a_run_is_not_resumed_with_another_network(root, again, tmp_path, change
     recipe = write_recipe(tmp_path, root, steps=8)
     with pytest.raises(TrainingError, match=r"another network than the recipe's: (width|strides|keypoints)") as failure:
         train(recipe, overrides=[change], output=again, resume=True, listener=Quiet())
-    assert "network.weights" in failure.value.hint
+    assert "initial.weights" in failure.value.hint
 
 
 def test_a_resumed_run_does_not_look_for_the_weights_that_it_started_from(root, again, tmp_path):
     recipe = write_recipe(tmp_path, root, steps=6)
     for key in ("backbone_weights", "weights"):
-        train(recipe, overrides=[f"network.{key}=nowhere"], output=again, resume=True, listener=Quiet())
+        train(recipe, overrides=[f"initial.{key}=nowhere"], output=again, resume=True, listener=Quiet())
 
 
 def test_a_training_says_what_is_wrong_with_its_data(root, tmp_path):
@@ -218,8 +218,14 @@ def write_set_of(count: int, folder: Path) -> Path:
 @pytest.mark.slow
 def test_a_picture_is_learned_by_heart_from_the_default_model(tmp_path):
     recipe, run = write_recipe(tmp_path, write_set_of(2, tmp_path), steps=120), tmp_path / "run"
-    network = ["weights=default", "strides=[16,32,64]", "width=128", "head_depth=2", "refinements=2"]
-    changes = ["data.sets.0.holdout=2", "optim.batch_size=2", "optim.learning_rate=2e-3", "loss.distance=1"]
+    network = ["strides=[16,32,64]", "width=128", "head_depth=2", "refinement.steps=2"]
+    changes = [
+        "initial.weights=default",
+        "data.sets.0.holdout=2",
+        "optim.batch_size=2",
+        "optim.learning_rate=2e-3",
+        "loss.distance=1",
+    ]
     train(recipe, overrides=[*changes, *(f"network.{change}" for change in network)], output=run, listener=Quiet())
     numbers = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     assert numbers["ap"] > 0.9

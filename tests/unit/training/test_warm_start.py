@@ -7,7 +7,7 @@ from e2pose.core.schema import KeypointSchema
 from e2pose.models.artifact import save_weights
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
-from e2pose.training.recipe import Recipe
+from e2pose.training.recipe import InitialConfig, Recipe
 from e2pose.training.warm_start import as_in_model, find_weights, warm_start
 from helpers.networks import SPEC, noise, small_network
 
@@ -21,16 +21,10 @@ def weights(tmp_path_factory):
     return path
 
 
-def other_network(keypoints=17, **changes):
-    settings = {
-        "strides": (16, 32, 64),
-        "width": 8,
-        "refinements": 2,
-        "fine_refinements": 1,
-        "keypoints": keypoints,
-        **changes,
-    }
-    return build_network(NetworkConfig(**settings))
+def other_network(keypoints=17, *, fine=True, **changes):
+    refinement = {"steps": 2, "fine": {"steps": 1} if fine else None}
+    settings = {"strides": (16, 32, 64), "width": 8, "refinement": refinement, **changes}
+    return build_network(NetworkConfig.model_validate(settings), keypoints)
 
 
 def predict(network):
@@ -77,9 +71,9 @@ def test_with_no_keypoint_in_common_corrections_begin_anew(weights):
 
 
 def test_further_parts_stay_as_they_are_and_are_named(tmp_path):
-    plain = other_network(refinements=0, fine_refinements=0)
+    plain = other_network(refinement=None)
     save_weights(tmp_path / "plain.safetensors", plain, SPEC)
-    network = other_network(strides=(16, 32, 64, 128), fine_refinements=0)
+    network = other_network(strides=(16, 32, 64, 128), fine=False)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     inheritance = warm_start(network, COCO, tmp_path / "plain.safetensors")
     after, given = network.state_dict(), plain.state_dict()
@@ -105,32 +99,29 @@ def test_weights_of_another_width_are_left_out(weights):
 
 def test_another_backbone_is_refused(weights):
     with pytest.raises(ModelError, match=r"mobilenetv2.* resnet50") as failure:
-        warm_start(build_network(NetworkConfig(backbone="resnet50", width=8)), COCO, weights)
+        warm_start(build_network(NetworkConfig(backbone="resnet50", width=8), 17), COCO, weights)
     assert "network.backbone" in failure.value.hint
 
 
 def recipe_from(path, **network):
     record = {"name": "a", "data": {"sets": [{"path": "a"}]}, "optim": {"steps": 1}}
-    return Recipe.model_validate({**record, "network": {"weights": str(path), **network}})
+    return Recipe.model_validate({**record, "initial": {"weights": str(path)}, "network": network})
 
 
 def test_what_a_recipe_does_not_say_about_the_network_is_as_in_the_model(weights):
     network = as_in_model(recipe_from(weights, head_depth=3)).network
-    assert (network.strides, network.width, network.refinements) == ((16, 32, 64), 8, 2)
+    assert (network.strides, network.width, network.refinement.steps) == ((16, 32, 64), 8, 2)
     assert network.head_depth == 3
     assert as_in_model(recipe_from(weights)) == as_in_model(as_in_model(recipe_from(weights)))
 
 
 def test_the_default_model_is_taken_over_by_name_and_whole():
     recipe = as_in_model(recipe_from("default"))
-    part = recipe.network
-    config = {name: getattr(part, name) for name in ("backbone", "strides", "width", "head_depth", "refinements")}
-    inheritance = warm_start(build_network(NetworkConfig(**config)), COCO, find_weights("default"))
+    inheritance = warm_start(build_network(recipe.network, len(COCO)), COCO, find_weights("default"))
     assert inheritance.left == ()
     assert inheritance.keypoints == COCO.keypoints
 
 
 def test_a_recipe_that_names_no_model_stays_as_it_is():
-    recipe = recipe_from("none")
-    plain = recipe.model_copy(update={"network": recipe.network.model_copy(update={"weights": None})})
+    plain = recipe_from("none").model_copy(update={"initial": InitialConfig()})
     assert as_in_model(plain) is plain
