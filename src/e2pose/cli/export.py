@@ -98,7 +98,7 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
     changes = SpecChanges(options.name, options.input_size, options.threshold, options.fixed_input_size)
     needs_weights = to == "onnx" or changes != UNCHANGED or options.batch != "dynamic" or find_spec("torch")
     path, input_size = resolve_model(model, (".safetensors",) if needs_weights else (".onnx",))
-    changes = replace(changes, size_hw=options.input_size or input_size)
+    changes = replace(changes, input_size_hw=options.input_size or input_size)
     output = output or Path(f"{path.stem}{'-int8' if to == 'int8' else ''}{SUFFIXES[to]}")
     if output.resolve() == path.resolve():
         raise OptionError(f"'{output}' is the model itself and will not be overwritten", "choose another name")

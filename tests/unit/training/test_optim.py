@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from e2pose.models.build import build_network
-from e2pose.models.config import NetworkConfig
+from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
 from e2pose.training.ema import WeightAverage
 from e2pose.training.optim import build_optimizer, rate_factor, set_rate
 from e2pose.training.recipe import OptimConfig
@@ -18,7 +18,9 @@ CONFIG = OptimConfig(
 
 @pytest.fixture(scope="module")
 def network():
-    return build_network(NetworkConfig(strides=(16, 32), width=8, refinements=2, fine_refinements=1))
+    return build_network(
+        NetworkConfig(strides=(16, 32), width=8, refinement=RefinementConfig(fine=FineRefinementConfig(steps=1))), 17
+    )
 
 
 def settings_of(network, optimizer) -> dict[str, tuple[float, float]]:
@@ -87,7 +89,7 @@ def test_rate_warms_up_linearly_and_falls_as_half_a_cosine():
 
 
 def test_average_follows_the_weights():
-    network = build_network(NetworkConfig(strides=(32,), width=2, head_depth=0))
+    network = build_network(NetworkConfig(strides=(32,), width=2, head_depth=0), 17)
     average = WeightAverage(network, decay=0.75)
     bias = average.network.head.output.bias
     assert not bias.requires_grad
