@@ -11,7 +11,8 @@ from pycocotools import cocoeval as reference_eval
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.formats.coco import to_coco_annotations, to_coco_results
+from e2pose.formats.coco import to_coco_annotations
+from e2pose.formats.coco_results import to_coco_results
 
 COCO = load_schema("coco")
 CUSTOM = KeypointSchema.from_names("tool", ["left_tip", "right_tip", "grip"], sigmas=[0.02, 0.3, 0.1])

@@ -17,7 +17,8 @@ from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.evaluation.evaluate import evaluate_results
 from e2pose.evaluation.matching import MAX_DETECTIONS
-from e2pose.formats.coco import read_coco, to_coco_results
+from e2pose.formats.coco import read_coco
+from e2pose.formats.coco_results import to_coco_results
 
 
 @dataclass(frozen=True, eq=False)

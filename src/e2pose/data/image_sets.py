@@ -13,7 +13,7 @@ from e2pose.core.errors import AnnotationError
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.data.config import DataSetConfig
 from e2pose.formats.coco import read_coco
-from e2pose.formats.yolo import read_yolo, read_yolo_file
+from e2pose.formats.yolo import read_yolo, read_data_yaml
 from e2pose.sources.images import IMAGE_SUFFIXES, read_image_size
 
 SCHEMA_FROM_DATA = "data"
@@ -85,7 +85,7 @@ def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
     json_path = path / config.annotations
     yaml_path = path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
     if yaml_path.is_file() and not json_path.is_file():
-        folder = read_yolo_file(yaml_path).folder
+        folder = read_data_yaml(yaml_path).folder
         annotations = read_yolo(yaml_path, config.split, suffixes=IMAGE_SUFFIXES, size_of=read_image_size)
     else:
         folder, annotations = path / config.images, read_coco(json_path)

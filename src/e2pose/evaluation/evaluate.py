@@ -16,8 +16,8 @@ from e2pose.evaluation.calibration import Calibration, measure_calibration
 from e2pose.evaluation.latency import Latency, TimedEstimator
 from e2pose.evaluation.matching import MAX_DETECTIONS, count_duplicates
 from e2pose.evaluation.metrics import KeypointMetrics, Protocol, apply_protocol, compute_metrics, import_coco_eval
-from e2pose.formats.coco import read_coco, to_coco_results
-from e2pose.formats.coco_results import read_coco_results, results_to_poses
+from e2pose.formats.coco import read_coco
+from e2pose.formats.coco_results import read_coco_results, results_to_poses, to_coco_results
 from e2pose.inference.estimator import Estimator
 from e2pose.inference.run import PoseFunction
 from e2pose.sources.images import read_image

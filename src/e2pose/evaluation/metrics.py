@@ -14,7 +14,7 @@ from jaxtyping import Float
 from e2pose.core.annotations import Annotations, PersonAnnotation
 from e2pose.core.errors import AnnotationError, MissingExtraError
 from e2pose.evaluation.matching import MAX_DETECTIONS
-from e2pose.formats.coco import AREA_OF_BOX, to_coco_annotations
+from e2pose.formats.coco import DEFAULT_AREA_RATIO, to_coco_annotations
 
 Protocol = Literal["coco", "crowdpose"]
 """The evaluation protocol."""
@@ -93,7 +93,7 @@ def apply_protocol(dataset: Annotations, protocol: Protocol | None) -> tuple[Ann
 
 
 def _with_area_of_box(person: PersonAnnotation) -> PersonAnnotation:
-    return replace(person, area=AREA_OF_BOX * person.box[2] * person.box[3])
+    return replace(person, area=DEFAULT_AREA_RATIO * person.box[2] * person.box[3])
 
 
 def compute_metrics(

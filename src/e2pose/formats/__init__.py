@@ -1,1 +1,1 @@
-"""Nouns as text and tables, and back."""
+"""Conversions between types of `core` and file formats of annotations and poses."""

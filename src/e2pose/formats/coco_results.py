@@ -1,4 +1,4 @@
-"""Files of COCO results: poses that a model has found, to be read again."""
+"""COCO keypoint results: poses found by a model."""
 
 from __future__ import annotations
 
@@ -11,25 +11,48 @@ from typing import Any
 import numpy as np
 
 from e2pose.core.errors import AnnotationError
-from e2pose.core.poses import Poses
+from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
-from e2pose.formats.coco import CATEGORY_ID
+from e2pose.formats.coco import CATEGORY_ID, HALF_PIXEL
 
-_HALF_PIXEL = np.float32(0.5)
+
+def to_coco_results(poses: Poses, image_id: int, file_name: str) -> list[dict[str, Any]]:
+    """Returns the poses of one image as entries of a COCO results file.
+
+    An entry has `image_id`, `category_id`, `keypoints` (x, y, score for each), `score`, `bbox` around all keypoints and
+    `file_name`; tracked persons also have `track_id`. A keypoint that is not finite becomes (0, 0, 0).
+    """
+    finite = np.isfinite(poses.keypoints).all(axis=-1)[..., None]
+    points = np.where(finite, poses.keypoints - HALF_PIXEL, 0).astype(np.float64).round(2)
+    scores = np.where(finite, poses.keypoint_scores[..., None], 0).astype(np.float64).round(5)
+    boxes = np.nan_to_num(poses.boxes()).astype(np.float64).round(2)
+    track_ids = [NO_TRACK] * len(poses) if poses.track_ids is None else poses.track_ids.tolist()
+    return [
+        {
+            "image_id": image_id,
+            "category_id": CATEGORY_ID,
+            "keypoints": np.concatenate([points[index], scores[index]], axis=-1).ravel().tolist(),
+            "score": round(float(poses.scores[index]), 5),
+            "bbox": boxes[index].tolist(),
+            "file_name": file_name,
+            **({} if track_ids[index] == NO_TRACK else {"track_id": track_ids[index]}),
+        }
+        for index in range(len(poses))
+    ]
 
 
 def read_coco_results(path: str | Path, schema: KeypointSchema) -> list[dict[str, Any]]:
     """Reads a file of COCO results.
 
     Args:
-        path: A JSON list; each entry has `image_id`, `keypoints` (x, y and anything for each) and `score` from 0 to 1.
-        schema: What the keypoints are.
+        path: A JSON list; each entry has `image_id`, `keypoints` (x, y, any number) and `score` from 0 to 1.
+        schema: The keypoints of the results.
 
     Returns:
-        Entries as `to_coco_results` makes them, without `file_name`.
+        Entries as from `to_coco_results`, without `file_name` and `track_id`.
 
     Raises:
-        AnnotationError: The file cannot be read or an entry is wrong; the message says which.
+        AnnotationError: The file cannot be read or an entry is invalid; the message names its position.
     """
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -38,48 +61,48 @@ def read_coco_results(path: str | Path, schema: KeypointSchema) -> list[dict[str
     if not isinstance(entries, list):
         raise AnnotationError(
             f"'{path}' is not a file of COCO results: it must be a list of poses",
-            "a file of COCO annotations is none; e2pose predict -o poses.json writes one",
+            "give results, not annotations; e2pose predict -o poses.json writes them",
         )
-    return [_result(entry, schema, f"'{path}': the pose at position {index}") for index, entry in enumerate(entries)]
+    return [_parse(entry, schema, f"'{path}': the pose at position {index}") for index, entry in enumerate(entries)]
 
 
 def results_to_poses(results: Sequence[Mapping[str, Any]], schema: KeypointSchema) -> Poses:
-    """The poses of one image, from its entries in a file of COCO results."""
+    """Returns the poses of one image from its entries in a file of COCO results."""
     triples = np.array([result["keypoints"] for result in results], dtype=np.float64).reshape(-1, len(schema), 3)
     return Poses(
-        keypoints=triples[..., :2].astype(np.float32) + _HALF_PIXEL,
+        keypoints=triples[..., :2].astype(np.float32) + HALF_PIXEL,
         keypoint_scores=triples[..., 2].astype(np.float32),
         scores=np.array([result["score"] for result in results], dtype=np.float32),
         schema=schema,
     )
 
 
-def _result(entry: object, schema: KeypointSchema, where: str) -> dict[str, Any]:
+def _parse(entry: object, schema: KeypointSchema, where: str) -> dict[str, Any]:
     hint = "correct or remove this entry"
     if not isinstance(entry, dict) or not {"image_id", "keypoints", "score"} <= entry.keys():
-        raise AnnotationError(f"{where} is wrong: it must have 'image_id', 'keypoints' and 'score'", hint)
+        raise AnnotationError(f"{where} is invalid: it must have 'image_id', 'keypoints' and 'score'", hint)
     if not isinstance(entry["image_id"], int):
-        raise AnnotationError(f"{where} is wrong: its image_id must be a whole number, not {entry['image_id']!r}", hint)
+        raise AnnotationError(f"{where} is invalid: image_id must be an integer, not {entry['image_id']!r}", hint)
     if not _are_numbers(entry["keypoints"], 3 * len(schema)):
         raise AnnotationError(
-            f"{where} is wrong: its keypoints must be {3 * len(schema)} finite numbers (x, y and a score for each of "
-            f"{len(schema)})",
+            f"{where} is invalid: keypoints must be {3 * len(schema)} finite numbers: x, y, score for each of "
+            f"{len(schema)}",
             "evaluate results with annotations of the same keypoints",
         )
-    box = entry.get("bbox", _box(entry["keypoints"]))
+    box = entry.get("bbox", _keypoint_box(entry["keypoints"]))
     if not _are_numbers(box, 4) or min(box[2:]) < 0:
-        raise AnnotationError(f"{where} is wrong: its bbox must be x, y, width and height, not {box!r}", hint)
+        raise AnnotationError(f"{where} is invalid: bbox must be x, y, width and height, not {box!r}", hint)
     if not _are_numbers([entry["score"]], 1) or not 0 <= entry["score"] <= 1:
         raise AnnotationError(
-            f"{where} is wrong: its score must lie between 0 and 1, not {entry['score']!r}",
-            "scale all scores; for average precision only their order counts",
+            f"{where} is invalid: score must be from 0 to 1, not {entry['score']!r}",
+            "scale all scores; average precision depends only on their order",
         )
     kept = {name: entry[name] for name in ("image_id", "keypoints", "score")}
     return {**kept, "category_id": CATEGORY_ID, "bbox": box}
 
 
-def _box(keypoints: Sequence[float]) -> list[float]:
-    """The box around all keypoints; COCO's evaluation takes a pose's area from it."""
+def _keypoint_box(keypoints: Sequence[float]) -> list[float]:
+    """Returns the box around all keypoints, from which COCO's evaluation computes the area of a pose."""
     x, y = keypoints[0::3], keypoints[1::3]
     return [min(x) + 0.5, min(y) + 0.5, max(x) - min(x), max(y) - min(y)]
 

@@ -1,12 +1,11 @@
-"""Poses in the form of OpenPose's JSON files, one file for each frame.
+"""Poses as OpenPose JSON, one file per frame.
 
     {"version": 1.3, "schema": "coco", "keypoints": ["nose", ...], "people": [
         {"person_id": [3], "pose_keypoints_2d": [x, y, score, ...], "face_keypoints_2d": [], ...}]}
 
-`pose_keypoints_2d` has the keypoints of the model's own schema in its order, which the two fields before `people`
-name: 17 for COCO, where OpenPose's own models give 25 or 18 in another order. `person_id` is -1 if nobody was tracked.
-Keypoints that are not finite are three zeros, as OpenPose writes what it has not found. Units and digits:
-`formats/record.py`.
+`pose_keypoints_2d` has the keypoints of the model's schema, listed in `keypoints`: 17 for COCO, whereas OpenPose's own
+models return 25 or 18 in another order. `person_id` is -1 without tracking. Keypoints that are not finite are three
+zeros, as OpenPose writes missing ones. Units and digits: `formats/record.py`.
 
 Source: "OpenPose Doc - Output", section "JSON Output Format".
 """
@@ -19,11 +18,11 @@ from e2pose.core.poses import Poses
 from e2pose.formats.record import to_person_records
 
 _VERSION = 1.3
-_OTHER_PARTS = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d")
+_EMPTY_FIELDS = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d")
 
 
 def to_openpose(poses: Poses) -> dict[str, Any]:
-    """The poses of one frame, ready for `json.dumps`."""
+    """Returns the poses of one frame, ready for `json.dumps`."""
     return {
         "version": _VERSION,
         "schema": poses.schema.name,
@@ -34,7 +33,7 @@ def to_openpose(poses: Poses) -> dict[str, Any]:
                 "pose_keypoints_2d": [
                     value for point in person.keypoints for value in ([0.0, 0.0, 0.0] if None in point else point)
                 ],
-                **{part: [] for part in _OTHER_PARTS},
+                **{field: [] for field in _EMPTY_FIELDS},
             }
             for person in to_person_records(poses)
         ],

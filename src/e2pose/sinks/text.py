@@ -14,7 +14,7 @@ from typing import Self
 from e2pose.core.files import atomic_path
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
-from e2pose.formats.coco import to_coco_results
+from e2pose.formats.coco_results import to_coco_results
 from e2pose.formats.jsonl import to_json_line
 from e2pose.formats.record import TIME_DIGITS
 from e2pose.formats.table import to_header, to_rows

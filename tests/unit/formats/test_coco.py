@@ -1,15 +1,14 @@
-"""Reading and writing COCO files."""
+"""COCO and CrowdPose annotations."""
 
 import json
-import time
 
 import numpy as np
 import pytest
 
 from e2pose.core.errors import AnnotationError
-from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.formats.coco import read_coco, to_coco_annotations, to_coco_results
+from e2pose.formats import coco
+from e2pose.formats.coco import read_coco, to_coco_annotations
 
 COCO = load_schema("coco")
 
@@ -39,46 +38,52 @@ def write(folder, images=None, annotations=None, categories=None):
     return path
 
 
-def test_reading_counts_from_the_corner_of_the_first_pixel(tmp_path):
-    dataset = read_coco(write(tmp_path))
-    (person,) = dataset.images[0].persons
-    assert dataset.schema == COCO
-    assert dataset.images[0].size_hw == (48, 64)
+def test_reading_adds_half_a_pixel_to_keypoints_but_not_to_boxes(tmp_path):
+    annotations = read_coco(write(tmp_path))
+    (person,) = annotations.images[0].persons
+    assert annotations.schema == COCO
+    assert annotations.images[0].size_hw == (48, 64)
     assert person.keypoints[3].tolist() == [3.5, 6.5]
     assert person.visibility.tolist() == [index % 3 for index in range(17)]
     assert (person.box, person.area, person.is_crowd) == ((1.5, 2, 30, 40), 640.25, False)
 
 
-def test_own_fields_of_an_image(tmp_path):
-    marked = image(labelled_keypoints=[5, 6], exhaustive=False, ignore=[[1, 2, 3, 4.5]], crowdIndex=0.25)
-    plain, own = read_coco(write(tmp_path, images=[image(8), marked])).images
-    assert plain.labelled_keypoints == tuple(range(17))
-    assert plain.exhaustive
-    assert plain.ignore.shape == (0, 4)
-    assert plain.crowd_index is None
-    assert own.labelled_keypoints == (5, 6)
-    assert not own.exhaustive
-    assert own.ignore.tolist() == [[1, 2, 3, 4.5]]
-    assert own.crowd_index == 0.25
+def test_crowds_are_read(tmp_path):
+    crowd = annotation(iscrowd=1, keypoints=[0] * 51)
+    assert read_coco(write(tmp_path, annotations=[crowd])).images[0].persons[0].is_crowd
+
+
+def test_additional_fields_of_images_are_read_and_have_defaults(tmp_path):
+    fields = image(labelled_keypoints=[5, 6], exhaustive=False, ignore=[[1, 2, 3, 4.5]], crowdIndex=0.25)
+    default, given = read_coco(write(tmp_path, images=[image(8), fields])).images
+    assert default.labelled_keypoints == tuple(range(17))
+    assert default.exhaustive
+    assert default.ignore.shape == (0, 4)
+    assert default.crowd_index is None
+    assert given.labelled_keypoints == (5, 6)
+    assert not given.exhaustive
+    assert given.ignore.tolist() == [[1, 2, 3, 4.5]]
+    assert given.crowd_index == 0.25
 
 
 def test_writing_is_the_inverse_of_reading(tmp_path):
-    marked = image(9, labelled_keypoints=[5, 6], exhaustive=False, ignore=[[1, 2, 3, 4.5]], crowdIndex=0.0)
+    fields = image(9, labelled_keypoints=[5, 6], exhaustive=False, ignore=[[1, 2, 3, 4.5]], crowdIndex=0.0)
     crowd = annotation(9, iscrowd=1, keypoints=[0] * 51)
-    once = to_coco_annotations(read_coco(write(tmp_path, images=[image(), marked], annotations=[annotation(), crowd])))
-    again = to_coco_annotations(read_coco(write(tmp_path, *once.values())))
-    assert again == once
-    assert once["images"][1] == marked
-    assert once["annotations"][0]["keypoints"][3:6] == [1, 2, 1]
-    assert once["annotations"][0]["keypoints"][:3] == [0, 0, 0], "what is not labelled has no position"
-    assert once["annotations"][1]["iscrowd"] == 1
-    assert once["annotations"][1]["num_keypoints"] == 0
+    path = write(tmp_path, images=[image(), fields], annotations=[annotation(), crowd])
+    written = to_coco_annotations(read_coco(path))
+    assert to_coco_annotations(read_coco(write(tmp_path, *written.values()))) == written
+    assert written["images"][1] == fields
+    first, second = written["annotations"]
+    assert first["keypoints"][3:6] == [1, 2, 1]
+    assert first["keypoints"][:3] == [0, 0, 0], "keypoints that are not labelled have no position"
+    assert (first["bbox"], first["area"], first["num_keypoints"]) == ([1.5, 2, 30, 40], 640.25, 11)
+    assert (second["iscrowd"], second["num_keypoints"]) == (1, 0)
 
 
-def test_a_schema_is_made_from_names_that_no_known_schema_has(tmp_path):
-    made = category(name="hand tool", keypoints=["left_tip", "right_tip", "grip"], skeleton=[[1, 3], [2, 3]])
-    dataset = read_coco(write(tmp_path, categories=[made], annotations=[annotation(keypoints=[1, 2, 2] * 3)]))
-    assert dataset.schema == KeypointSchema(
+def test_unknown_keypoint_names_give_a_new_schema(tmp_path):
+    tool = category(name="hand tool", keypoints=["left_tip", "right_tip", "grip"], skeleton=[[1, 3], [2, 3]])
+    annotations = read_coco(write(tmp_path, categories=[tool], annotations=[annotation(keypoints=[1, 2, 2] * 3)]))
+    assert annotations.schema == KeypointSchema(
         name="hand tool",
         keypoints=("left_tip", "right_tip", "grip"),
         edges=((0, 2), (1, 2)),
@@ -87,15 +92,13 @@ def test_a_schema_is_made_from_names_that_no_known_schema_has(tmp_path):
     )
 
 
-def test_an_area_that_is_not_given_is_a_share_of_the_box(tmp_path):
+def test_missing_area_is_a_share_of_the_box(tmp_path):
     entry = annotation()
     del entry["area"]
     assert read_coco(write(tmp_path, annotations=[entry])).images[0].persons[0].area == pytest.approx(0.53 * 30 * 40)
 
 
-def test_other_categories_are_left_out(tmp_path):
-    with pytest.raises(AnnotationError, match="'image_id' is missing"):
-        read_coco(write(tmp_path, annotations=[{"category_id": 1}]))
+def test_categories_without_keypoints_are_skipped(tmp_path):
     path = write(tmp_path, categories=[category(), {"id": 2}], annotations=[annotation(category_id=2)])
     assert read_coco(path).images[0].persons == ()
 
@@ -105,88 +108,120 @@ def test_other_categories_are_left_out(tmp_path):
     [
         (
             {"annotations": [annotation(keypoints=[1, 2])]},
-            "annotation 3 is wrong: its keypoints must be 51 finite numbers",
+            "annotation 3 is invalid: keypoints must be 51 finite numbers",
         ),
-        ({"annotations": [annotation(keypoints=[float("nan")] * 51)]}, "annotation 3 is wrong: its keypoints must be"),
-        ({"annotations": [annotation(keypoints="nose")]}, "annotation 3 is wrong"),
+        ({"annotations": [annotation(keypoints=[float("nan")] * 51)]}, "annotation 3 is invalid: keypoints must be"),
+        ({"annotations": [annotation(keypoints="nose")]}, "annotation 3 is invalid"),
         ({"annotations": [annotation(keypoints=[1, 1, 3] * 17)]}, "annotation 3 .* must be 0, 1 or 2"),
         ({"annotations": [annotation(keypoints=[1, 1, -1] * 17)]}, "annotation 3 .* must be 0, 1 or 2"),
-        ({"annotations": [annotation(bbox=[1, 2, 3])]}, "annotation 3 is wrong"),
+        ({"annotations": [annotation(bbox=[1, 2, 3])]}, "annotation 3 is invalid"),
         ({"annotations": [annotation(bbox=[1, 2, -3, 4])]}, "annotation 3 .* not negative"),
-        ({"annotations": [annotation(area=None)]}, "annotation 3 is wrong"),
+        ({"annotations": [annotation(area=None)]}, "annotation 3 is invalid"),
         ({"annotations": [annotation(image_id=99)]}, "images that are not listed, with the ids 99"),
-        ({"annotations": [annotation(image_id=[])]}, "annotation 3 is wrong"),
-        ({"annotations": ["person"]}, "annotation at position 0 is wrong"),
-        ({"annotations": [{"id": 5, "image_id": 7}]}, "annotation 5 is wrong: the field 'keypoints' is missing"),
+        ({"annotations": [annotation(image_id=[])]}, "annotation 3 is invalid"),
+        ({"annotations": ["person"]}, "annotation at position 0 is invalid"),
+        ({"annotations": [{"category_id": 1}]}, "position 0 is invalid: the field 'image_id' is missing"),
+        ({"annotations": [{"id": 5, "image_id": 7}]}, "annotation 5 is invalid: the field 'keypoints' is missing"),
         ({"images": [image(), image()]}, "two images have the same id"),
-        ({"images": [image(width=0)]}, "image 7 is wrong: its height and width must be positive"),
-        ({"images": [{"id": 7}]}, "image 7 is wrong: the field 'height' is missing"),
-        ({"images": [image("seven")], "annotations": []}, "image seven is wrong"),
-        ({"images": [image(labelled_keypoints=[17])]}, "image 7 .* between 0 and 16"),
-        ({"images": [image(ignore=[[1, 2, 3]])]}, "image 7 is wrong"),
+        ({"images": [image(width=0)]}, "image 7 is invalid: height and width must be positive"),
+        ({"images": [{"id": 7}]}, "image 7 is invalid: the field 'height' is missing"),
+        ({"images": [image("seven")], "annotations": []}, "image seven is invalid"),
+        ({"images": [image(labelled_keypoints=[17])]}, "image 7 .* from 0 to 16"),
+        ({"images": [image(ignore=[[1, 2, 3]])]}, "image 7 is invalid"),
         ({"images": [image(ignore=[[1, 2, 3, float("inf")]])]}, "image 7 .* finite"),
-        ({"images": [image(crowdIndex=1.5)]}, "image 7 .* crowdIndex must lie between 0 and 1, not 1.5"),
+        ({"images": [image(crowdIndex=1.5)]}, "image 7 .* crowdIndex must be from 0 to 1, not 1.5"),
         ({"categories": []}, "0 categories with keypoints"),
         ({"categories": [category(), category(id=2)]}, "2 categories with keypoints"),
         ({"categories": [category(keypoints=["a", "a"])]}, "names keypoints twice"),
-        ({"categories": [category(keypoints=["a", "b"], skeleton=[[1, 9]])]}, "the keypoint category is wrong"),
+        ({"categories": [category(keypoints=["a", "b"], skeleton=[[1, 9]])]}, "category with keypoints is invalid"),
     ],
 )
-def test_a_wrong_entry_is_named(tmp_path, changes, message):
+def test_invalid_entry_is_named_in_the_error(tmp_path, changes, message):
     with pytest.raises(AnnotationError, match=message) as caught:
         read_coco(write(tmp_path, **changes))
     assert "annotations.json" in caught.value.message
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"images": []}', '[{"image_id": 1, "keypoints": [], "score": 1}]'])
-def test_a_file_that_is_something_else(tmp_path, text):
+def test_file_of_another_kind_is_refused(tmp_path, text):
     path = tmp_path / "other.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(AnnotationError, match=r"other\.json"):
         read_coco(path)
 
 
-def test_a_file_that_is_missing(tmp_path):
+def test_missing_file_is_refused(tmp_path):
     with pytest.raises(AnnotationError, match=r"none\.json"):
         read_coco(tmp_path / "none.json")
 
 
-def test_results_count_from_the_centre_of_the_first_pixel():
-    keypoints = np.full((2, 17, 2), 10.5, np.float32)
-    keypoints[1, 0] = np.nan
-    poses = Poses(keypoints, np.full((2, 17), 0.25, np.float32), np.array([0.9, 0.123456789], np.float32), COCO)
-    first, second = to_coco_results(poses, 139, "ünï 139.jpg")
-    assert first["keypoints"] == [10.0, 10.0, 0.25] * 17
-    assert first | {"keypoints": 0} == {
-        "image_id": 139,
-        "category_id": 1,
-        "keypoints": 0,
-        "score": 0.9,
-        "bbox": [10.5, 10.5, 0.0, 0.0],
-        "file_name": "ünï 139.jpg",
-    }
-    assert second["score"] == 0.12346
-    assert second["keypoints"][:3] == [0, 0, 0], "JSON has no NaN"
-    json.dumps(second, allow_nan=False)
-    assert to_coco_results(Poses.empty(COCO), 1, "a.jpg") == []
-
-
-def test_results_of_tracked_people_have_their_number():
-    ones = np.ones((2, 17, 2), np.float32)
-    tracked = Poses(ones, ones[..., 0], ones[:, 0, 0], COCO, np.array([4, NO_TRACK]))
-    first, second = to_coco_results(tracked, 1, "a.jpg")
-    assert first["track_id"] == 4
-    assert "track_id" not in second
-    json.dumps(first)
-
-
 @pytest.mark.usefixtures("unchecked")
-def test_reading_takes_a_time_in_proportion_to_the_file(tmp_path):
-    def seconds(count):
-        path = write(tmp_path, [image(index) for index in range(count)], [annotation(index) for index in range(count)])
-        start = time.perf_counter()
-        assert len(read_coco(path).images) == count
-        return time.perf_counter() - start
+def test_number_of_accesses_is_proportional_to_the_size_of_the_file(tmp_path, monkeypatch):
+    accesses = 0
 
-    seconds(10)
-    assert min(seconds(3000) for _ in range(3)) < 30 * max(seconds(300) for _ in range(3))
+    class CountingDict(dict):
+        def __getitem__(self, key):
+            nonlocal accesses
+            accesses += 1
+            return super().__getitem__(key)
+
+        def get(self, key, default=None):
+            nonlocal accesses
+            accesses += 1
+            return super().get(key, default)
+
+    loads = json.loads
+    monkeypatch.setattr(coco.json, "loads", lambda text: loads(text, object_hook=CountingDict))
+    counts = []
+    for size in (10, 20, 30):
+        path = write(tmp_path, [image(index) for index in range(size)], [annotation(index) for index in range(size)])
+        accesses = 0
+        assert len(read_coco(path).images) == size
+        counts.append(accesses)
+    assert counts[2] - counts[1] == counts[1] - counts[0] > 0
+
+
+CROWDPOSE_NAMES = [
+    *(
+        f"{side}_{part}"
+        for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for side in ("left", "right")
+    ),
+    "head",
+    "neck",
+]
+
+
+@pytest.fixture
+def crowdpose_path(tmp_path):
+    """A file with the category of the original CrowdPose files, whose skeleton has numbers above 14."""
+    person = {"id": 1, "image_id": 5, "category_id": 1, "iscrowd": 0, "bbox": [10, 20, 30, 40], "num_keypoints": 1}
+    skeleton = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9]]
+    return write(
+        tmp_path,
+        images=[{"file_name": "5.jpg", "id": 5, "height": 100, "width": 90, "crowdIndex": 0.62}],
+        annotations=[{**person, "keypoints": [0, 0, 0] * 12 + [12, 21, 2] + [0, 0, 0]}],
+        categories=[category(keypoints=CROWDPOSE_NAMES, skeleton=skeleton)],
+    )
+
+
+def test_crowdpose_files_have_the_crowdpose_schema(crowdpose_path):
+    annotations = read_coco(crowdpose_path)
+    assert annotations.schema == load_schema("crowdpose")
+    (person,) = annotations.images[0].persons
+    head_top = annotations.schema.keypoints.index("head_top")
+    assert person.keypoints[head_top].tolist() == [12.5, 21.5]
+    np.testing.assert_array_equal(np.flatnonzero(person.visibility), [head_top])
+    assert person.area == pytest.approx(0.53 * 30 * 40)
+
+
+def test_head_is_only_renamed_in_crowdpose_files(tmp_path):
+    animal = category(keypoints=["head", "tail"], skeleton=[])
+    annotations = read_coco(write(tmp_path, categories=[animal], annotations=[]))
+    assert annotations.schema.keypoints == ("head", "tail")
+
+
+def test_crowd_index_is_read_and_written(crowdpose_path):
+    annotations = read_coco(crowdpose_path)
+    assert annotations.images[0].crowd_index == 0.62
+    assert to_coco_annotations(annotations)["images"][0]["crowdIndex"] == 0.62

@@ -17,7 +17,7 @@ from e2pose.data.inspection.image_files import check_image_files, find_duplicate
 from e2pose.data.inspection.labels import find_label_problems
 from e2pose.data.inspection.left_right import find_flip_problems
 from e2pose.data.inspection.statistics import Statistics, label_statistics
-from e2pose.formats.yolo import read_yolo_file
+from e2pose.formats.yolo import read_data_yaml
 
 UNUSABLE = Check("unusable labels", "A training rejects this image set. Correct or remove it.", is_error=True)
 ALL_SUBSETS = "all subsets"
@@ -122,7 +122,7 @@ def _read(name: str, config: DataSetConfig, root: Path) -> Subset:
 
 def _read_yolo(yaml: Path) -> list[Subset]:
     subsets = []
-    for split in read_yolo_file(yaml).splits:
+    for split in read_data_yaml(yaml).splits:
         config = DataSetConfig.model_validate({"path": yaml.name, "split": split})
         subsets.append(_read(f"{yaml.parent.name}: {split}", config, yaml.parent))
     return subsets
