@@ -1,4 +1,4 @@
-"""Pictures and videos of every kind, written byte by byte where no library writes them."""
+"""Images, videos and frames for tests; files that no library writes are assembled byte by byte."""
 
 import struct
 import zlib
@@ -9,12 +9,81 @@ import av
 import cv2
 import numpy as np
 
+from e2pose.core.frame import Frame, Origin
+from e2pose.core.poses import Poses
+from e2pose.core.schema import load_schema
+from e2pose.sinks.open import open_sink
+from e2pose.sources.open import open_source
+
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+NTSC = Fraction(30_000, 1001)
 
 
 def flat(rgb, size_hw=(16, 24)):
-    """A picture of one colour."""
+    """An image of one colour."""
     return np.full((*size_hw, 3), rgb, np.uint8)
+
+
+HALVES = np.concatenate([flat(RED, (48, 32)), flat(BLUE, (48, 32))], axis=1)
+"""A 48 x 64 image, red on the left and blue on the right."""
+
+
+def noise(count, size_hw=(48, 64)):
+    """Images of random pixels, which compress badly."""
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 255, (*size_hw, 3), np.uint8) for _ in range(count)]
+
+
+def assert_colour(pixel, rgb, tolerance=6):
+    assert np.abs(pixel.astype(int) - rgb).max() <= tolerance, pixel
+
+
+# Frames and poses.
+
+
+def still_frame(name, image=HALVES):
+    return Frame(image, Origin(str(name), Path(name)))
+
+
+def video_frame(index, image=HALVES, *, name="clip", rate=Fraction(25), time_s=None):
+    return Frame(image, Origin(name, None, rate), index, index / float(rate) if time_s is None else time_s)
+
+
+def some_persons(count=1, track_ids=None):
+    """Persons with different keypoints, and scores that decrease from 0.9."""
+    keypoints = np.arange(count * 34, dtype=np.float32).reshape(count, 17, 2) + 0.25
+    scores = np.linspace(0.9, 0.5, count, dtype=np.float32)
+    return Poses(keypoints, np.full((count, 17), 0.5, np.float32), scores, load_schema("coco"), track_ids)
+
+
+def draw_nothing(frame, poses):
+    return frame.image
+
+
+def draw_negative(frame, poses):
+    return 255 - frame.image
+
+
+def write_frames(sink, frames, poses=None):
+    """Writes frames, without persons unless `poses` is given, and closes the sink."""
+    with sink:
+        for frame in frames:
+            sink.write(frame, some_persons(0) if poses is None else poses)
+
+
+def convert_video(source, target):
+    """Reads a video or image and writes it again."""
+    with open_source(source) as frames:
+        write_frames(open_sink(target, draw=draw_nothing), frames)
+    return target
+
+
+def files_in(folder):
+    """The relative paths of all files in a folder, including hidden ones."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# Image files.
 
 
 def encode(rgb, suffix=".png"):
@@ -43,13 +112,13 @@ def png_chunk(name, data):
 
 
 def exif(orientation, order="<"):
-    """An EXIF block with nothing but an orientation."""
+    """An EXIF block that only contains an orientation."""
     mark = b"II" if order == "<" else b"MM"
     return mark + struct.pack(f"{order}HIHHHIHHI", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
 
 
 def with_exif(data, orientation, order="<"):
-    """The same JPEG, PNG or WebP with an EXIF orientation."""
+    """A JPEG, PNG or WebP with an EXIF orientation added."""
     block = exif(orientation, order)
     if data.startswith(b"\xff\xd8"):
         payload = b"Exif\0\0" + block
@@ -61,7 +130,7 @@ def with_exif(data, orientation, order="<"):
 
 
 def cmyk_jpeg(cmyk):
-    """An 8x8 JPEG of one CMYK colour, values inverted as Adobe's programs store them."""
+    """An 8 x 8 JPEG of one CMYK colour, with inverted values as Adobe's programs store them."""
     lengths, codes, code = bytes([0, 0, 0, 12] + [0] * 12), {}, 0
     for category in range(12):  # every DC category has a code of four bits
         codes[category], code = f"{code:04b}", code + 1
@@ -93,6 +162,9 @@ def cmyk_jpeg(cmyk):
     )
 
 
+# Video files.
+
+
 def write_clip(
     path,
     images,
@@ -105,7 +177,7 @@ def write_clip(
     sound_rate=48_000,
     **options,
 ):
-    """Writes a video; `sound` is an audio codec, `times_s` the time of each frame if they are not steady."""
+    """Writes a video; `sound` is an audio codec, `times_s` the time of each frame if the rate is not constant."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(f"file:{path}", "w", format=options.pop("container", None), container_options=options) as container:
         video = container.add_stream(codec, rate=rate)
@@ -133,7 +205,7 @@ def _tone(seconds):
     return frame
 
 
-def turn_track(path, a, b, c, d):
+def rotate_track(path, a, b, c, d):
     """Writes the linear part of the display matrix into the first track header of an MP4."""
     data = bytearray(path.read_bytes())
     start = data.index(b"tkhd") + 44
@@ -143,7 +215,7 @@ def turn_track(path, a, b, c, d):
 
 
 def decode_video(path: Path):
-    """The video stream of a file: its frames as RGB, their times, and its properties."""
+    """The video stream of a file: its frames as RGB, their times, its rate, and (codec, pixel format, colours)."""
     with av.open(f"file:{path}") as container:
         stream = container.streams.video[0]
         images, times_s = [], []
@@ -156,7 +228,7 @@ def decode_video(path: Path):
 
 
 def decode_audio(path: Path):
-    """The codec and the seconds of sound of a file, or None if it is silent."""
+    """The codec and duration in seconds of the first audio track of a file; None if it has none."""
     with av.open(f"file:{path}") as container:
         if not container.streams.audio:
             return None
@@ -166,6 +238,6 @@ def decode_audio(path: Path):
 
 
 def audio_packets(path: Path):
-    """The encoded sound of a file, to see whether it was copied bit by bit."""
+    """The encoded packets of the first audio track of a file."""
     with av.open(f"file:{path}") as container:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size]

@@ -1,4 +1,4 @@
-"""Cameras of the network on loopback: servers that can be killed and started again, written with sockets and PyAV."""
+"""Network cameras on the loopback interface: servers that can be killed and restarted."""
 
 import socket
 import struct
@@ -16,10 +16,10 @@ RATE = 50
 
 
 class Camera:
-    """A server of endless video at one port; it ends abruptly when it is killed.
+    """A server that sends endless video on one port, until it is killed and closes all connections.
 
     Args:
-        serve: Talks to one client: the camera, the connection and what was asked for.
+        serve: Serves one client, given the camera and the stream of the connection.
     """
 
     def __init__(self, serve):
@@ -38,15 +38,15 @@ class Camera:
     def kill(self):
         self.alive = False
         with suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in `accept`
         self.listener.close()
         for connection in self.connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
 
-    def pictures(self):
-        """Pictures at the rate of the camera, for as long as it lives."""
+    def images(self):
+        """Yields images at the rate of the camera until it is killed."""
         while self.alive:
             if not self.is_stalled:
                 yield flat(self.colour, self.size_hw)
@@ -71,7 +71,7 @@ class Camera:
 
 
 def request(stream):
-    """The lines of a request of HTTP or RTSP."""
+    """Reads the lines of an HTTP or RTSP request."""
     lines = []
     while line := stream.readline().decode().strip():
         lines.append(line)
@@ -82,32 +82,32 @@ def transport_stream(camera, stream):
     """H.264 in MPEG-TS over HTTP."""
     request(stream)
     stream.write(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n")
-    with av.open(Outwards(stream), "w", format="mpegts") as container:
+    with av.open(WriteOnly(stream), "w", format="mpegts") as container:
         video = container.add_stream("libx264", rate=RATE, options={"tune": "zerolatency", "g": "10"})
         video.height, video.width = camera.size_hw
         video.pix_fmt = "yuv420p"
-        for picture in camera.pictures():
-            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for image in camera.images():
+            container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
 
 
-class Outwards:
-    """A file that can only be written, as the muxer wants to know beforehand."""
+class WriteOnly:
+    """A file without `seek` and `read`, so that the muxer does not try to use them."""
 
     def __init__(self, stream):
         self.write = stream.write
 
 
 def motion_jpeg(camera, stream):
-    """JPEG pictures one after the other over HTTP."""
+    """JPEG images in sequence over HTTP."""
     request(stream)
     stream.write(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=next\r\n\r\n")
-    for picture in camera.pictures():
-        jpeg = cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()
+    for image in camera.images():
+        jpeg = cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
         stream.write(b"--next\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg) + jpeg + b"\r\n")
 
 
 def rtsp(camera, stream):
-    """H.264 over RTSP, its packets between the messages. Source: RFC 2326, and RFC 6184 for H.264."""
+    """H.264 over RTSP, with its packets interleaved on the same connection. Source: RFC 2326, RFC 6184 for H.264."""
     description = (
         "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
         "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=control:track1\r\n"
@@ -136,13 +136,13 @@ def rtsp(camera, stream):
 
 
 def _h264(camera):
-    """The units of each coded picture, with its time in ticks."""
+    """Yields the time in ticks and the NAL units of each coded image."""
     encoder = av.CodecContext.create("libx264", "w")
     encoder.height, encoder.width = camera.size_hw
     encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", Fraction(1, RATE), Fraction(RATE)
     encoder.options = {"tune": "zerolatency", "g": "10", "x264-params": "repeat-headers=1:slices=1:sliced-threads=0"}
-    for index, picture in enumerate(camera.pictures()):
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    for index, image in enumerate(camera.images()):
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame.pts = index
         for packet in encoder.encode(frame):
             parts = bytes(packet).replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")

@@ -49,10 +49,10 @@ def test_a_stream_that_is_killed_three_times_becomes_one_file(
     for size_hw, colour in (((64, 96), GREEN), ((48, 64), BLUE), ((32, 48), WHITE)):
         watch_a_while()
         camera.kill()
-        wait_for("lost")
+        wait_for("lost connection to")
         camera.size_hw, camera.colour = size_hw, colour
         camera.start()
-        wait_for("connected to")
+        wait_for("reconnected to")
     watch_a_while()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

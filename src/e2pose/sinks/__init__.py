@@ -1,1 +1,1 @@
-"""Poses to pictures, videos, text and tables."""
+"""Sinks: frames with poses to images, videos, text and tables."""

@@ -1,4 +1,4 @@
-"""The sound of a video, taken over into another one."""
+"""Copies the audio tracks of a video into another one."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
-_COPIED = {
+_COPIED_CODECS = {
     ".mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"},
     ".mov": {"aac", "mp3", "ac3", "eac3", "alac", "pcm_s16le", "pcm_s24le"},
     ".mkv": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac", "vorbis", "dts", "pcm_s16le", "pcm_s24le"},
 }
-"""For each container the codecs that it holds as they are; everything else becomes AAC."""
+"""Codecs that each container holds unchanged; audio in other codecs is converted to AAC."""
 
-_LOWEST_MP3_RATE = 16_000  # of MP3 in MP4, which names no lower one
+_MIN_MP3_RATE = 16_000  # MP4 cannot signal lower sample rates for MP3
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
-_RESTART_S = Fraction(1, 2)  # a clock that runs back by more than this has started anew
+_DEFAULT_AAC_RATE = 48_000
+_MAX_BACKWARD_S = Fraction(1, 2)  # a larger step back in time starts a new recording
 
 
 class AudioTracks:
-    """All the sound of a file, added to a container; silent if the file has none.
+    """All audio tracks of a file, added to a container. Does nothing if the file has none.
 
     Args:
-        source: The file.
-        container: The container to add to, before anything is written to it.
-        suffix: The suffix that the container will have.
+        source: File with the audio.
+        container: Container to add to, before anything is written to it.
+        suffix: Suffix of the container.
     """
 
     def __init__(self, source: Path, container: OutputContainer, suffix: str) -> None:
         self._container = container
         self._input = av.open(f"file:{source}")
         try:
-            start_s = _video_start(self._input)
+            start_s = _video_start_s(self._input)
             self._streams = [stream for stream in self._input.streams.audio if stream.codec_context is not None]
-            self._tracks = {stream.index: _track(stream, container, suffix, start_s) for stream in self._streams}
-            self._packets = self._convert()
+            self._tracks = {stream.index: _Track(stream, container, suffix, start_s) for stream in self._streams}
+            self._packets = self._ordered_packets()
             self._next = next(self._packets, None)
         except BaseException:
             self._input.close()
             raise
 
     def write_until(self, time_s: float) -> None:
-        """Writes the sound up to a time from the first video frame, so that it lies beside the pictures."""
+        """Writes the audio up to a time, in seconds since the first video frame, so that it is interleaved."""
         while self._next is not None:
             packet = self._next
             if packet.pts is not None and packet.time_base is not None and packet.pts * packet.time_base > time_s:
@@ -57,21 +58,21 @@ class AudioTracks:
             self._next = next(self._packets, None)
 
     def close(self) -> None:
-        """Closes the file that the sound comes from."""
+        """Closes the source file."""
         self._input.close()
 
-    def _convert(self) -> Iterator[Packet[AudioStream]]:
-        """The packets for the container in the order of the file, without those that run back in time."""
-        last_dts = {stream.index: -(1 << 62) for stream in self._streams}
-        for index, packet in self._converted():
-            if packet.dts is not None and packet.dts > last_dts[index]:
+    def _ordered_packets(self) -> Iterator[Packet[AudioStream]]:
+        """Yields the packets for the container, without packets whose timestamp does not increase."""
+        last_dts: dict[int, int] = {}
+        for index, packet in self._converted_packets():
+            if packet.dts is not None and (index not in last_dts or packet.dts > last_dts[index]):
                 last_dts[index] = packet.dts
                 yield packet
 
-    def _converted(self) -> Iterator[tuple[int, Packet[AudioStream]]]:
+    def _converted_packets(self) -> Iterator[tuple[int, Packet[AudioStream]]]:
         if not self._streams:
             return
-        with suppress(av.FFmpegError):  # what follows a place where the file is damaged is lost
+        with suppress(av.FFmpegError):  # audio after a damaged place is lost
             for packet in self._input.demux(self._streams):
                 with suppress(av.FFmpegError):
                     for converted in self._tracks[packet.stream.index].convert(packet):
@@ -82,10 +83,10 @@ class AudioTracks:
 
 
 class _Clock:
-    """Times from the first video frame; where recordings were joined and the clock starts anew, time goes on.
+    """Shifts timestamps to start at the first video frame; where recordings are concatenated, the time continues.
 
     Args:
-        start_s: The time of the first video frame.
+        start_s: Timestamp of the first video frame.
     """
 
     def __init__(self, start_s: Fraction) -> None:
@@ -93,72 +94,59 @@ class _Clock:
         self._end_s: Fraction | None = None
 
     def shift(self, pts: int, duration: int, time_base: Fraction) -> int:
-        """What to add to a time stamp, in ticks."""
+        """Returns the ticks to add to a timestamp."""
         time_s = pts * time_base + self._shift_s
-        if self._end_s is not None and time_s < self._end_s - _RESTART_S:
+        if self._end_s is not None and time_s < self._end_s - _MAX_BACKWARD_S:
             self._shift_s += self._end_s - time_s
             time_s = self._end_s
         self._end_s = time_s + duration * time_base
         return round(self._shift_s / time_base)
 
 
-class _Copied:
-    def __init__(self, target: AudioStream, start_s: Fraction) -> None:
-        self._target = target
-        self._clock = _Clock(start_s)
+class _Track:
+    """Adds one audio stream to a container and converts its packets."""
 
-    def convert(self, packet: Packet[Any]) -> Iterable[Packet[AudioStream]]:
-        if packet.dts is None or packet.pts is None or packet.time_base is None:
-            return ()
-        shift = self._clock.shift(packet.pts, packet.duration or 0, packet.time_base)
-        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-        packet.stream = self._target
-        return (packet,)
-
-    def finish(self) -> Iterable[Packet[AudioStream]]:
-        return ()
-
-
-class _Encoded:
-    def __init__(self, stream: AudioStream, target: AudioStream, start_s: Fraction) -> None:
+    def __init__(self, stream: AudioStream, container: OutputContainer, suffix: str, start_s: Fraction) -> None:
         self._stream = stream
-        self._target = target
         self._clock = _Clock(start_s)
+        self._is_copied = _can_be_copied(stream, suffix)
+        if self._is_copied:
+            self._target = container.add_stream_from_template(stream)
+        else:
+            rate = stream.rate if stream.rate in _AAC_RATES else _DEFAULT_AAC_RATE
+            self._target = container.add_stream("aac", rate=rate, layout="mono" if stream.channels == 1 else "stereo")
+        if stream.language:
+            self._target.metadata["language"] = stream.language
 
-    def convert(self, packet: Packet[Any]) -> Iterable[Packet[AudioStream]]:
-        for sound in self._stream.decode(packet):
-            if sound.pts is not None and sound.time_base is not None:
-                duration = round(Fraction(sound.samples, sound.sample_rate) / sound.time_base)
-                sound.pts += self._clock.shift(sound.pts, duration, sound.time_base)
-            yield from self._target.encode(sound)
+    def convert(self, packet: Packet[Any]) -> Iterator[Packet[AudioStream]]:
+        if not self._is_copied:
+            yield from self._encode(packet)
+        elif packet.dts is not None and packet.pts is not None and packet.time_base is not None:
+            shift = self._clock.shift(packet.pts, packet.duration or 0, packet.time_base)
+            packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            packet.stream = self._target
+            yield packet
 
     def finish(self) -> Iterable[Packet[AudioStream]]:
-        return self._target.encode(None)
+        """Returns the packets that the encoder still holds."""
+        return () if self._is_copied else self._target.encode(None)
 
-
-def _track(stream: AudioStream, container: OutputContainer, suffix: str, start_s: Fraction) -> _Copied | _Encoded:
-    """Adds a stream to the container and makes what fills it."""
-    track: _Copied | _Encoded
-    if _can_be_copied(stream, suffix):
-        target = container.add_stream_from_template(stream)
-        track = _Copied(target, start_s)
-    else:
-        rate = stream.rate if stream.rate in _AAC_RATES else 48000
-        target = container.add_stream("aac", rate=rate, layout="mono" if stream.channels == 1 else "stereo")
-        track = _Encoded(stream, target, start_s)
-    if stream.language:
-        target.metadata["language"] = stream.language
-    return track
+    def _encode(self, packet: Packet[Any]) -> Iterator[Packet[AudioStream]]:
+        for frame in self._stream.decode(packet):
+            if frame.pts is not None and frame.time_base is not None:
+                duration = round(Fraction(frame.samples, frame.sample_rate) / frame.time_base)
+                frame.pts += self._clock.shift(frame.pts, duration, frame.time_base)
+            yield from self._target.encode(frame)
 
 
 def _can_be_copied(stream: AudioStream, suffix: str) -> bool:
     codec = stream.codec_context.codec.canonical_name
-    too_low = suffix == ".mp4" and codec == "mp3" and stream.rate < _LOWEST_MP3_RATE
-    return codec in _COPIED[suffix] and not too_low
+    rate_is_too_low = suffix == ".mp4" and codec == "mp3" and stream.rate < _MIN_MP3_RATE
+    return codec in _COPIED_CODECS[suffix] and not rate_is_too_low
 
 
-def _video_start(source: InputContainer) -> Fraction:
-    """When the first video frame is shown, in seconds of the file's own clock."""
+def _video_start_s(source: InputContainer) -> Fraction:
+    """Returns the timestamp of the first video frame."""
     video = source.streams.video[0]
     if video.start_time is None or video.time_base is None:
         return Fraction(0)

@@ -1,4 +1,4 @@
-"""What a sink is."""
+"""The protocol of a sink."""
 
 from __future__ import annotations
 
@@ -14,38 +14,36 @@ from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 
 Draw = Callable[[Frame, Poses], UInt8[np.ndarray, "h w 3"]]
-"""Makes the picture that shows the poses of a frame: a new one, RGB, of the frame's size."""
-
+"""Draws the poses of a frame into a new RGB image of the frame's size."""
 
 ErrorHandler = Callable[[OutputError], None]
-"""Told of an output that cannot be written any more; the others go on, unless the handler raises."""
+"""Receives the error of a failed sink; the other sinks continue unless the handler raises."""
 
 
-def stop_at_error(error: OutputError) -> None:
-    """The strictest handler: the first output that cannot be written ends the run."""
+def raise_error(error: OutputError) -> None:
+    """The default error handler: the first sink that fails stops the run."""
     raise error
 
 
-def is_kept(error: BaseException | None) -> bool:
-    """Whether what was written before an error is finished and kept.
+def keeps_output(error: BaseException | None) -> bool:
+    """Returns whether the output written before an error is completed and kept.
 
-    It is if the frames merely ended early: an input broke, the disk is full, somebody pressed Ctrl-C. Other errors are
-    mistakes in a program, and nobody knows what they have written.
+    It is kept if the frames only ended early: an input is damaged, the disk is full or the user pressed Ctrl-C. After
+    any other exception, which is a bug in a program, the output may be wrong and is discarded.
     """
     return error is None or isinstance(error, E2PoseError | KeyboardInterrupt)
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes frames with their poses in order. A context manager.
+    """Receives frames with their poses in order. A context manager.
 
-    What it writes appears, complete, under its final name when the context ends; until then, and for good if it ends
-    with an error for which `is_kept` is false, there is nothing under that name. A sink that writes one file for each
-    frame or video finishes each on its own.
+    The output appears, complete, under its final name when the context ends. If the context ends with an error for
+    which `keeps_output` is false, nothing is written. A sink that writes several files completes each one separately.
     """
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Takes the next frame; neither frame nor poses are changed."""
+        """Writes the next frame without changing the frame or its poses."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -1,4 +1,4 @@
-"""A sink that writes one file for each picture and video into a folder."""
+"""A sink that writes one file for each image and video into a folder."""
 
 from __future__ import annotations
 
@@ -6,29 +6,28 @@ import re
 from collections.abc import Collection
 from itertools import chain, count
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from e2pose.core.errors import OutputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
-from e2pose.sinks.base import Draw, is_kept
+from e2pose.sinks.base import Draw, keeps_output
 from e2pose.sinks.images import IMAGE_SUFFIXES, ImageFileSink
 from e2pose.sinks.video import VideoFileSink
 
-_UNUSUAL = re.compile(r"[^\w.]+")  # characters of addresses that mean something to some file system
+_UNSAFE_CHARACTERS = re.compile(r"[^\w.]+")  # parts of addresses that file systems reserve
 
 
 class FolderSink:
-    """Writes every picture under its own name and every video as MP4, with the poses drawn.
+    """Writes every image under its own name and every video as MP4, with the poses drawn.
 
-    A picture of a format that cannot be written becomes PNG. Of inputs with the same name the second gets `-2`, the
-    third `-3`. Files of earlier runs are replaced; inputs never are.
+    An image in a format that cannot be written becomes PNG. Inputs with the same name get the suffixes `-2`, `-3` and
+    so on. Files of earlier runs are replaced, inputs never.
 
     Args:
-        folder: The folder; made if it is missing.
-        draw: Makes the pictures.
-        inputs: Files that must not be replaced, besides the one that is being read.
+        folder: The folder; created if it is missing.
+        draw: Draws the images.
+        inputs: Files that must not be replaced, in addition to the current input.
     """
 
     def __init__(self, folder: str | Path, draw: Draw, *, inputs: Collection[Path] = ()) -> None:
@@ -36,13 +35,13 @@ class FolderSink:
         self._folder = Path(folder)
         self._draw = draw
         self._inputs = {path.resolve() for path in inputs}
-        self._taken: set[str] = set()
+        self._used_names: set[str] = set()
         self._video: VideoFileSink | None = None
         self._video_path = self._folder
         self._origin: Origin | None = None
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Takes the next frame; that of another input finishes the video before.
+        """Writes the next frame; the first frame of another input completes the previous video.
 
         Raises:
             OutputError: An input would be replaced, or the file cannot be written.
@@ -51,8 +50,8 @@ class FolderSink:
         if origin.is_still:
             self._finish_video()
             path = self._path_for(origin)
-            with ImageFileSink(path, self._draw) as picture:
-                picture.write(frame, poses)
+            with ImageFileSink(path, self._draw) as image:
+                image.write(frame, poses)
             self.written.append(path)
             return
         if self._video is None or origin != self._origin:
@@ -64,11 +63,9 @@ class FolderSink:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Finishes the last video, or leaves nothing of it if it is not kept."""
-        if is_kept(error):
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Completes the last video, or discards it if `keeps_output` says so."""
+        if keeps_output(error):
             self._finish_video()
         elif self._video is not None:
             self._video.__exit__(kind, error, trace)
@@ -81,19 +78,15 @@ class FolderSink:
         self.written.append(self._video_path)
 
     def _path_for(self, origin: Origin) -> Path:
-        name = origin.path or Path(_UNUSUAL.sub("-", Path(origin.name).name).strip("-") or "live")
+        name = origin.path or Path(_UNSAFE_CHARACTERS.sub("-", Path(origin.name).name).strip("-") or "live")
         suffix = ".mp4"
         if origin.is_still:
             suffix = name.suffix if name.suffix.lower() in IMAGE_SUFFIXES else ".png"
-        numbered = (f"{name.stem}-{number}{suffix}" for number in count(2))
-        # Case does not tell files apart everywhere.
-        free = next(
-            candidate
-            for candidate in chain([f"{name.stem}{suffix}"], numbered)
-            if candidate.casefold() not in self._taken
-        )
-        self._taken.add(free.casefold())
-        path = self._folder / free
-        if path.resolve() in self._inputs:  # the sink for the file checks its own input
+        candidates = chain([f"{name.stem}{suffix}"], (f"{name.stem}-{number}{suffix}" for number in count(2)))
+        # Some file systems ignore letter case.
+        unused = next(candidate for candidate in candidates if candidate.casefold() not in self._used_names)
+        self._used_names.add(unused.casefold())
+        path = self._folder / unused
+        if path.resolve() in self._inputs:  # the sink of the file checks its own input
             raise OutputError(f"'{path}' is an input and will not be overwritten", "choose another folder")
         return path

@@ -1,10 +1,9 @@
-"""A sink that writes one picture."""
+"""A sink that writes one image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -15,7 +14,7 @@ from e2pose.core.errors import OutputError
 from e2pose.core.files import atomic_path
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
-from e2pose.sinks.base import Draw, is_kept
+from e2pose.sinks.base import Draw, keeps_output
 
 _ENCODER_OPTIONS = {
     ".jpg": (cv2.IMWRITE_JPEG_QUALITY, 95),
@@ -27,40 +26,32 @@ _ENCODER_OPTIONS = {
     ".tiff": (),
 }
 IMAGE_SUFFIXES = frozenset(_ENCODER_OPTIONS)
-"""The suffixes of the picture formats that can be written."""
+"""Suffixes of the image formats that can be written."""
 
 
 class ImageFileSink:
-    """Writes one picture with its poses drawn; the suffix chooses the format.
+    """Writes one image with its poses drawn, in the format of the suffix.
 
     Args:
-        path: The file to write.
-        draw: Makes the picture.
-
-    Raises:
-        OutputError: The suffix is not that of a picture.
+        path: The file to write, with a suffix in `IMAGE_SUFFIXES`.
+        draw: Draws the image.
     """
 
     def __init__(self, path: str | Path, draw: Draw) -> None:
         self._path = Path(path)
         self._draw = draw
         self._encoded: bytes | None = None
-        if self._path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise OutputError(
-                f"'{path}' does not end like a picture that can be written",
-                f"use one of {', '.join(sorted(IMAGE_SUFFIXES))}",
-            )
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Draws the picture.
+        """Draws and encodes the image.
 
         Raises:
-            OutputError: It is the second one, it would replace the input, or the format cannot hold it.
+            OutputError: The sink already has an image, the file is the input, or the format cannot hold the image.
         """
         if self._encoded is not None:
             raise OutputError(
-                f"'{self._path}' can hold one picture, but '{frame.origin.name}' brings another one",
-                f"give a folder to write several: '{self._path.with_suffix('')}/'",
+                f"'{self._path}' can hold one image, but there is another one: '{frame.origin.name}'",
+                f"use a folder for several images: '{self._path.with_suffix('')}/'",
             )
         check_not_an_input(self._path, [frame.origin.path] if frame.origin.path else [])
         self._encoded = encode_image(self._draw(frame, poses), self._path)
@@ -68,30 +59,28 @@ class ImageFileSink:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Writes the file, unless there is no picture or none that is kept."""
-        if is_kept(error) and self._encoded is not None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Writes the file, unless there is no image or `keeps_output` discards it."""
+        if keeps_output(error) and self._encoded is not None:
             with atomic_path(self._path) as temporary:
                 temporary.write_bytes(self._encoded)
 
 
 def check_not_an_input(target: Path, inputs: Iterable[Path]) -> None:
-    """Checks that an output is none of the inputs, however the two are spelt; on some systems case does not matter.
+    """Checks that an output file is not one of the inputs, under whatever path (links, letter case).
 
     Raises:
-        OutputError: It is.
+        OutputError: The output is an input.
     """
     if any(target.exists() and path.exists() and target.samefile(path) for path in inputs):
         raise OutputError(f"'{target}' is an input and will not be overwritten", "choose another name or folder")
 
 
 def encode_image(image: UInt8[np.ndarray, "h w 3"], path: Path) -> bytes:
-    """The bytes of a picture in the format that the suffix of its path names.
+    """Encodes an RGB image in the format of the path's suffix.
 
     Raises:
-        OutputError: The format cannot hold it.
+        OutputError: The format cannot hold the image.
     """
     suffix = path.suffix.lower()
     height, width = image.shape[:2]
@@ -101,7 +90,7 @@ def encode_image(image: UInt8[np.ndarray, "h w 3"], path: Path) -> bytes:
         encoded = False
     if not encoded:
         raise OutputError(
-            f"a picture of {width} x {height} pixels cannot be written as '{path.name}'",
-            "WebP holds up to 16383 pixels a side and JPEG 65500; PNG holds more",
+            f"an image of {width} x {height} pixels cannot be written as '{path.name}'",
+            "WebP holds at most 16383 pixels per side and JPEG 65500; use PNG for larger images",
         )
     return data.tobytes()

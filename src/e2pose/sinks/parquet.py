@@ -1,31 +1,29 @@
-"""A sink that writes a table in Parquet."""
+"""A sink that writes a Parquet table."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from e2pose.core.errors import MissingExtraError
-from e2pose.core.files import atomic_path
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.formats.table import Cell, to_header, to_rows
-from e2pose.sinks.base import is_kept
-from e2pose.sinks.reserved_file import ReservedFile
+from e2pose.sinks.reserved_file import FileSink
 
 if TYPE_CHECKING:
     import pyarrow
 
-_ROWS = 1000  # that are written together
-_SPARE_BYTES = 4 << 20  # for them and the list of all groups at the end
+_GROUP_ROWS = 1000
+_RESERVED_BYTES = 4 << 20  # for a row group and the footer that lists all groups
 _TYPES = {"file": "string", "frame": "int64", "time_s": "float64", "person": "int32", "track_id": "int64"}
 
 
-class ParquetSink:
-    """Writes the rows that `formats/table.py` defines as Parquet: numbers as float32, what is missing as null.
+class ParquetSink(FileSink):
+    """Writes the rows of `formats/table.py` as Parquet, with float32 values and null for missing ones.
+
+    Without any frame, no file is written.
 
     Args:
         path: The file to write.
@@ -35,15 +33,14 @@ class ParquetSink:
     """
 
     def __init__(self, path: str | Path) -> None:
+        super().__init__(path, _RESERVED_BYTES)
         try:
             import pyarrow
             import pyarrow.parquet
         except ImportError as error:
             raise MissingExtraError("pyarrow", "parquet") from error
         self._arrow = pyarrow
-        self._path = Path(path)
         self._rows: list[list[Cell]] = []
-        self._opened = ExitStack()
         self._writer: pyarrow.parquet.ParquetWriter | None = None
 
     def write(self, frame: Frame, poses: Poses) -> None:
@@ -55,37 +52,23 @@ class ParquetSink:
         if self._writer is None:
             self._writer = self._start(poses.schema)
         self._rows += to_rows(frame, poses)
-        if len(self._rows) >= _ROWS:
-            self._flush()
-            self._file.check()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Finishes the file, or leaves nothing if there is no frame or none that is kept."""
-        if not is_kept(error):
-            self._opened.__exit__(kind, error, trace)
-            return
-        with self._opened:
-            if self._writer is not None:
-                self._flush()
+        if len(self._rows) >= _GROUP_ROWS:
+            self._finish()
+            self._file.raise_if_full()
 
     def _start(self, schema: KeypointSchema) -> pyarrow.parquet.ParquetWriter:
         fields = [(name, self._arrow.type_for_alias(_TYPES.get(name, "float32"))) for name in to_header(schema)]
-        temporary = self._opened.enter_context(atomic_path(self._path))
-        self._file = self._opened.enter_context(ReservedFile(temporary, self._path, _SPARE_BYTES))
+        self._file = self._create()
         self._schema = self._arrow.schema(fields)
         return self._opened.enter_context(self._arrow.parquet.ParquetWriter(self._file, self._schema))
 
-    def _flush(self) -> None:
-        assert self._writer is not None
-        columns = [list(column) for column in zip(*self._rows, strict=True)]
-        if columns:
-            arrays = [
-                self._arrow.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)
-            ]
-            self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+    def _finish(self) -> None:
+        """Writes the collected rows as a row group."""
+        if self._writer is None or not self._rows:
+            return
+        columns = zip(*self._rows, strict=True)
+        arrays = [
+            self._arrow.array(list(column), field.type) for column, field in zip(columns, self._schema, strict=True)
+        ]
+        self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
         self._rows.clear()

@@ -1,70 +1,113 @@
-"""Files that can still be finished when their disk is full."""
+"""Files that can still be completed when the disk is full."""
 
 from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from e2pose.core.errors import OutputError
-from e2pose.core.files import write_error
+from e2pose.core.files import atomic_path, write_error
+from e2pose.sinks.base import keeps_output
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
 class ReservedFile(io.FileIO):
-    """A new file with some space held back for its end.
+    """A new file with disk space reserved for its end.
 
-    When writing fails, the space is given up, the write is repeated, and the problem is kept for `check` to raise:
-    what follows should be no more than what makes the file complete.
+    When a write fails, the reserved space is freed, the write is repeated and the error is stored for
+    `raise_if_full`. The caller should then write only what completes the file.
 
     Args:
         path: The file to write.
-        target: What to call it in errors.
-        spare_bytes: How much space the end may need.
+        target: Name of the output in error messages.
+        reserved_bytes: Disk space that the end of the file may need.
     """
 
-    def __init__(self, path: Path, target: Path, spare_bytes: int) -> None:
+    def __init__(self, path: Path, target: Path, reserved_bytes: int) -> None:
         super().__init__(path, "w")
-        self.name = f"file:{path}"  # so that the muxer can open it again to move its index to the front
+        self.name = f"file:{path}"  # FFmpeg opens the file by this name to move the index to its front
         self._target = target
-        self._problem: OSError | None = None
-        self._spare = tempfile.TemporaryFile(dir=path.parent, buffering=0)  # noqa: SIM115 - closed together with this
+        self._error: OSError | None = None
+        self._reserve = tempfile.TemporaryFile(dir=path.parent, buffering=0)  # noqa: SIM115 - closed in `close`
         try:
-            self._spare.write(bytes(spare_bytes))
+            self._reserve.write(bytes(reserved_bytes))
         except BaseException:
             self.close()
             raise
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Writes all of the bytes, into the space held back if there is no other."""
+        """Writes all bytes, into the reserved space if the disk is full."""
         rest = memoryview(data).cast("B")
         while rest:
             try:
-                rest = rest[self._put(rest) :]
+                rest = rest[self._write_some(rest) :]
             except OSError as error:
-                if self._problem is not None:
+                if self._error is not None:
                     raise
-                self._problem = error
-                self._spare.close()
+                self._error = error
+                self._reserve.close()
         return memoryview(data).nbytes
 
-    def check(self) -> None:
-        """Tells of the first write that failed.
+    def raise_if_full(self) -> None:
+        """Reports the first failed write.
 
         Raises:
-            OutputError: One did.
+            OutputError: A write failed.
         """
-        if self._problem is not None:
-            error = write_error(self._target, self._problem)
-            raise OutputError(error.message, f"what was written before is complete; {error.hint}") from self._problem
+        if self._error is not None:
+            error = write_error(self._target, self._error)
+            raise OutputError(
+                error.message, f"the file is complete up to the last written frame; {error.hint}"
+            ) from self._error
 
     def close(self) -> None:
-        """Closes the file and gives up the space held back."""
-        self._spare.close()
+        """Closes the file and frees the reserved space."""
+        self._reserve.close()
         super().close()
 
-    def _put(self, data: memoryview) -> int:
+    def _write_some(self, data: memoryview) -> int:
         return super().write(data)
+
+
+class FileSink:
+    """Base of the sinks that write one growing file.
+
+    Args:
+        path: The file to write.
+        reserved_bytes: Disk space that the end of the file may need.
+    """
+
+    def __init__(self, path: str | Path, reserved_bytes: int) -> None:
+        self._path = Path(path)
+        self._reserved_bytes = reserved_bytes
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Completes the file, or discards it if `keeps_output` says so."""
+        if error is not None and not keeps_output(error):
+            self._opened.__exit__(type(error), error, error.__traceback__)
+            return
+        with self._opened:
+            self._finish()
+
+    def _create(self) -> ReservedFile:
+        """Creates the file; it is closed and gets its final name when the context ends."""
+        return self._opened.enter_context(_create_file(self._path, self._reserved_bytes))
+
+    def _finish(self) -> None:
+        """Writes the end of the file."""
+
+
+@contextmanager
+def _create_file(path: Path, reserved_bytes: int) -> Iterator[ReservedFile]:
+    with atomic_path(path) as temporary, ReservedFile(temporary, path, reserved_bytes) as file:
+        yield file

@@ -5,64 +5,60 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from e2pose.core.files import atomic_path
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.formats.coco_results import to_coco_results
 from e2pose.formats.jsonl import to_json_line
 from e2pose.formats.record import TIME_DIGITS
 from e2pose.formats.table import to_header, to_rows
-from e2pose.sinks.base import is_kept
-from e2pose.sinks.reserved_file import ReservedFile
+from e2pose.sinks.reserved_file import FileSink
 
-_MOST_DIGITS = 15  # every reader of JSON holds whole numbers of this length exactly
-_SPARE_BYTES = 1 << 20  # for the frame that did not fit, with everybody in it, and the end
+_MAX_ID_DIGITS = 15  # every JSON reader represents integers of this length exactly
+_RESERVED_BYTES = 1 << 20  # for the frame that did not fit, with many persons, and the end
 
 
-class TextSink:
-    """A UTF-8 file that grows with every frame and appears under its name when the context ends.
+class TextSink(FileSink):
+    r"""A UTF-8 file that grows with every frame.
 
-    A byte of a file name that is not UTF-8, such as FF, becomes a backslash and `udcff`: in JSON that is an escape.
+    A byte of a file name that is not UTF-8, such as FF, is written as `\udcff`, which is an escape in JSON.
 
     Args:
         path: The file to write.
-        before: Text at its beginning.
-        after: Text at its end.
+        before: Text at the beginning.
+        after: Text at the end.
     """
 
     def __init__(self, path: str | Path, before: str = "", after: str = "") -> None:
-        self._opened = _open(Path(path), before, after)
+        super().__init__(path, _RESERVED_BYTES)
+        self._before = before
+        self._after = after
 
     def __enter__(self) -> Self:
-        self._file, self._spare = self._opened.__enter__()
+        self._raw = self._create()
+        buffer = io.BufferedWriter(self._raw)
+        text = io.TextIOWrapper(buffer, "utf-8", errors="backslashreplace", newline="", write_through=True)
+        self._file = self._opened.enter_context(text)
+        self._file.write(self._before)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if is_kept(error):
-            self._opened.__exit__(None, None, None)
-        else:
-            self._opened.__exit__(kind, error, trace)
-
     def _append(self, text: str) -> None:
-        """Writes the text of a whole frame.
+        """Writes the text of one frame.
 
         Raises:
-            OutputError: The disk is full; the frame is in the file nevertheless.
+            OutputError: The disk is full; the text was still written.
         """
         self._file.write(text)
-        self._spare.check()
+        self._raw.raise_if_full()
+
+    def _finish(self) -> None:
+        self._file.write(self._after)
 
 
 class JsonlSink(TextSink):
-    """Writes the poses of each frame as a line of JSON, as `formats/jsonl.py` defines it."""
+    """Writes one line of JSON for each frame, in the format of `formats/jsonl.py`."""
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Appends the line of a frame."""
@@ -70,7 +66,7 @@ class JsonlSink(TextSink):
 
 
 class CsvSink(TextSink):
-    """Writes the poses as comma-separated values, as `formats/table.py` defines them.
+    """Writes one row of comma-separated values for each person, in the format of `formats/table.py`.
 
     Args:
         path: The file to write.
@@ -81,7 +77,7 @@ class CsvSink(TextSink):
         self._has_header = False
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Appends the rows of a frame; the first frame also brings the header."""
+        """Appends the rows of a frame, after the header if the frame is the first."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         if not self._has_header:
@@ -92,11 +88,11 @@ class CsvSink(TextSink):
 
 
 class CocoJsonSink(TextSink):
-    """Writes the poses of all frames as one file of COCO results.
+    """Writes the poses of all frames as one JSON file of COCO results.
 
-    Each person is an entry as COCO defines it, with `file_name` besides. The `image_id` of a still picture is the
-    number in its file name if that is nothing but a number ("000000000139.jpg" has the id 139) and the id is free;
-    everything else gets the next free number from 1. Entries of videos and cameras also have `frame` and `time_s`.
+    Each person is an entry in COCO format plus `file_name`. The `image_id` of an image is the number in its file name
+    if the name is only a number ("000000000139.jpg" has the id 139) and the id is unused. Other images and each frame
+    of a video get the next unused number from 1. Entries of videos and cameras also have `frame` and `time_s`.
 
     Args:
         path: The file to write.
@@ -111,16 +107,16 @@ class CocoJsonSink(TextSink):
     def write(self, frame: Frame, poses: Poses) -> None:
         """Appends the poses of a frame."""
         origin = frame.origin
-        moment = {} if origin.is_still else {"frame": frame.index, "time_s": round(frame.time_s, TIME_DIGITS)}
+        video_fields = {} if origin.is_still else {"frame": frame.index, "time_s": round(frame.time_s, TIME_DIGITS)}
         file_name = origin.path.name if origin.path else origin.name
         for entry in to_coco_results(poses, self._image_id(origin), file_name):
-            text = json.dumps({**entry, **moment}, ensure_ascii=False, allow_nan=False)
+            text = json.dumps({**entry, **video_fields}, ensure_ascii=False, allow_nan=False)
             self._append(self._separator + text)
             self._separator = ",\n"
 
     def _image_id(self, origin: Origin) -> int:
         stem = origin.path.stem if origin.is_still and origin.path else ""
-        if stem.isascii() and stem.isdigit() and len(stem) <= _MOST_DIGITS:
+        if stem.isascii() and stem.isdigit() and len(stem) <= _MAX_ID_DIGITS:
             number = int(stem)
             if number not in self._named_ids and not 1 <= number <= self._running_id:
                 self._named_ids.add(number)
@@ -129,17 +125,3 @@ class CocoJsonSink(TextSink):
         while self._running_id in self._named_ids:
             self._running_id += 1
         return self._running_id
-
-
-@contextmanager
-def _open(path: Path, before: str, after: str) -> Iterator[tuple[io.TextIOWrapper, ReservedFile]]:
-    with (
-        atomic_path(path) as temporary,
-        ReservedFile(temporary, path, _SPARE_BYTES) as spare,
-        io.TextIOWrapper(
-            io.BufferedWriter(spare), "utf-8", errors="backslashreplace", newline="", write_through=True
-        ) as file,
-    ):
-        file.write(before)
-        yield file, spare
-        file.write(after)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import av
 import numpy as np
@@ -17,183 +16,158 @@ from av.video.reformatter import ColorRange, Colorspace
 from jaxtyping import UInt8
 
 from e2pose.core.errors import OutputError
-from e2pose.core.files import atomic_path
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.sinks.audio import AudioTracks
-from e2pose.sinks.base import Draw, is_kept
+from e2pose.sinks.base import Draw
 from e2pose.sinks.images import check_not_an_input
-from e2pose.sinks.letterbox import fitted
-from e2pose.sinks.reserved_file import ReservedFile
+from e2pose.sinks.letterbox import letterbox
+from e2pose.sinks.reserved_file import FileSink
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 VIDEO_SUFFIXES = frozenset(_CONTAINERS)
-"""The suffixes of the video containers that can be written."""
+"""Suffixes of the video containers that can be written."""
 
 _CODEC: Final = "libx264"
-_CODEC_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "1"}  # three B-frames take a fifth more time than one
-_FINEST_TICK = 90_000  # ticks per second that keep any camera's time stamps to 0.01 ms
-_SPARE_BYTES = 8 << 20  # for the index of some hours and the frames that the encoder still holds
-_ROUNDING_S = 0.0006  # Matroska, for one, stores times in milliseconds
+_CODEC_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "1"}  # three B-frames take 20% more time than one
+_MIN_TICKS_PER_S = 90_000  # keeps the timestamps of any camera to 0.01 ms
+_RESERVED_BYTES = 8 << 20  # for the index of some hours and the frames that the encoder still holds
+_MAX_ROUNDING_S = 0.0006  # Matroska, for example, stores times in milliseconds
 _BT709 = 1  # Source: ITU-T H.273, tables 2 to 4: primaries, transfer and matrix of BT.709 all have the number 1
 
 
-class VideoFileSink:
-    """Writes one video with the poses drawn, as H.264 that plays in a browser.
+class VideoFileSink(FileSink):
+    """Writes one H.264 video with the poses drawn, which browsers can play.
 
-    Frames keep their time stamps and all the sound of the input is taken over. An odd width or height grows by one
-    pixel, a copy of the last column or row, because the format stores colours for squares of two by two pixels. Frames
-    of another size than the first are scaled to it, with black borders if they have another shape.
+    Timestamps and all audio tracks of the input are kept. An odd width or height grows by one pixel, a copy of the last
+    column or row, because the format stores colours for blocks of 2 x 2 pixels. Frames whose size differs from the
+    first are letterboxed. Without any frame, no file is written.
 
     Args:
         path: The file to write, `.mp4`, `.mov` or `.mkv`.
-        draw: Makes the pictures.
+        draw: Draws the images.
 
     Raises:
-        OutputError: The suffix is another one, or videos cannot be written on this machine.
+        OutputError: No H.264 encoder is available.
     """
 
     def __init__(self, path: str | Path, draw: Draw) -> None:
-        self._path = Path(path)
+        super().__init__(path, _RESERVED_BYTES)
         self._draw = draw
         self._origin: Origin | None = None
         self._writer: _VideoWriter | None = None
-        self._opened = ExitStack()
-        if self._path.suffix.lower() not in VIDEO_SUFFIXES:
-            raise OutputError(
-                f"'{path}' does not end like a video that can be written",
-                f"use one of {', '.join(sorted(VIDEO_SUFFIXES))}",
-            )
         if _CODEC not in av.codecs_available:
             raise OutputError(
                 f"the installed package 'av' cannot write H.264: it was built without {_CODEC}",
-                "install the ready-made package: pip install --force-reinstall --only-binary av av",
+                "install the binary package: pip install --force-reinstall --only-binary av av",
             )
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Draws and encodes the next frame.
 
         Raises:
-            OutputError: It is a still picture or belongs to a second video, the video would replace its input, or it
-                cannot be encoded.
+            OutputError: The frame is an image or belongs to another video, the file is the input, or the frame cannot
+                be encoded.
         """
         image = self._draw(frame, poses)
-        if self._writer is None:
-            self._writer = self._start(frame.origin, image)
-        elif frame.origin != self._origin:
+        if self._writer is not None and frame.origin != self._origin:
             raise OutputError(
-                f"'{self._path}' can hold one video, but '{frame.origin.name}' is another input",
-                f"give a folder to write several: '{self._path.with_suffix('')}/'",
+                f"'{self._path}' can hold one video, but there is another input: '{frame.origin.name}'",
+                f"use a folder for several videos: '{self._path.with_suffix('')}/'",
             )
-        with _encoding(self._path):
+        with _convert_errors(self._path):
+            if self._writer is None:
+                self._writer = self._start(frame.origin, (image.shape[0], image.shape[1]))
             self._writer.write(image, frame.time_s)
-        self._writer.file.check()
+        self._file.raise_if_full()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Finishes the file, or leaves nothing if there is no frame or none that is kept."""
-        if is_kept(error):
-            self._opened.close()
-        else:
-            self._opened.__exit__(kind, error, trace)
-
-    def _start(self, origin: Origin, image: UInt8[np.ndarray, "h w 3"]) -> _VideoWriter:
+    def _start(self, origin: Origin, size_hw: tuple[int, int]) -> _VideoWriter:
         if origin.rate is None:
             raise OutputError(
-                f"'{origin.name}' is a still picture and cannot go into the video '{self._path}'",
-                "give a folder, which takes pictures and videos",
+                f"the image '{origin.name}' cannot be written into the video '{self._path}'",
+                "use a folder, which accepts images and videos",
             )
         check_not_an_input(self._path, [origin.path] if origin.path else [])
         self._origin = origin
-        return self._opened.enter_context(_open_writer(self._path, (image.shape[0], image.shape[1]), origin))
+        suffix = self._path.suffix.lower()
+        flags = {} if suffix == ".mkv" else {"movflags": "+faststart"}
+        self._file = self._create()
+        self._opened.enter_context(_convert_errors(self._path))
+        container = av.open(self._file, "w", format=_CONTAINERS[suffix], container_options=flags)
+        self._opened.enter_context(container)
+        writer = _VideoWriter(container, size_hw, origin)
+        if origin.path is not None:
+            writer.audio = self._opened.enter_context(closing(AudioTracks(origin.path, container, suffix)))
+        return writer
+
+    def _finish(self) -> None:
+        if self._writer is not None:
+            self._writer.finish()
 
 
 class _VideoWriter:
-    """One H.264 stream of a container, and the sound beside it."""
+    """The H.264 stream of a container, and its audio."""
 
-    def __init__(
-        self, container: OutputContainer, file: ReservedFile, size_hw: tuple[int, int], origin: Origin
-    ) -> None:
+    def __init__(self, container: OutputContainer, size_hw: tuple[int, int], origin: Origin) -> None:
         assert origin.rate is not None
-        self.file = file
         self.audio: AudioTracks | None = None
         self._container = container
         self._size_hw = size_hw
-        # 30000/1001 and its like are the finest rates in use.
+        # 30000/1001 and similar rates are the finest in use.
         rate = max(origin.rate.limit_denominator(1001), Fraction(1, 1001))
         stream = container.add_stream(_CODEC, rate=rate, options=_CODEC_OPTIONS)
         stream.height, stream.width = (size + size % 2 for size in size_hw)
         stream.pix_fmt = "yuv420p"
-        # Ticks are a multiple of the rate's numerator, so that the frames of a steady video fall on whole ticks.
-        self._ticks = rate.numerator * ceil(_FINEST_TICK / rate.numerator)
+        # A multiple of the rate's numerator, so that the frames of a constant-rate video fall on whole ticks.
+        self._ticks_per_s = rate.numerator * ceil(_MIN_TICKS_PER_S / rate.numerator)
         context = stream.codec_context
-        context.time_base = Fraction(1, self._ticks)
+        context.time_base = Fraction(1, self._ticks_per_s)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
         context.sample_aspect_ratio = origin.pixel_aspect
         self._stream = stream
-        self._frame_ticks = round(self._ticks / rate)
+        self._frame_ticks = round(self._ticks_per_s / rate)
         self._last_pts = -1
 
     def write(self, image: UInt8[np.ndarray, "h w 3"], time_s: float) -> None:
         height, width = self._size_hw
-        even = fitted(image, self._size_hw)
+        image = letterbox(image, self._size_hw)
         if height % 2 or width % 2:
-            even = np.pad(even, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(even), format="rgb24").reformat(
+            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24").reformat(
             self._stream.width,
             self._stream.height,
             "yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
         )
-        # A damaged input may repeat a time stamp, which no container accepts.
-        picture.pts = self._last_pts = max(self._ticks_at(time_s), self._last_pts + 1)
-        picture.time_base = Fraction(1, self._ticks)
-        picture.duration = self._frame_ticks
-        self._container.mux(self._stream.encode(picture))
+        # A damaged input may repeat a timestamp, which no container accepts.
+        frame.pts = self._last_pts = max(self._ticks_at(time_s), self._last_pts + 1)
+        frame.time_base = Fraction(1, self._ticks_per_s)
+        frame.duration = self._frame_ticks
+        self._container.mux(self._stream.encode(frame))
         if self.audio is not None:
             self.audio.write_until(time_s)
-
-    def _ticks_at(self, time_s: float) -> int:
-        """The time in ticks, or that of the nearest frame of a steady video if only rounding to 1 ms lies between."""
-        steady = round(time_s * self._ticks / self._frame_ticks) * self._frame_ticks
-        exact = round(time_s * self._ticks)
-        return steady if abs(steady - exact) <= _ROUNDING_S * self._ticks else exact
 
     def finish(self) -> None:
         self._container.mux(self._stream.encode(None))
         if self.audio is not None:
             self.audio.write_until(float("inf"))
 
-
-@contextmanager
-def _open_writer(path: Path, size_hw: tuple[int, int], origin: Origin) -> Iterator[_VideoWriter]:
-    """Opens the file under a temporary name; it gets its own when the block ends without an error."""
-    suffix = path.suffix.lower()
-    flags = {} if suffix == ".mkv" else {"movflags": "+faststart"}
-    with ExitStack() as opened:
-        temporary = opened.enter_context(atomic_path(path))
-        opened.enter_context(_encoding(path))
-        file = opened.enter_context(ReservedFile(temporary, path, _SPARE_BYTES))
-        container = opened.enter_context(av.open(file, "w", format=_CONTAINERS[suffix], container_options=flags))
-        writer = _VideoWriter(container, file, size_hw, origin)
-        if origin.path is not None:
-            writer.audio = opened.enter_context(closing(AudioTracks(origin.path, container, suffix)))
-        yield writer
-        writer.finish()
+    def _ticks_at(self, time_s: float) -> int:
+        """Returns the time in ticks, snapped to the constant frame rate if it differs only by rounding to 1 ms."""
+        constant_rate = round(time_s * self._ticks_per_s / self._frame_ticks) * self._frame_ticks
+        exact = round(time_s * self._ticks_per_s)
+        return constant_rate if abs(constant_rate - exact) <= _MAX_ROUNDING_S * self._ticks_per_s else exact
 
 
 @contextmanager
-def _encoding(path: Path) -> Iterator[None]:
+def _convert_errors(path: Path) -> Iterator[None]:
+    """Raises errors of FFmpeg as `OutputError`."""
     try:
         yield
     except av.FFmpegError as error:
         raise OutputError(
             f"cannot write the video '{path}': {error.strerror}",
-            "check the free disk space and the folder's permissions, or try '.mkv', which holds the most",
+            "check the free disk space and the folder's permissions, or write '.mkv', which accepts the most codecs",
         ) from error

@@ -1,9 +1,8 @@
-"""A sink that other programs see as a camera."""
+"""A sink that other programs use as a camera."""
 
 from __future__ import annotations
 
 from time import monotonic, sleep
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -12,23 +11,23 @@ from e2pose.core.errors import MissingExtraError, OutputError
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.sinks.base import Draw
-from e2pose.sinks.letterbox import fitted
+from e2pose.sinks.letterbox import letterbox
 
 if TYPE_CHECKING:
     from pyvirtualcam import Camera
 
 PREFIX = "camera:"
-_USUAL_RATE = 25.0
+_DEFAULT_RATE = 25.0
 
 
 class VirtualCameraSink:
-    """Shows the poses, drawn, to programs that use a camera, such as those for video calls.
+    """Sends the frames, with the poses drawn, to a virtual camera, for example for video calls.
 
-    Frames are shown at their own times. Frames of another size than the first are scaled to it.
+    Frames are sent at their own times. Frames whose size differs from the first are letterboxed.
 
     Args:
-        draw: Makes the pictures.
-        device: Which virtual camera, such as "/dev/video2"; empty for the first one.
+        draw: Draws the images.
+        device: The virtual camera, such as "/dev/video2"; empty for the first one.
 
     Raises:
         MissingExtraError: The extra "virtual-camera" is not installed.
@@ -46,35 +45,33 @@ class VirtualCameraSink:
         self._start_s = 0.0
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Shows a frame when its time has come.
+        """Waits until the time of the frame, then sends it.
 
         Raises:
-            OutputError: There is no virtual camera.
+            OutputError: No virtual camera is available.
         """
         image = self._draw(frame, poses)
         if self._camera is None:
             self._camera = self._open(frame, (image.shape[0], image.shape[1]))
             self._start_s = monotonic() - frame.time_s
         sleep(max(0.0, self._start_s + frame.time_s - monotonic()))
-        self._camera.send(np.ascontiguousarray(fitted(image, (self._camera.height, self._camera.width))))
+        self._camera.send(np.ascontiguousarray(letterbox(image, (self._camera.height, self._camera.width))))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Takes the camera away."""
+    def __exit__(self, *exception: object) -> None:
+        """Closes the virtual camera."""
         if self._camera is not None:
             self._camera.close()
 
     def _open(self, frame: Frame, size_hw: tuple[int, int]) -> Camera:
         height, width = size_hw
-        rate = float(frame.origin.rate or _USUAL_RATE)
+        rate = float(frame.origin.rate or _DEFAULT_RATE)
         try:
             return self._library.Camera(width=width, height=height, fps=rate, device=self._device)
         except RuntimeError as error:
             raise OutputError(
-                f"there is no virtual camera to show pictures on: {error}",
+                f"no virtual camera is available: {error}",
                 "on Linux load the module v4l2loopback; elsewhere install OBS Studio and start its virtual camera once",
             ) from error

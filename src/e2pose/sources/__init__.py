@@ -1,1 +1,1 @@
-"""Pictures, videos and cameras as frames."""
+"""Sources: images, videos, cameras, streams and screens as frames."""

@@ -1,18 +1,21 @@
-"""Texts that are addresses of something on a network."""
+"""Network addresses among the names of inputs."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-_SECRET = re.compile(r"(?<=://)[^/?#]*@")
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp", "rtp")
+"""Supported schemes of addresses."""
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@")
 
 
-def is_address(place: str | Path) -> bool:
-    """Whether a text is an address rather than a path; a `Path` never is."""
-    return isinstance(place, str) and "://" in place
+def is_address(name: str | Path) -> bool:
+    """Returns whether a name is an address rather than a path; a `Path` never is."""
+    return isinstance(name, str) and "://" in name
 
 
-def public_name(place: str | Path) -> str:
-    """A path or address as it may be written into files and errors: without a name and password before an `@`."""
-    return _SECRET.sub("", place) if isinstance(place, str) else str(place)
+def without_credentials(name: str | Path) -> str:
+    """Returns a path or address without user name and password, for outputs and error messages."""
+    return _CREDENTIALS.sub("", name) if isinstance(name, str) else str(name)

@@ -1,4 +1,4 @@
-"""What a source of frames is."""
+"""The protocol of a source of frames."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame
 
 ErrorHandler = Callable[[InputError], None]
-"""Told of an input that cannot be read; the source then goes on with the next one, unless the handler raises."""
+"""Receives the error of an unreadable input; the source continues with the next input unless the handler raises."""
 
 
-def stop_at_error(error: InputError) -> None:
-    """The strictest handler: the first unreadable input ends the run."""
+def raise_error(error: InputError) -> None:
+    """The default error handler: the first unreadable input stops the run."""
     raise error
 
 
-Notice = Callable[[str], None]
-"""Told in a line for people what a source does by itself, such as connecting again."""
+NoticeHandler = Callable[[str], None]
+"""Receives one-line messages for the user, such as a lost connection."""
 
 
-def keep_quiet(text: str) -> None:
-    """The notice that nobody wants."""
+def ignore_notice(text: str) -> None:
+    """The default notice handler: does nothing."""
 
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What can be known of a source before its first frame.
+    """Properties of a source that are available before its first frame.
 
     Args:
-        frame_count: How many frames will come, if that is known or can be estimated.
-        is_live: Whether frames come when they happen, so that old ones are worth less than the newest one.
+        frame_count: Number of frames, possibly estimated; None if unknown.
+        is_live: Whether frames arrive in real time, so that old frames should be dropped in favour of the newest.
         paths: The files that are read.
     """
 
@@ -45,11 +45,11 @@ class SourceInfo:
 
 @runtime_checkable
 class Source(Protocol):
-    """Frames in order. A context manager; iterating is possible once."""
+    """Yields frames in order. A context manager that can be iterated once."""
 
     @property
     def info(self) -> SourceInfo:
-        """What is known before the first frame."""
+        """Properties that are available before the first frame."""
         ...
 
     def __iter__(self) -> Iterator[Frame]: ...

@@ -1,4 +1,4 @@
-"""Cameras of this computer."""
+"""Cameras attached to this computer."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jaxtyping import UInt8
 from e2pose.core.errors import InputError
 from e2pose.sources.images import quiet_opencv
 
-_USUAL_RATE = Fraction(30)
+_DEFAULT_RATE = Fraction(30)
 
 
 class CameraConnection:
-    """One camera, with the size and rate that it has by itself.
+    """A camera with its default resolution and frame rate.
 
     Args:
-        number: Which one, from 0.
+        number: Index of the camera, from 0.
 
     Raises:
-        InputError: It is not there, or somebody else uses it.
+        InputError: The camera does not exist or is in use.
     """
 
     def __init__(self, number: int) -> None:
@@ -31,28 +31,28 @@ class CameraConnection:
         if not self._capture.isOpened():
             raise InputError(
                 f"camera {number} cannot be opened",
-                "check that it is plugged in, that no other program uses it, and that you may; the first one is 0",
+                "connect it, close other programs that use it and check its permissions; the first camera is 0",
             )
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # where this is understood no frame grows old in a queue
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # avoids a queue of old frames where drivers support it
 
     @property
     def rate(self) -> Fraction:
-        """What the camera says, or 30."""
-        stated = self._capture.get(cv2.CAP_PROP_FPS)
-        return Fraction(stated).limit_denominator(1001) if 0 < stated < 1000 else _USUAL_RATE
+        """Frames per second as the driver reports them, otherwise 30."""
+        reported = self._capture.get(cv2.CAP_PROP_FPS)
+        return Fraction(reported).limit_denominator(1001) if 0 < reported < 1000 else _DEFAULT_RATE
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """The pictures.
+        """Yields images.
 
         Raises:
-            InputError: No more come.
+            InputError: The camera stops sending images.
         """
         while True:
-            arrived, bgr = self._capture.read()
-            if not arrived:
-                raise InputError("it gives no pictures any more", "check that it is plugged in")
+            received, bgr = self._capture.read()
+            if not received:
+                raise InputError("the camera sends no more images", "check that it is connected")
             yield cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
     def close(self) -> None:
-        """Lets others use the camera."""
+        """Releases the camera."""
         self._capture.release()

@@ -1,4 +1,4 @@
-"""Live pictures as frames, from something that may go away and come back."""
+"""Live frames from a connection that is restored when it is lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from threading import Event
 from time import monotonic
-from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -14,48 +13,48 @@ from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
-from e2pose.sources.base import Notice, SourceInfo, keep_quiet
+from e2pose.sources.base import NoticeHandler, SourceInfo, ignore_notice
 
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 10.0
+_FIRST_DELAY_S = 0.5
+_MAX_DELAY_S = 10.0
 
 
 @runtime_checkable
 class Connection(Protocol):
-    """Pictures as they come in. Used by one thread at a time."""
+    """An open camera, stream or screen. Used by one thread at a time."""
 
     @property
     def rate(self) -> Fraction:
-        """Frames per second, if only by guess."""
+        """Frames per second, possibly estimated."""
         ...
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """The pictures, RGB; they end when the other side ends them.
+        """Yields RGB images until the other side closes the connection.
 
         Raises:
-            InputError: The connection is lost; the message says how.
+            InputError: The connection is lost; the message gives the reason.
         """
         ...
 
     def close(self) -> None:
-        """Lets go of the device or the other side."""
+        """Releases the device or network connection."""
         ...
 
 
 class LiveSource:
-    """Frames of a camera, a stream or a screen; a connection that is lost is made again, for as long as it takes.
+    """Frames of a camera, stream or screen. A lost connection is retried until it succeeds.
 
-    The time of a frame is the time at which it arrived, from the first one. After a lost connection frames may have
-    another size. Pauses between attempts start at half a second and double up to ten seconds.
+    The time of a frame is its arrival time, relative to the first frame. The image size may change after a reconnect.
+    The delay before an attempt starts at 0.5 s and doubles up to 10 s.
 
     Args:
-        name: What to call it in outputs.
-        connect: Makes a connection, or raises an `InputError`.
-        on_notice: Told of connections lost and found.
-        pause_s: The first pause between two attempts.
+        name: Name of the source in outputs.
+        connect: Opens a connection, or raises an `InputError`.
+        on_notice: Receives a message when the connection is lost and when it is restored.
+        first_delay_s: Delay before the first reconnect attempt.
 
     Raises:
-        InputError: There is no connection at the beginning.
+        InputError: The first connection fails.
     """
 
     def __init__(
@@ -63,64 +62,64 @@ class LiveSource:
         name: str,
         connect: Callable[[], Connection],
         *,
-        on_notice: Notice = keep_quiet,
-        pause_s: float = FIRST_PAUSE_S,
+        on_notice: NoticeHandler = ignore_notice,
+        first_delay_s: float = _FIRST_DELAY_S,
     ) -> None:
         self._connect = connect
         self._on_notice = on_notice
-        self._first_pause_s = self._pause_s = pause_s
+        self._first_delay_s = self._delay_s = first_delay_s
         self._closed = Event()
-        self._is_read = False
+        self._is_iterated = False
         self._connection: Connection | None = connect()
         self.origin = Origin(name, rate=self._connection.rate)
 
     @property
     def info(self) -> SourceInfo:
-        """That it is live; nobody knows when it will end."""
+        """Live, with an unknown number of frames."""
         return SourceInfo(is_live=True)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Gives every frame until the source is left."""
-        self._is_read = True
+        """Yields every frame until the source is closed."""
+        self._is_iterated = True
         index, start = 0, 0.0
-        while (connection := self._connected()) is not None:
-            problem = "it ended"
+        while (connection := self._open_connection()) is not None:
+            reason = "closed by the other side"
             try:
                 for image in connection:
                     if self._closed.is_set():
                         return
                     now = monotonic()
                     start = now if index == 0 else start
-                    self._pause_s = self._first_pause_s
+                    self._delay_s = self._first_delay_s
                     yield Frame(image, self.origin, index, now - start)
                     index += 1
             except InputError as error:
-                problem = error.message
+                reason = error.message
             finally:
                 connection.close()
                 self._connection = None
             if not self._closed.is_set():
-                self._on_notice(f"lost '{self.origin.name}' after {index} frames ({problem}); connecting again")
+                self._on_notice(
+                    f"lost connection to '{self.origin.name}' after {index} frames ({reason}); reconnecting"
+                )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Ends the iteration, wherever it is; a connection that is being read is closed by its reader."""
+    def __exit__(self, *exception: object) -> None:
+        """Stops the iteration from any thread; the iterating thread closes its own connection."""
         self._closed.set()
-        if not self._is_read and self._connection is not None:
+        if not self._is_iterated and self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> Connection | None:
-        """The connection, made again if need be; None when the source was left."""
-        while self._connection is None and not self._closed.wait(self._pause_s):
-            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+    def _open_connection(self) -> Connection | None:
+        """Returns the open connection, restored if necessary; None once the source is closed."""
+        while self._connection is None and not self._closed.wait(self._delay_s):
+            self._delay_s = min(2 * self._delay_s, _MAX_DELAY_S)
             try:
                 self._connection = self._connect()
             except InputError:
                 continue
-            self._on_notice(f"connected to '{self.origin.name}' again")
+            self._on_notice(f"reconnected to '{self.origin.name}'")
         return None if self._closed.is_set() else self._connection

@@ -1,4 +1,4 @@
-"""How a stored picture has to be turned to stand upright."""
+"""The rotation and flip that make a stored image upright."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True)
 class Orientation:
-    """One of the eight ways to turn and mirror a picture by right angles.
+    """One of the eight combinations of rotations by right angles and flips.
 
     Args:
-        transposed: Whether rows and columns change places; done first.
-        mirrored_x: Whether left and right change places.
-        mirrored_y: Whether top and bottom change places.
+        transposed: Whether rows and columns are swapped; applied first.
+        flipped_x: Whether left and right are swapped.
+        flipped_y: Whether top and bottom are swapped.
     """
 
     transposed: bool = False
-    mirrored_x: bool = False
-    mirrored_y: bool = False
+    flipped_x: bool = False
+    flipped_y: bool = False
 
     def apply(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-        """Turns a stored picture upright."""
+        """Returns a stored image upright."""
         if self == UPRIGHT:
             return image
-        turned = image.transpose(1, 0, 2) if self.transposed else image
-        step_x, step_y = (-1 if mirrored else 1 for mirrored in (self.mirrored_x, self.mirrored_y))
-        return np.ascontiguousarray(turned[::step_y, ::step_x])
+        oriented = image.transpose(1, 0, 2) if self.transposed else image
+        step_x, step_y = (-1 if flipped else 1 for flipped in (self.flipped_x, self.flipped_y))
+        return np.ascontiguousarray(oriented[::step_y, ::step_x])
 
 
 UPRIGHT = Orientation()
 
-# Source: Exif 2.32, tag 274. The number tells which side of the scene the first stored row and column are.
+# Source: Exif 2.32, tag 274. The value names the sides of the scene that the first stored row and column show.
 _EXIF = {
     1: UPRIGHT,
-    2: Orientation(mirrored_x=True),
-    3: Orientation(mirrored_x=True, mirrored_y=True),
-    4: Orientation(mirrored_y=True),
+    2: Orientation(flipped_x=True),
+    3: Orientation(flipped_x=True, flipped_y=True),
+    4: Orientation(flipped_y=True),
     5: Orientation(transposed=True),
-    6: Orientation(transposed=True, mirrored_x=True),
-    7: Orientation(transposed=True, mirrored_x=True, mirrored_y=True),
-    8: Orientation(transposed=True, mirrored_y=True),
+    6: Orientation(transposed=True, flipped_x=True),
+    7: Orientation(transposed=True, flipped_x=True, flipped_y=True),
+    8: Orientation(transposed=True, flipped_y=True),
 }
 
 
 def exif_orientation(block: bytes) -> Orientation:
-    """Reads the orientation from an EXIF block; upright if there is none or it makes no sense.
+    """Returns the orientation in an EXIF block; upright if it is missing or invalid.
 
     Source: TIFF 6.0 section 2.
     """
@@ -67,12 +67,12 @@ def exif_orientation(block: bytes) -> Orientation:
 
 
 def display_orientation(matrix: Int32[np.ndarray, "9"]) -> Orientation:
-    """Reads the orientation from the display matrix of a video track, to the nearest right angle.
+    """Returns the orientation in the display matrix of a video track, rounded to a right angle.
 
     Args:
-        matrix: Rows (a, b, u), (c, d, v), (x, y, w); a stored point (p, q) is shown at (a p + c q, b p + d q).
+        matrix: Rows (a, b, u), (c, d, v), (x, y, w); a stored point (p, q) is displayed at (a p + c q, b p + d q).
     """
     a, b, _, c, d = (int(value) for value in matrix[:5])
     if abs(b) > abs(a):
-        return Orientation(transposed=True, mirrored_x=c < 0, mirrored_y=b < 0)
-    return Orientation(mirrored_x=a < 0, mirrored_y=d < 0)
+        return Orientation(transposed=True, flipped_x=c < 0, flipped_y=b < 0)
+    return Orientation(flipped_x=a < 0, flipped_y=d < 0)

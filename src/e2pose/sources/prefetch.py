@@ -1,4 +1,4 @@
-"""Reading in a thread of its own: sources around a source."""
+"""Sources that read another source in a background thread."""
 
 from __future__ import annotations
 
@@ -12,31 +12,28 @@ from e2pose.core.errors import InputError, OptionError
 from e2pose.core.frame import Frame
 from e2pose.sources.base import Source, SourceInfo
 
-_PATIENCE_S = 1.0
-"""How long to wait for a live source to end, which may be in the middle of waiting for a frame itself."""
-
-_GLANCE_S = 0.03
-"""How often a consumer that has to wait may look around."""
+_CLOSE_TIMEOUT_S = 1.0  # for a live source, whose thread may itself be waiting for a frame
+_WAIT_INTERVAL_S = 0.03  # between two calls of `on_wait`
 
 
 class Prefetch:
-    """The frames of another source, read ahead in a thread of its own.
+    """Reads ahead from another source in a background thread.
 
-    Order and errors are those of the other source. Its error handler is called in that thread.
+    The order of frames and errors is kept. The error handler of the other source is called in the background thread.
 
     Args:
-        source: Where the frames come from; entered and left together with this one.
-        depth: How many frames may wait, at least 1.
+        source: Source of the frames; entered and exited together with this one.
+        depth: Maximum number of waiting frames, at least 1.
 
     Raises:
         OptionError: `depth` is below 1.
     """
 
     num_dropped = 0
-    """How many frames nobody took: none."""
+    """Number of frames that were dropped: always 0."""
 
     on_wait: Callable[[], None] | None = None
-    """Called again and again, by the consumer's thread, while the consumer waits for a frame."""
+    """Called about every 30 ms, in the consumer's thread, while the consumer waits for a frame."""
 
     def __init__(self, source: Source, depth: int = 4) -> None:
         if depth < 1:
@@ -49,18 +46,18 @@ class Prefetch:
 
     @property
     def info(self) -> SourceInfo:
-        """What the other source says."""
+        """Properties of the other source."""
         return self._source.info
 
     def __iter__(self) -> Iterator[Frame]:
-        """Starts to read ahead; errors are raised where the other source raises them, after the frames before.
+        """Starts the thread. An error of the other source is raised after the frames before it.
 
         Raises:
-            InputError: It was iterated before.
+            InputError: The source was iterated before.
         """
         if self._thread is not None:
-            raise InputError("the frames of a source come once and were taken already", "open it again")
-        self._thread = Thread(target=self._fill, name="e2pose-prefetch", daemon=True)
+            raise InputError("a source can be iterated once, and this one already was", "open it again")
+        self._thread = Thread(target=self._read, name="e2pose-prefetch", daemon=True)
         self._thread.start()
         try:
             while (item := self._next()) is not None and not self._closed.is_set():
@@ -72,13 +69,13 @@ class Prefetch:
             self._close()
 
     def stop(self) -> None:
-        """Ends the iteration after the frame that is being processed; may be called at any time from anywhere."""
+        """Stops the iteration after the current frame. Safe in any thread and in signal handlers."""
         self._closed.set()
-        self._items.put(None)  # wakes the consumer; this queue may be used even in the handler of a signal
+        self._items.put(None)  # wakes the consumer; SimpleQueue.put is reentrant
 
     @property
     def is_stopped(self) -> bool:
-        """Whether no more frames will come."""
+        """Whether no more frames will be yielded."""
         return self._closed.is_set()
 
     def __enter__(self) -> Self:
@@ -88,29 +85,29 @@ class Prefetch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the thread, then leaves the other source."""
+        """Stops the thread, then exits the other source."""
         self._close()
         self._source.__exit__(kind, error, trace)
 
     def _next(self) -> Frame | BaseException | None:
         while self.on_wait is not None:
             try:
-                return self._items.get(timeout=_GLANCE_S)
+                return self._items.get(timeout=_WAIT_INTERVAL_S)
             except Empty:
                 self.on_wait()
         return self._items.get()
 
-    def _fill(self) -> None:
+    def _read(self) -> None:
         try:
             for frame in self._source:
-                self._hand_over(frame)
+                self._put(frame)
                 if self._closed.is_set():
                     return
             self._items.put(None)
         except BaseException as error:
             self._items.put(error)
 
-    def _hand_over(self, frame: Frame) -> None:
+    def _put(self, frame: Frame) -> None:
         self._slots.acquire()
         self._items.put(frame)
 
@@ -122,17 +119,17 @@ class Prefetch:
 
 
 class LatestFrame(Prefetch):
-    """The newest frame of a live source whenever one is asked for; those that came before it are dropped and counted.
+    """Yields the newest frame of a live source; older frames that were not consumed are dropped and counted.
 
     Args:
-        source: Where the frames come from; entered and left together with this one.
+        source: Source of the frames; entered and exited together with this one.
     """
 
     def __init__(self, source: Source) -> None:
         super().__init__(source, depth=1)
         self.num_dropped = 0
 
-    def _hand_over(self, frame: Frame) -> None:
+    def _put(self, frame: Frame) -> None:
         try:
             while self._items.get_nowait() is not None:
                 self.num_dropped += 1
@@ -141,8 +138,8 @@ class LatestFrame(Prefetch):
         self._items.put(frame)
 
     def _close(self) -> None:
-        """Tells the other source to end first: it may be waiting for a frame that never comes."""
+        """Exits the other source first, because it may be waiting for a frame that never arrives."""
         self._closed.set()
         if self._thread is not None and self._thread.is_alive():
             self._source.__exit__(None, None, None)
-            self._thread.join(_PATIENCE_S)
+            self._thread.join(_CLOSE_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""What the screen shows."""
+"""Screen capture."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ _REGION = re.compile(r"(-?\d+),(-?\d+),(\d+),(\d+)")
 
 
 class ScreenConnection:
-    """A screen or a part of it, 30 times a second.
+    """A screen or a region of it, captured 30 times per second.
 
     Args:
-        what: Nothing for the first screen, a number from 1 for one of several, or "left,top,width,height" in pixels.
+        area: Empty for the first screen, the number of a screen from 1, or "left,top,width,height" in pixels.
 
     Raises:
         MissingExtraError: The extra "screen" is not installed.
-        OptionError: The text is none of these.
-        InputError: There is no such screen, or no screen at all.
+        OptionError: `area` has none of these forms.
+        InputError: The screen does not exist, or there is no desktop session.
     """
 
     rate = _RATE
 
-    def __init__(self, what: str = "") -> None:
-        with _grabber() as grabber:
-            self._region = _region(what, grabber.monitors)
+    def __init__(self, area: str = "") -> None:
+        with _open_grabber() as grabber:
+            self._region = _parse_region(area, grabber.monitors)
             _grab(grabber, self._region)
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """The pictures.
+        """Yields images.
 
         Raises:
-            InputError: The screen is gone.
+            InputError: The screen is no longer available.
         """
         due = monotonic()
-        with _grabber() as grabber:  # which belongs to the thread that uses it
+        with _open_grabber() as grabber:  # a grabber belongs to the thread that uses it
             while True:
                 yield _grab(grabber, self._region)
                 due = max(due + float(1 / _RATE), monotonic())
                 sleep(max(0.0, due - monotonic()))
 
     def close(self) -> None:
-        """Does nothing: the screen is let go when the pictures end."""
+        """Does nothing: the iterator releases the screen."""
 
 
-def _grabber() -> MSS:
+def _open_grabber() -> MSS:
     try:
         from mss import MSS, ScreenShotError
     except ImportError as error:
@@ -66,7 +66,7 @@ def _grabber() -> MSS:
     try:
         return MSS()
     except ScreenShotError as error:
-        raise InputError(f"no screen can be read: {error}", "run it in a desktop session") from error
+        raise InputError(f"no screen can be captured: {error}", "run e2pose in a desktop session") from error
 
 
 def _grab(grabber: MSS, region: dict[str, int]) -> UInt8[np.ndarray, "h w 3"]:
@@ -75,21 +75,24 @@ def _grab(grabber: MSS, region: dict[str, int]) -> UInt8[np.ndarray, "h w 3"]:
     try:
         shot = grabber.grab(region)
     except ScreenShotError as error:
-        raise InputError(f"the screen cannot be read: {error}", "choose a region within the screen") from error
+        raise InputError(f"the screen cannot be captured: {error}", "choose a region inside the screen") from error
     return cv2.cvtColor(np.frombuffer(shot.bgra, np.uint8).reshape(shot.height, shot.width, 4), cv2.COLOR_BGRA2RGB)
 
 
-def _region(what: str, monitors: list[dict[str, int]]) -> dict[str, int]:
-    """The region that a text means; the first of the monitors is all of them together."""
-    if found := _REGION.fullmatch(what):
-        left, top, width, height = (int(number) for number in found.groups())
+def _parse_region(area: str, monitors: list[dict[str, int]]) -> dict[str, int]:
+    """Returns the region that `area` names; `monitors[0]` covers all screens."""
+    if match := _REGION.fullmatch(area):
+        left, top, width, height = (int(number) for number in match.groups())
         if width and height:
             return {"left": left, "top": top, "width": width, "height": height}
-    elif what == "" or what.isdecimal():
-        number = int(what or 1)
+    elif area == "" or area.isdecimal():
+        number = int(area or 1)
         if 1 <= number < len(monitors):
             return monitors[number]
-        raise InputError(f"there is no screen {number}", f"there are {len(monitors) - 1}, counted from 1")
+        raise InputError(
+            f"there is no screen {number}", f"use a number from 1 to {len(monitors) - 1}, or '{PREFIX}' for the first"
+        )
     raise OptionError(
-        f"'{PREFIX}{what}' is no part of a screen", f"say '{PREFIX}', '{PREFIX}2' or '{PREFIX}left,top,width,height'"
+        f"'{PREFIX}{area}' is not a screen or region",
+        f"use '{PREFIX}', '{PREFIX}2' or '{PREFIX}left,top,width,height'",
     )

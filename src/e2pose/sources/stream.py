@@ -1,4 +1,4 @@
-"""Streams from the network."""
+"""Network streams."""
 
 from __future__ import annotations
 
@@ -12,95 +12,89 @@ from av.container import InputContainer
 from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError
-from e2pose.sources.address import public_name
-from e2pose.sources.pixels import upright_rgb
-from e2pose.sources.video import first_video
+from e2pose.sources.address import without_credentials
+from e2pose.sources.video_stream import find_video_stream, upright_rgb
 
-SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp", "rtp")
-"""What an address may begin with."""
-
-STALL_S = 4.0
-_OPENING_S = 10.0
-_OPTIONS = {
-    "rtsp": {"rtsp_flags": "prefer_tcp"},  # which loses nothing and passes through firewalls
-    "": {"fflags": "nobuffer", "analyzeduration": "2000000"},
-}
+STALL_TIMEOUT_S = 4.0
+_OPEN_TIMEOUT_S = 10.0
+_DEFAULT_RATE = Fraction(25)
+_OPTIONS = {"fflags": "nobuffer", "analyzeduration": "2000000"}
+_RTSP_OPTIONS = {"rtsp_flags": "prefer_tcp"}  # TCP loses no packets and passes firewalls
+_HINT = "check the network and the camera"
 
 
 class StreamConnection:
-    """One connection to a stream.
+    """One connection to a network stream.
 
     Args:
-        address: Where it is.
-        stall_s: How long nothing may come until the connection counts as lost.
+        address: Address of the stream.
+        stall_timeout_s: Seconds without an image after which the connection counts as lost.
 
     Raises:
-        InputError: There is no such stream, or it has no pictures.
+        InputError: The stream cannot be opened or has no video.
     """
 
-    def __init__(self, address: str, stall_s: float = STALL_S) -> None:
-        self._name = public_name(address)
-        self._stall_s = stall_s
-        self._container = _open(address, stall_s)
+    def __init__(self, address: str, stall_timeout_s: float = STALL_TIMEOUT_S) -> None:
+        self._stall_timeout_s = stall_timeout_s
+        self._container = _open(address, stall_timeout_s)
         try:
-            self._video = first_video(self._container, self._name)
+            self._video = find_video_stream(self._container, without_credentials(address))
         except InputError:
             self._container.close()
             raise
-        self._video.thread_type = "SLICE"  # threads for whole frames would each hold one back
+        self._video.thread_type = "SLICE"  # frame threads would delay each frame
 
     @property
     def is_file(self) -> bool:
-        """Whether it has an end, so that every frame of it can be read in its own time."""
+        """Whether the stream has an end, so that it can be read like a file."""
         return self._container.duration is not None
 
     @property
     def rate(self) -> Fraction:
-        """What the stream says, or a guess."""
-        return self._video.average_rate or self._video.guessed_rate or Fraction(25)
+        """Frames per second as the stream states them, otherwise a guess."""
+        return self._video.average_rate or self._video.guessed_rate or _DEFAULT_RATE
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """The pictures; what cannot be decoded is left out.
+        """Yields images; packets that cannot be decoded are skipped.
 
         Raises:
-            InputError: The connection broke, or nothing came for too long.
+            InputError: The connection is lost, or no image arrives within the timeout.
         """
         last = monotonic()
         try:
-            for packet in self._container.demux():  # with the sound, which alone is no sign of life
+            for packet in self._container.demux():  # includes audio, which does not reset the timeout
                 if packet.stream is self._video:
                     try:
-                        pictures = self._video.decode(packet)
+                        frames = self._video.decode(packet)
                     except (av.InvalidDataError, av.EOFError):
-                        pictures = []
-                    for picture in pictures:
-                        yield upright_rgb(picture)
+                        frames = []
+                    for frame in frames:
+                        yield upright_rgb(frame)
                         last = monotonic()
-                if monotonic() - last > self._stall_s:
-                    raise self._stalled()
+                if monotonic() - last > self._stall_timeout_s:
+                    raise self._stall_error()
         except av.ExitError as error:
-            raise self._stalled() from error
+            raise self._stall_error() from error
         except (av.FFmpegError, OSError) as error:
-            raise InputError(_reason(error), "check the network and the camera") from error
+            raise InputError(_reason(error), _HINT) from error
 
     def close(self) -> None:
         """Closes the connection."""
         self._container.close()
 
-    def _stalled(self) -> InputError:
-        return InputError(f"no picture came for {self._stall_s:g} s", "check the network and the camera")
+    def _stall_error(self) -> InputError:
+        return InputError(f"no image arrived for {self._stall_timeout_s:g} s", _HINT)
 
 
-def _open(address: str, stall_s: float) -> InputContainer:
-    scheme = address.partition(":")[0].lower()
-    options = {**_OPTIONS[""], **_OPTIONS.get(scheme.removesuffix("s"), {})}
+def _open(address: str, stall_timeout_s: float) -> InputContainer:
+    options = _OPTIONS | (_RTSP_OPTIONS if address.lower().startswith("rtsp") else {})
     try:
-        return av.open(address, options=options, timeout=(_OPENING_S, stall_s))
+        return av.open(address, options=options, timeout=(_OPEN_TIMEOUT_S, stall_timeout_s))
     except (av.FFmpegError, OSError, ValueError) as error:
-        problem = f"no answer within {_OPENING_S:g} s" if isinstance(error, av.ExitError) else _reason(error)
+        reason = f"no answer within {_OPEN_TIMEOUT_S:g} s" if isinstance(error, av.ExitError) else _reason(error)
         raise InputError(
-            f"cannot open the stream '{public_name(address)}': {problem}",
-            "check the address, the name and the password in it, and that the camera is on",
+            f"cannot open the stream '{without_credentials(address)}': {reason}",
+            "check the address, its user name and password, and that the camera is on",
         ) from error
 
 

@@ -1,7 +1,6 @@
-"""Reading ahead changes nothing but the time it takes."""
+"""Prefetch and LatestFrame: order, errors, depth, dropped frames, and stopping."""
 
 import threading
-import time
 from itertools import count
 
 import numpy as np
@@ -12,33 +11,43 @@ from e2pose.core.frame import Frame
 from e2pose.sources.base import SourceInfo
 from e2pose.sources.prefetch import LatestFrame, Prefetch
 
+TIMEOUT_S = 60
 
-class Counting:
-    """A source of numbered frames that fails, or waits, if it is told to."""
+
+class CountingSource:
+    """Yields numbered frames, endless if `frames` is None, and fails at a given frame."""
 
     def __init__(self, frames, fails_at=None):
         self.info = SourceInfo(frames)
         self.fails_at = fails_at
-        self.given = 0
-        self.entered = self.left = 0
+        self.num_yielded = 0
+        self.changed = threading.Condition()
+        self.entered = self.exited = 0
 
     def __iter__(self):
         for index in range(self.info.frame_count) if self.info.frame_count is not None else count():
             if index == self.fails_at:
                 raise InputError("broken", "mend it")
-            self.given += 1
+            with self.changed:
+                self.num_yielded += 1
+                self.changed.notify_all()
             yield Frame(np.zeros((1, 1, 3), np.uint8), index=index)
+
+    def wait_for_frames(self, number):
+        """Waits until this many frames were requested."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.num_yielded >= number, TIMEOUT_S)
 
     def __enter__(self):
         self.entered += 1
         return self
 
     def __exit__(self, kind, error, trace):
-        self.left += 1
+        self.exited += 1
 
 
-class Waiting(Counting):
-    """A source that gives a frame for each one that it is allowed to."""
+class GatedSource(CountingSource):
+    """Yields one frame for each `allowed.release()`, until it is exited or released."""
 
     def __init__(self):
         super().__init__(None)
@@ -48,150 +57,148 @@ class Waiting(Counting):
     def __iter__(self):
         for frame in super().__iter__():
             while not self.allowed.acquire(timeout=0.01):
-                if self.left or self.released.is_set():
+                if self.exited or self.released.is_set():
                     return
             yield frame
 
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     yield
-    assert threading.active_count() == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(TIMEOUT_S)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("depth", [1, 4, 100])
-def test_all_frames_come_in_order(depth):
-    source = Counting(50)
+def test_order_is_kept(depth):
+    source = CountingSource(50)
     with Prefetch(source, depth) as ahead:
         assert ahead.info.frame_count == 50
         assert [frame.index for frame in ahead] == list(range(50))
-    assert (source.entered, source.left) == (1, 1)
+    assert (source.entered, source.exited) == (1, 1)
 
 
-def test_it_reads_ahead_but_not_too_far():
-    source = Counting(None)
+def test_reads_ahead_up_to_its_depth():
+    source = CountingSource(None)
     with Prefetch(source, 3) as ahead:
-        frames = iter(ahead)
-        next(frames)
-        deadline = time.monotonic() + 5
-        while source.given < 5 and time.monotonic() < deadline:
-            time.sleep(0.005)
-        time.sleep(0.05)
-        assert source.given == 5  # one taken, three that wait, one in the hand
+        for num_consumed, _ in enumerate(ahead, start=1):
+            source.wait_for_frames(num_consumed + 4)  # three that wait and one that the thread holds
+            assert source.num_yielded == num_consumed + 4
+            if num_consumed == 20:
+                break
 
 
-def test_an_error_comes_after_the_frames_before_it():
-    seen = []
-    with pytest.raises(InputError, match="broken"), Prefetch(Counting(9, fails_at=5)) as ahead:
+@pytest.mark.parametrize("wrapper", [Prefetch, LatestFrame])
+def test_error_is_raised_after_the_frames_before_it(wrapper):
+    indices = []
+    with pytest.raises(InputError, match="broken"), wrapper(CountingSource(9, fails_at=5)) as ahead:
         for frame in ahead:
-            seen.append(frame.index)  # noqa: PERF401 - a comprehension would lose them to the error
-    assert seen == [0, 1, 2, 3, 4]
+            indices.append(frame.index)  # noqa: PERF401 - a comprehension would lose them to the error
+    assert indices[-1] == 4
+    assert wrapper is LatestFrame or indices == [0, 1, 2, 3, 4]
 
 
-def test_breaking_off_ends_the_thread():
-    source = Counting(None)
+def test_break_stops_the_thread():
+    source = CountingSource(None)
     with Prefetch(source, 2) as ahead:
         for frame in ahead:
             if frame.index == 3:
                 break
-    assert source.left == 1
+    assert source.exited == 1
 
 
-def test_an_error_of_the_consumer_ends_the_thread():
-    source = Counting(None)
+def test_error_of_the_consumer_stops_the_thread():
+    source = CountingSource(None)
     with pytest.raises(ZeroDivisionError), Prefetch(source) as ahead:
         for _ in ahead:
             raise ZeroDivisionError
-    assert source.left == 1
+    assert source.exited == 1
 
 
-def test_leaving_without_reading():
-    with Prefetch(Counting(3)) as ahead:
+def test_source_may_be_exited_without_iteration():
+    source = CountingSource(3)
+    with Prefetch(source) as ahead:
         assert ahead.info.frame_count == 3
+    assert (source.num_yielded, source.exited) == (0, 1)
 
 
-def test_a_depth_of_nothing():
+def test_depth_below_1_is_rejected():
     with pytest.raises(OptionError, match="at least 1, not 0"):
-        Prefetch(Counting(3), 0)
+        Prefetch(CountingSource(3), 0)
 
 
-def test_it_is_read_once():
-    with Prefetch(Counting(3)) as ahead:
+def test_second_iteration_is_an_error():
+    with Prefetch(CountingSource(3)) as ahead:
         assert len(list(ahead)) == 3
-        with pytest.raises(InputError, match="taken already"):
+        with pytest.raises(InputError, match="can be iterated once"):
             list(ahead)
 
 
-def test_stopping_ends_it_after_the_frame_in_hand():
-    source = Counting(None)
+def test_stop_ends_the_iteration_after_the_current_frame():
+    source = CountingSource(None)
     with Prefetch(source) as ahead:
-        seen = 0
+        last = 0
         for frame in ahead:
-            seen = frame.index
+            last = frame.index
             if frame.index == 5:
                 ahead.stop()
-    assert seen == 5
-    assert source.left == 1
+    assert last == 5
+    assert source.exited == 1
 
 
-@pytest.mark.parametrize("kind", [Prefetch, LatestFrame])
-def test_stopping_wakes_a_consumer_that_waits(kind):
-    source = Waiting()
-    with kind(source) as ahead:
-        timer = threading.Timer(0.1, ahead.stop)
-        timer.start()
-        if kind is Prefetch:  # a file ends its wait by itself, a live source when it is told
+@pytest.mark.parametrize("wrapper", [Prefetch, LatestFrame])
+def test_stop_wakes_a_waiting_consumer(wrapper):
+    source = GatedSource()
+    with wrapper(source) as ahead:
+
+        def stop():
+            source.wait_for_frames(1)  # the consumer waits for a frame that does not arrive
+            ahead.stop()
+
+        thread = threading.Thread(target=stop)
+        thread.start()
+        if wrapper is Prefetch:  # which does not interrupt the other source
             source.released.set()
         assert [frame.index for frame in ahead] == []
-        timer.join()
+        thread.join(TIMEOUT_S)
 
 
-def test_the_newest_frame_is_given_and_the_dropped_ones_are_counted():
-    source = Waiting()
+def test_latest_frame_is_yielded_and_dropped_frames_are_counted():
+    source = GatedSource()
     with LatestFrame(source) as newest:
         frames = iter(newest)
         source.allowed.release()
         assert next(frames).index == 0
         for _ in range(10):
             source.allowed.release()
-        deadline = time.monotonic() + 5
-        while source.given < 12 and time.monotonic() < deadline:
-            time.sleep(0.005)
+        source.wait_for_frames(12)
         assert next(frames).index == 10
         assert newest.num_dropped == 9
-    assert source.left
+    assert source.exited
 
 
-def test_the_newest_frame_of_a_source_that_ends_is_not_lost():
-    with LatestFrame(Counting(20)) as newest:
-        time.sleep(0.05)
-        seen = [frame.index for frame in newest]
-    assert seen == sorted(set(seen))
-    assert seen[-1] == 19
-    assert newest.num_dropped == 20 - len(seen)
+def test_latest_frame_yields_the_last_frame_of_a_source_that_ends():
+    with LatestFrame(CountingSource(20)) as newest:
+        indices = [frame.index for frame in newest]
+    assert indices == sorted(set(indices))
+    assert indices[-1] == 19
+    assert newest.num_dropped == 20 - len(indices)
 
 
-def test_an_error_of_a_live_source_comes_after_its_newest_frame():
-    seen = []
-    with pytest.raises(InputError, match="broken"), LatestFrame(Counting(9, fails_at=5)) as newest:
-        for frame in newest:
-            seen.append(frame.index)  # noqa: PERF401 - a comprehension would lose them to the error
-    assert seen[-1] == 4
+@pytest.mark.parametrize("wrapper", [Prefetch, LatestFrame])
+def test_on_wait_is_called_in_the_consumer_thread_and_may_stop(wrapper):
+    source, threads = GatedSource(), []
 
-
-@pytest.mark.parametrize("kind", [Prefetch, LatestFrame])
-def test_a_consumer_that_waits_may_look_around_and_stop_it(kind):
-    source, threads = Waiting(), []
-
-    def look_around():
+    def on_wait():
         threads.append(threading.current_thread())
         if len(threads) == 3:
             ahead.stop()
             source.released.set()
 
-    with kind(source) as ahead:
-        ahead.on_wait = look_around
+    with wrapper(source) as ahead:
+        ahead.on_wait = on_wait
         source.allowed.release()
         assert not ahead.is_stopped
         assert [frame.index for frame in ahead] == [0]
@@ -199,7 +206,7 @@ def test_a_consumer_that_waits_may_look_around_and_stop_it(kind):
     assert threads == [threading.main_thread()] * 3
 
 
-def test_nobody_looks_around_while_frames_are_there():
-    with Prefetch(Counting(5)) as ahead:
-        ahead.on_wait = lambda: time.sleep(0.001)
+def test_on_wait_does_not_change_the_frames():
+    with Prefetch(CountingSource(5)) as ahead:
+        ahead.on_wait = lambda: None
         assert [frame.index for frame in ahead] == list(range(5))

@@ -1,6 +1,6 @@
-"""What kind of picture some bytes are, whether they are all there, and where their EXIF block is.
+"""Format, completeness, size and EXIF block of an encoded image.
 
-Decoders fill the missing part of a truncated JPEG with grey and say nothing, so the end is looked for here.
+Decoders fill the missing part of a truncated JPEG with grey without an error, so completeness is checked here.
 
 Source: ITU-T T.81 annex B (JPEG), the PNG specification section 5, the WebP container specification.
 """
@@ -12,32 +12,18 @@ import zlib
 from collections.abc import Iterator
 
 _SIGNATURES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
-    b"\0\0\0\x0cjP  ": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"P5\n": "PNM",
-    b"P6\n": "PNM",
-    b"#?RADIANCE": "Radiance HDR",
-    b"#?RGBE": "Radiance HDR",
-    b"\x76\x2f\x31\x01": "OpenEXR",
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "BMP": (b"BM",),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "PNM": (b"P5\n", b"P6\n"),
+    "Radiance HDR": (b"#?RADIANCE", b"#?RGBE"),
+    "OpenEXR": (b"\x76\x2f\x31\x01",),
 }
-_BRANDS = {
-    b"avif": "AVIF",
-    b"avis": "AVIF",
-    b"heic": "HEIC",
-    b"heix": "HEIC",
-    b"hevc": "HEIC",
-    b"mif1": "HEIC",
-    b"msf1": "HEIC",
-}
+_BRANDS = {"AVIF": (b"avif", b"avis"), "HEIC": (b"heic", b"heix", b"hevc", b"mif1", b"msf1")}
 SIGNATURE_LENGTH = 16
-"""How many bytes from the start of a file `picture_format` needs."""
+"""Number of bytes from the start of a file that `detect_format` needs."""
 
 # A marker: 0xFF and a byte that is neither stuffing (00), a restart (D0 to D7) nor fill (FF).
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -47,59 +33,54 @@ _JPEG_END = 0xD9
 _EXIF_HEADER = b"Exif\0\0"
 
 
-def picture_format(head: bytes) -> str | None:
-    """The name of the picture format that the first bytes of a file belong to, or None if they are no picture."""
+def detect_format(head: bytes) -> str | None:
+    """Returns the name of the image format that a file begins with; None if it is not an image."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12])
-    return next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), None)
+        return next((name for name, brands in _BRANDS.items() if head[8:12] in brands), None)
+    return next((name for name, signatures in _SIGNATURES.items() if head.startswith(signatures)), None)
 
 
-def is_complete(data: bytes, kind: str) -> bool:
-    """Whether a picture is there up to its end; True for the formats whose decoder notices that itself."""
-    if kind == "JPEG":
+def is_complete(data: bytes, image_format: str) -> bool:
+    """Returns whether a JPEG, PNG or WebP reaches its end; True for formats whose decoders report truncation."""
+    if image_format == "JPEG":
         return any(marker == _JPEG_END for marker, _ in _jpeg_segments(data))
-    if kind == "PNG":
+    if image_format == "PNG":
         return any(chunk == b"IEND" for chunk, _ in _png_chunks(data))
-    if kind == "WebP":
+    if image_format == "WebP":
         return len(data) >= 8 + int.from_bytes(data[4:8], "little")
     return True
 
 
-def has_no_pixels(data: bytes, kind: str) -> bool:
-    """Whether the header of a PNG gives a width or height of 0, about which its decoder writes to the terminal."""
-    return kind == "PNG" and (data[16:20] == bytes(4) or data[20:24] == bytes(4))
-
-
-def stored_size(data: bytes, kind: str) -> tuple[int, int] | None:
-    """Height and width in the header of a JPEG or PNG, before the picture is turned; None for other kinds."""
-    if kind == "JPEG":
+def stored_size_hw(data: bytes, image_format: str) -> tuple[int, int] | None:
+    """Returns (height, width) from the header of a JPEG or PNG, before rotation by EXIF; None for other formats."""
+    if image_format == "JPEG":
         frames = (block for marker, block in _jpeg_segments(data) if marker in _JPEG_FRAMES and len(block) >= 5)
         frame = next(frames, None)
         return None if frame is None else (int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big"))
-    if kind == "PNG" and len(data) >= 24:
+    if image_format == "PNG" and len(data) >= 24:
         return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
     return None
 
 
-def exif_block(data: bytes, kind: str) -> bytes:
-    """The EXIF block of a picture, which is laid out like a TIFF file; empty if there is none."""
-    if kind == "JPEG":
+def exif_block(data: bytes, image_format: str) -> bytes:
+    """Returns the EXIF block of an image, which has the layout of a TIFF file; empty if there is none."""
+    if image_format == "JPEG":
         blocks = (block for marker, block in _jpeg_segments(data) if marker == _JPEG_APP1)
         return next((block[6:] for block in blocks if block.startswith(_EXIF_HEADER)), b"")
-    if kind == "PNG":
+    if image_format == "PNG":
         return next((block for chunk, block in _png_chunks(data) if chunk == b"eXIf"), b"")
-    if kind == "WebP":
+    if image_format == "WebP":
         block = next((block for chunk, block in _riff_chunks(data) if chunk == b"EXIF"), b"")
         return block.removeprefix(_EXIF_HEADER)
-    return data if kind == "TIFF" else b""
+    return data if image_format == "TIFF" else b""
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The markers after the first one with their contents, up to and including the end of the image.
+    """Yields the markers after the first one with their contents, up to and including the end of the image.
 
-    Entropy-coded data has no markers of its own, so searching for the next marker skips it.
+    Entropy-coded data contains no markers, so searching for the next marker skips it.
     """
     position = 2
     while found := _JPEG_MARKER.search(data, position):
@@ -113,7 +94,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a PNG up to the first one that is incomplete or whose checksum is wrong."""
+    """Yields the chunks of a PNG up to the first one that is incomplete or has a wrong checksum."""
     position = 8
     while position + 12 <= len(data):
         end = position + 8 + int.from_bytes(data[position : position + 4], "big")

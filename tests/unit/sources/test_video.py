@@ -1,4 +1,4 @@
-"""Videos: every frame, at its time, upright, in the right colours, and as much as can be had of damaged ones."""
+"""VideoSource: frames, timestamps, orientation and colours, and the readable part of damaged videos."""
 
 import io
 from fractions import Fraction
@@ -9,34 +9,36 @@ import pytest
 
 from e2pose.core.errors import InputError
 from e2pose.sources.video import VideoSource
-from helpers.media import BLUE, GREEN, RED, WHITE, flat, save, turn_track, write_clip
-
-NTSC = Fraction(30_000, 1001)
-
-
-def noise(count, size_hw=(48, 64)):
-    generator = np.random.default_rng(0)
-    return [generator.integers(0, 255, (*size_hw, 3), np.uint8) for _ in range(count)]
+from helpers.media import (
+    BLUE,
+    GREEN,
+    HALVES,
+    NTSC,
+    RED,
+    WHITE,
+    assert_colour,
+    flat,
+    noise,
+    rotate_track,
+    save,
+    write_clip,
+)
 
 
 def read(path):
-    """The frames that come and the message of the error that ends them, if one does."""
+    """Returns the frames and the message of the error after them, empty if there is none."""
     frames = []
     try:
         with VideoSource(path) as source:
             for frame in source:
-                frames.append(frame)  # noqa: PERF402 - those before an error count
+                frames.append(frame)  # noqa: PERF402 - keeps those before an error
     except InputError as error:
         assert error.hint
         return frames, error.message
     return frames, ""
 
 
-def assert_colour(pixel, rgb, tolerance=6):
-    assert np.abs(pixel.astype(int) - rgb).max() <= tolerance, pixel
-
-
-def test_frames_times_and_origin(tmp_path):
+def test_frames_have_indices_times_and_an_origin(tmp_path):
     path = write_clip(tmp_path / "ünï çödé a:b%d.mp4", [flat(RED, (48, 64))] * 12, rate=NTSC)
     with VideoSource(path) as source:
         assert source.info.frame_count == 12
@@ -50,34 +52,33 @@ def test_frames_times_and_origin(tmp_path):
 
 
 def test_colours_are_rgb(tmp_path):
-    image = np.concatenate([flat(RED, (48, 32)), flat(BLUE, (48, 32))], axis=1)
-    frames, _ = read(write_clip(tmp_path / "a.mp4", [image]))
+    frames, _ = read(write_clip(tmp_path / "a.mp4", [HALVES]))
     assert_colour(frames[0].image[24, 4], RED)
     assert_colour(frames[0].image[24, 60], BLUE)
 
 
 @pytest.mark.parametrize("size_hw", [(47, 63), (49, 64), (48, 65)])
-def test_odd_sizes(tmp_path, size_hw):
+def test_odd_sizes_are_kept(tmp_path, size_hw):
     frames, _ = read(write_clip(tmp_path / "a.mkv", noise(3, size_hw), codec="ffv1"))
     assert [frame.size_hw for frame in frames] == [size_hw] * 3
 
 
-def test_irregular_times_are_kept(tmp_path):
+def test_variable_frame_rate_keeps_timestamps(tmp_path):
     times_s = [0.0, 0.1, 0.15, 0.5, 1.25]
     frames, message = read(write_clip(tmp_path / "a.mp4", noise(5), times_s=times_s))
     assert [frame.time_s for frame in frames] == pytest.approx(times_s, abs=1e-4)
     assert message == ""
 
 
-def test_times_count_from_the_first_frame(tmp_path):
+def test_times_are_relative_to_the_first_frame(tmp_path):
     path = write_clip(tmp_path / "a.mkv", noise(3), times_s=[5.0, 5.04, 5.08])
     assert [frame.time_s for frame in read(path)[0]] == pytest.approx([0, 0.04, 0.08], abs=1e-3)
 
 
-# The display matrix and what it does to a picture.
-TURNS = {
+# The linear part of the display matrix, and its effect on an image.
+ROTATIONS = {
     (1, 0, 0, 1): lambda image: image,
-    (0, 1, -1, 0): lambda image: np.rot90(image, -1),  # a phone held upright
+    (0, 1, -1, 0): lambda image: np.rot90(image, -1),  # a phone in portrait orientation
     (-1, 0, 0, -1): lambda image: np.rot90(image, 2),
     (0, -1, 1, 0): np.rot90,
     (-1, 0, 0, 1): np.fliplr,
@@ -87,12 +88,12 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize("matrix", TURNS)
-def test_turned_and_mirrored_tracks_stand_upright(tmp_path, matrix):
+@pytest.mark.parametrize("matrix", ROTATIONS)
+def test_display_matrix_is_applied(tmp_path, matrix):
     top = np.concatenate([flat(RED, (24, 32)), flat(GREEN, (24, 32))], axis=1)
     image = np.concatenate([top, np.concatenate([flat(BLUE, (24, 32)), flat(WHITE, (24, 32))], axis=1)])
-    frames, _ = read(turn_track(write_clip(tmp_path / "a.mp4", [image] * 2), *matrix))
-    expected = TURNS[matrix](image)
+    frames, _ = read(rotate_track(write_clip(tmp_path / "a.mp4", [image] * 2), *matrix))
+    expected = ROTATIONS[matrix](image)
     assert frames[0].image.shape == expected.shape
     height, width = expected.shape[:2]
     for y in (6, height - 6):
@@ -101,7 +102,7 @@ def test_turned_and_mirrored_tracks_stand_upright(tmp_path, matrix):
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mkv", "a.mov", "a.mpg", "a.webm"])
-def test_containers(tmp_path, name):
+def test_common_containers_are_read(tmp_path, name):
     codec = {"a.mpg": "mpeg1video", "a.webm": "libvpx"}.get(name, "mpeg4")
     frames, message = read(write_clip(tmp_path / name, [flat(RED, (48, 64))] * 10, codec=codec))
     assert (len(frames), message) == (10, "")
@@ -110,7 +111,7 @@ def test_containers(tmp_path, name):
 
 @pytest.mark.parametrize("part", [0.5, 0.8, 0.97])
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "mpeg4")])
-def test_what_can_be_read_of_a_truncated_video_comes_before_the_error(tmp_path, name, codec, part):
+def test_truncated_video_yields_its_frames_before_the_error(tmp_path, name, codec, part):
     options = {"movflags": "+faststart"} if name == "a.mp4" else {}
     whole = write_clip(tmp_path / name, noise(50), codec=codec, **options)
     assert [len(read(whole)[0]), read(whole)[1]] == [50, ""]
@@ -118,17 +119,17 @@ def test_what_can_be_read_of_a_truncated_video_comes_before_the_error(tmp_path, 
     frames, message = read(cut)
     assert 50 * part - 12 < len(frames) < 50
     assert [frame.index for frame in frames] == list(range(len(frames)))
-    if part < 0.9 or name == "a.mp4":  # others state a duration, of which a frame or two may always be missing
+    if part < 0.9 or name == "a.mp4":  # in other containers up to 1% or 3 frames may be missing
         assert "is truncated or damaged" in message
 
 
-def test_sound_that_is_longer_is_no_damage(tmp_path):
+def test_audio_longer_than_the_video_is_not_damage(tmp_path):
     path = write_clip(tmp_path / "a.mkv", noise(10), sound="aac", sound_s=3.0)
     frames, message = read(path)
     assert (len(frames), message) == (10, "")
 
 
-def test_a_video_whose_index_is_cut_off(tmp_path):
+def test_mp4_without_its_index_is_not_a_complete_video(tmp_path):
     data = write_clip(tmp_path / "a.mp4", noise(20)).read_bytes()
     frames, message = read(save(tmp_path / "cut.mp4", data[: len(data) // 2]))
     assert frames == []
@@ -148,7 +149,7 @@ def sound_only(path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (sound_only, "has no pictures, only audio"),
+        (sound_only, "contains no video stream, only audio"),
         (lambda path: save(path, b""), "is empty"),
         (lambda path: save(path, b"just a text\n" * 50), "is not a complete video"),
         (lambda path: save(path, bytes(5000)), "is not a complete video"),
@@ -156,7 +157,7 @@ def sound_only(path):
         (lambda path: path.parent, "cannot read .* directory"),
     ],
 )
-def test_what_is_no_video_says_so(tmp_path, make, message, capfd):
+def test_files_that_are_not_videos_are_rejected(tmp_path, make, message, capfd):
     path = make(tmp_path / "a.mp4")
     with pytest.raises(InputError, match=message) as caught:
         VideoSource(path)
@@ -164,7 +165,7 @@ def test_what_is_no_video_says_so(tmp_path, make, message, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_header_without_frames(tmp_path):
+def test_header_without_frames_is_an_error(tmp_path):
     data = write_clip(tmp_path / "a.mkv", noise(5)).read_bytes()
     cluster = data.index(b"\x1f\x43\xb6\x75")
     frames, message = read(save(tmp_path / "cut.mkv", data[:cluster]))
@@ -172,18 +173,18 @@ def test_a_header_without_frames(tmp_path):
     assert "no frame" in message or "is not a complete video" in message
 
 
-def test_leaving_closes_the_file(tmp_path):
+def test_iteration_after_closing_is_an_error(tmp_path):
     path = write_clip(tmp_path / "a.mp4", noise(5))
     with VideoSource(path) as source:
         frames = iter(source)
         next(frames)
-    with pytest.raises(InputError, match="was closed while it was read"):
+    with pytest.raises(InputError, match="was closed during iteration"):
         list(frames)
 
 
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
 @pytest.mark.parametrize("name", ["a.mkv", "a.avi", "a.flv"])
-def test_a_cut_video_with_sound_says_how_much_is_missing(tmp_path, name, codec):
+def test_truncated_video_with_audio_reports_the_missing_seconds(tmp_path, name, codec):
     sound = "libmp3lame" if name == "a.flv" else "aac"
     codec = "flv" if (name, codec) == ("a.flv", "mpeg4") else codec
     whole = write_clip(
@@ -196,14 +197,14 @@ def test_a_cut_video_with_sound_says_how_much_is_missing(tmp_path, name, codec):
     )
     assert read(whole)[1] == ""
     middle = whole.stat().st_size // 2
-    for size in range(middle, middle + 3000, 150):  # inside pictures, inside sound and between
+    for size in range(middle, middle + 3000, 150):  # inside video packets, inside audio packets and between
         frames, message = read(save(tmp_path / f"cut-{name}", whole.read_bytes()[:size]))
         assert 5 < len(frames) < 45
         assert "is truncated or damaged" in message
-        assert "s are missing at its end" in message
+        assert "s are missing at the end" in message
 
 
-def test_an_avi_from_a_pipe_states_no_length(tmp_path):
+def test_avi_written_to_a_pipe_has_an_unknown_frame_count(tmp_path):
     class Pipe(io.RawIOBase):
         data = b""
 
@@ -229,7 +230,7 @@ def test_an_avi_from_a_pipe_states_no_length(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.mts", "a.m2ts"])
-def test_a_cut_transport_stream_says_that_its_end_is_missing(tmp_path, name):
+def test_truncated_transport_stream_reports_its_missing_end(tmp_path, name):
     whole = write_clip(tmp_path / name, noise(50), **({"mpegts_m2ts_mode": "1"} if name == "a.m2ts" else {}))
     assert read(whole)[1] == ""
     data = whole.read_bytes()
@@ -238,17 +239,17 @@ def test_a_cut_transport_stream_says_that_its_end_is_missing(tmp_path, name):
     assert "it ends inside a packet" in message or "cannot be decoded" in message
 
 
-def test_time_goes_on_where_recordings_were_joined(tmp_path):
+def test_concatenated_recordings_have_continuous_times(tmp_path):
     once = write_clip(tmp_path / "a.mts", noise(25)).read_bytes()
     frames, _ = read(save(tmp_path / "joined.mts", once + once))
     times_s = [frame.time_s for frame in frames]
     assert len(times_s) >= 48
-    assert np.diff(times_s) == pytest.approx(0.04, abs=0.045)  # a frame may be lost at the seam
+    assert np.diff(times_s) == pytest.approx(0.04, abs=0.045)  # a frame may be lost at the joint
     assert times_s[-1] == pytest.approx(49 / 25, abs=0.09)
 
 
-@pytest.mark.parametrize(("turn", "expected"), [((1, 0, 0, 1), Fraction(16, 15)), ((0, 1, -1, 0), Fraction(15, 16))])
-def test_pixels_that_are_not_square_are_told(tmp_path, turn, expected):
+@pytest.mark.parametrize(("matrix", "expected"), [((1, 0, 0, 1), Fraction(16, 15)), ((0, 1, -1, 0), Fraction(15, 16))])
+def test_pixel_aspect_is_that_of_the_upright_image(tmp_path, matrix, expected):
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=25)
@@ -256,10 +257,10 @@ def test_pixels_that_are_not_square_are_told(tmp_path, turn, expected):
         video.codec_context.sample_aspect_ratio = Fraction(16, 15)
         container.mux(video.encode(av.VideoFrame.from_ndarray(flat(RED, (48, 64)), format="rgb24")))
         container.mux(video.encode(None))
-    frames, message = read(turn_track(path, *turn))
+    frames, message = read(rotate_track(path, *matrix))
     assert (len(frames), message) == (1, "")
     assert frames[0].origin.pixel_aspect == expected
 
 
-def test_square_pixels_are_the_rule(tmp_path):
+def test_pixel_aspect_is_1_by_default(tmp_path):
     assert read(write_clip(tmp_path / "a.mp4", noise(2)))[0][0].origin.pixel_aspect == 1

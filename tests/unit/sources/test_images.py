@@ -1,4 +1,4 @@
-"""Pictures of every kind and in every state of repair."""
+"""Image files in every format, pixel type, orientation and state of damage."""
 
 import os
 import struct
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from e2pose.core.errors import InputError
-from e2pose.sources.images import ImageSource, read_image
-from helpers.media import BLUE, GREEN, RED, WHITE, cmyk_jpeg, encode, flat, png, save, with_exif
+from e2pose.sources.images import read_image, read_image_size
+from helpers.media import BLUE, GREEN, RED, WHITE, assert_colour, cmyk_jpeg, encode, flat, png, save, with_exif
 
 LOSSY = {".jpg": 3, ".webp": 3}
 
@@ -22,15 +22,15 @@ def test_colours_are_rgb_in_every_format(tmp_path, suffix):
     assert read.dtype == np.uint8
     assert read.flags.c_contiguous
     for x, colour in ((4, RED), (60, BLUE)):
-        assert np.abs(read[16, x].astype(int) - colour).max() <= LOSSY.get(suffix, 0)
+        assert_colour(read[16, x], colour, LOSSY.get(suffix, 0))
 
 
-def test_the_suffix_does_not_matter(tmp_path):
-    assert (read_image(save(tmp_path / "png called.jpg", encode(flat(GREEN)))) == GREEN).all()
+def test_content_rather_than_suffix_determines_the_format(tmp_path):
+    assert (read_image(save(tmp_path / "named.jpg", encode(flat(GREEN)))) == GREEN).all()
 
 
 @pytest.mark.parametrize("name", ["ünï çödé 写真.png", "a b.png", "a[1]*.png", "100%d.png"])
-def test_any_name_is_read(tmp_path, name):
+def test_unusual_file_names_are_read(tmp_path, name):
     assert (read_image(save(tmp_path / "Ordner ä" / name, encode(flat(RED)))) == RED).all()
 
 
@@ -44,21 +44,21 @@ def test_grey_becomes_rgb(tmp_path):
         (png((1, 3), 8, 4, [[10, 255, 200, 0, 0, 128]]), [[10] * 3, WHITE, [127] * 3]),  # grey and alpha
         (png((1, 3), 8, 6, [[*RED, 255, *BLUE, 0, *GREEN, 51]]), [RED, WHITE, [204, 255, 204]]),  # RGBA
         (png((1, 2), 8, 3, [[0, 1]], PLTE=bytes([*RED, *GREEN]), tRNS=bytes([255, 0])), [RED, WHITE]),  # palette
-        (png((1, 2), 8, 2, [[*RED, *GREEN]], tRNS=struct.pack(">3H", *RED)), [WHITE, GREEN]),  # a colour that is clear
+        (png((1, 2), 8, 2, [[*RED, *GREEN]], tRNS=struct.pack(">3H", *RED)), [WHITE, GREEN]),  # one transparent colour
         (png((1, 1), 16, 6, [struct.pack(">4H", 65535, 0, 0, 0)]), [WHITE]),  # RGBA of 16 bits
     ],
 )
-def test_transparent_pixels_are_white(tmp_path, data, expected):
+def test_transparent_pixels_are_blended_on_white(tmp_path, data, expected):
     assert read_image(save(tmp_path / "a.png", data))[0].tolist() == [list(colour) for colour in expected]
 
 
-def test_the_padding_of_a_bmp_is_not_taken_for_alpha(tmp_path):
+def test_fourth_channel_of_a_bmp_is_not_alpha(tmp_path):
     header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 58, 0, 0, 54, 40, 1, 1, 1, 32, 0, 4, 0, 0, 0, 0)
     assert read_image(save(tmp_path / "a.bmp", header + bytes([255, 0, 0, 0]))).tolist() == [[list(BLUE)]]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_16_bits_are_scaled_to_8(tmp_path, suffix):
+def test_16_bit_values_are_scaled_to_8_bits(tmp_path, suffix):
     deep = np.array([[[0, 257 * 100, 65535]]], np.uint16)
     data = cv2.imencode(suffix, deep[..., ::-1])[1].tobytes()
     assert read_image(save(tmp_path / f"a{suffix}", data)).tolist() == [[[0, 100, 255]]]
@@ -68,13 +68,13 @@ def test_16_bits_are_scaled_to_8(tmp_path, suffix):
     ("cmyk", "rgb"),
     [((0, 255, 255, 0), RED), ((255, 255, 0, 0), BLUE), ((0, 0, 0, 255), (0, 0, 0)), ((0, 0, 0, 0), WHITE)],
 )
-def test_cmyk_has_the_right_colours(tmp_path, cmyk, rgb):
+def test_cmyk_is_converted_to_rgb(tmp_path, cmyk, rgb):
     read = read_image(save(tmp_path / "a.jpg", cmyk_jpeg(cmyk)))
     assert read.shape == (8, 8, 3)
     assert np.abs(read.astype(int) - rgb).max() <= 4
 
 
-# For each orientation, what a picture with red, green / blue, white quarters looks like when it was stored so.
+# For each EXIF orientation, the function from the upright image to the stored one.
 STORED = {
     1: lambda image: image,
     2: np.fliplr,
@@ -94,26 +94,26 @@ def quarters():
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize(("suffix", "order"), [(".jpg", "<"), (".jpg", ">"), (".png", "<"), (".webp", ">")])
-def test_every_exif_orientation_stands_upright(tmp_path, orientation, suffix, order):
+def test_exif_orientation_is_applied(tmp_path, orientation, suffix, order):
     stored = np.ascontiguousarray(STORED[orientation](quarters()))
     data = with_exif(encode(stored, suffix), orientation, order)
     read = read_image(save(tmp_path / f"a{suffix}", data))
     assert read.shape == (32, 64, 3)
     for y, x, colour in ((5, 5, RED), (5, 58, GREEN), (26, 5, BLUE), (26, 58, WHITE)):
-        assert np.abs(read[y, x].astype(int) - colour).max() <= 12
+        assert_colour(read[y, x], colour, 12)
 
 
-def test_a_senseless_orientation_is_ignored(tmp_path):
+def test_invalid_exif_orientation_is_ignored(tmp_path):
     assert read_image(save(tmp_path / "a.jpg", with_exif(encode(flat(RED), ".jpg"), 77))).shape == (16, 24, 3)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_20000_pixels_wide(tmp_path, suffix):
+def test_images_20000_pixels_wide_are_read(tmp_path, suffix):
     image = flat(RED, (8, 20_000))
     image[:, -16:] = BLUE
     read = read_image(save(tmp_path / f"a{suffix}", encode(image, suffix)))
     assert read.shape == (8, 20_000, 3)
-    assert np.abs(read[4, -2].astype(int) - BLUE).max() <= 3
+    assert_colour(read[4, -2], BLUE, 3)
 
 
 NOISE = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
@@ -121,7 +121,7 @@ NOISE = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif", ".jp2", ".ppm"])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.999])
-def test_a_truncated_picture_is_an_error_and_not_half_grey(tmp_path, suffix, part, capfd):
+def test_truncated_image_is_an_error(tmp_path, suffix, part, capfd):
     data = encode(NOISE, suffix)
     path = save(tmp_path / f"a{suffix}", data[: int(part * len(data))])
     with pytest.raises(InputError, match=r"truncated|cannot be decoded") as caught:
@@ -131,7 +131,7 @@ def test_a_truncated_picture_is_an_error_and_not_half_grey(tmp_path, suffix, par
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_truncated_jpeg_is_found_in_spite_of_a_thumbnail_with_an_end_of_its_own(tmp_path):
+def test_truncated_jpeg_with_a_complete_thumbnail_is_an_error(tmp_path):
     thumbnail = encode(flat(RED, (8, 8)), ".jpg")
     whole = encode(NOISE, ".jpg")
     payload = b"Exif\0\0" + thumbnail
@@ -141,11 +141,11 @@ def test_a_truncated_jpeg_is_found_in_spite_of_a_thumbnail_with_an_end_of_its_ow
         read_image(save(tmp_path / "half.jpg", data[: len(data) // 2]))
 
 
-def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
+def test_bytes_after_the_end_of_a_jpeg_are_ignored(tmp_path):
     assert read_image(save(tmp_path / "a.jpg", encode(NOISE, ".jpg") + bytes(500))).shape == NOISE.shape
 
 
-def test_a_damaged_png_is_an_error(tmp_path, capfd):
+def test_damaged_png_is_an_error(tmp_path, capfd):
     data = bytearray(encode(NOISE))
     data[len(data) // 2] ^= 0xFF
     with pytest.raises(InputError, match="damaged"):
@@ -157,23 +157,23 @@ def test_a_damaged_png_is_an_error(tmp_path, capfd):
     ("data", "message"),
     [
         (b"", "is empty: it has 0 bytes"),
-        (b"just a text", "is not a picture"),
-        (bytes(1000), "is not a picture"),
+        (b"just a text", "is not an image"),
+        (bytes(1000), "is not an image"),
         (b"\xff\xd8\xff", "truncated"),
         (png((0, 5), 8, 2, []), "a width or height of 0"),
-        (b"\0\0\0\x18ftypheic" + bytes(50), "the HEIC picture .* cannot be decoded"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "the HEIC image .* cannot be decoded"),
         (cv2.imencode(".tif", np.ones((4, 4, 3), np.float32))[1].tobytes(), "3 channels of float32 values"),
         (cv2.imencode(".hdr", np.ones((4, 4, 3), np.float32))[1].tobytes(), "3 channels of float32 values"),
     ],
 )
-def test_what_is_no_picture_says_so(tmp_path, data, message, capfd):
+def test_unsupported_or_damaged_files_are_rejected(tmp_path, data, message, capfd):
     with pytest.raises(InputError, match=message) as caught:
         read_image(save(tmp_path / "a.jpg", data))
     assert caught.value.hint
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_missing_file_and_a_folder(tmp_path):
+def test_missing_file_folder_and_too_long_name_are_rejected(tmp_path):
     with pytest.raises(InputError, match="there is no file"):
         read_image(tmp_path / "none.jpg")
     with pytest.raises(InputError, match="is a folder"):
@@ -182,10 +182,10 @@ def test_a_missing_file_and_a_folder(tmp_path):
         read_image(tmp_path / ("x" * 300 + ".jpg"))
 
 
-def test_a_file_without_permission(tmp_path, monkeypatch):
+def test_missing_permission_is_reported(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", encode(flat(RED)))
     path.chmod(0)
-    if os.access(path, os.R_OK):  # nothing is forbidden to the administrator
+    if os.access(path, os.R_OK):  # the superuser may read every file
         monkeypatch.setattr("pathlib.Path.read_bytes", _forbidden)
     with pytest.raises(InputError, match="Permission denied"):
         read_image(path)
@@ -195,13 +195,21 @@ def _forbidden(path):
     raise PermissionError(13, "Permission denied", str(path))
 
 
-def test_an_image_source_is_one_still_frame(tmp_path):
-    path = save(tmp_path / "a.png", encode(flat(RED)))
-    with ImageSource(path) as source:
-        frames = list(source)
-        assert source.info.frame_count == 1
-    assert len(frames) == 1
-    assert (frames[0].image == RED).all()
-    assert (frames[0].index, frames[0].time_s) == (0, 0.0)
-    assert frames[0].origin.is_still
-    assert (frames[0].origin.name, frames[0].origin.path) == (str(path), path)
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_image_size_is_that_of_the_upright_image(tmp_path, suffix, orientation):
+    path = save(tmp_path / f"a{suffix}", with_exif(encode(flat(RED, (20, 30)), suffix), orientation))
+    assert read_image_size(path) == read_image(path).shape[:2] == ((20, 30) if orientation < 5 else (30, 20))
+
+
+@pytest.mark.parametrize("data", [b"no image", encode(flat(RED), ".jpg")[:40]])
+def test_image_size_of_an_unreadable_file_is_an_error(tmp_path, data):
+    with pytest.raises(InputError):
+        read_image_size(save(tmp_path / "a.jpg", data))
+
+
+def test_image_size_needs_only_the_header(tmp_path):
+    data = encode(flat(RED, (20, 30)), ".jpg")
+    assert read_image_size(save(tmp_path / "a.jpg", data[:-2])) == (20, 30)
+    with pytest.raises(InputError, match="truncated"):
+        read_image(tmp_path / "a.jpg")

@@ -1,0 +1,65 @@
+"""open_sink: which sink a name selects, and errors that are raised before any work."""
+
+import pytest
+
+from e2pose.core.errors import OptionError, OutputError
+from e2pose.sinks.open import open_sink
+from helpers.media import draw_nothing, files_in, save
+
+
+@pytest.mark.parametrize(
+    ("target", "sink"),
+    [
+        ("out", "FolderSink"),
+        ("out/", "FolderSink"),
+        ("v1.2/", "FolderSink"),
+        ("is.folder", "FolderSink"),
+        ("new/deep/a.jpg", "ImageFileSink"),
+        ("a.TIFF", "ImageFileSink"),
+        ("100%done.png", "ImageFileSink"),
+        ("%06d.png", "NumberedFilesSink"),
+        ("a.mp4", "VideoFileSink"),
+        ("a.mkv", "VideoFileSink"),
+        ("a.json", "CocoJsonSink"),
+        ("a.jsonl", "JsonlSink"),
+        ("a.csv", "CsvSink"),
+    ],
+)
+def test_name_selects_the_sink_and_writes_nothing(tmp_path, monkeypatch, target, sink):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "is.folder").mkdir()
+    assert type(open_sink(target, draw=draw_nothing)).__name__ == sink
+    assert files_in(tmp_path) == []
+
+
+def test_unknown_suffix_lists_the_supported_ones(tmp_path):
+    with pytest.raises(OptionError, match=r"unsupported output type '\.xyz'") as caught:
+        open_sink(tmp_path / "a.xyz", draw=draw_nothing)
+    assert all(suffix in caught.value.hint for suffix in (".jpg", ".mp4", ".json", ".jsonl", ".csv"))
+
+
+@pytest.mark.parametrize("target", ["x" * 300 + ".json", "~no-such-user/out.png"])
+def test_invalid_path_is_an_error(tmp_path, monkeypatch, target):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="cannot write") as caught:
+        open_sink(target, draw=draw_nothing)
+    assert caught.value.hint
+
+
+def test_empty_name_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError, match="the name of an output is empty"):
+        open_sink("", draw=draw_nothing)
+
+
+@pytest.mark.parametrize("target", ["file/out.png", "file/deeper/out.mp4", "file/out.json", "file/out", "file/"])
+def test_folder_that_is_a_file_is_an_error(tmp_path, target):
+    save(tmp_path / "file", b"")
+    with pytest.raises(OutputError, match="is a file"):
+        open_sink(f"{tmp_path}/{target}", draw=draw_nothing)
+
+
+def test_folder_without_write_permission_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="no permission"):
+        open_sink(tmp_path / "a.png", draw=draw_nothing)

@@ -1,0 +1,104 @@
+"""Streams from a real server on the loopback interface: reconnecting, timeouts, credentials."""
+
+import functools
+import threading
+
+import numpy as np
+import pytest
+
+from e2pose.core.errors import InputError
+from e2pose.sources.live import LiveSource
+from e2pose.sources.open import open_source
+from e2pose.sources.prefetch import LatestFrame
+from e2pose.sources.stream import STALL_TIMEOUT_S, StreamConnection
+from e2pose.sources.video import VideoSource
+from helpers.media import BLUE, GREEN, RED, WHITE, flat, write_clip
+from helpers.servers import Camera, motion_jpeg, request, rtsp, transport_stream
+
+SERVERS = {"http": transport_stream, "mjpeg": motion_jpeg, "rtsp": rtsp}
+
+
+@pytest.fixture(params=SERVERS)
+def camera(request):
+    camera = Camera(SERVERS[request.param])
+    camera.address = f"{'rtsp' if request.param == 'rtsp' else 'http'}://127.0.0.1:{camera.port}/one"
+    yield camera
+    camera.kill()
+
+
+def test_stream_reconnects_to_a_restarted_server(camera):
+    """The server restarts three times, each time with another image size and colour."""
+    notices = []
+    remaining = [((64, 96), GREEN), ((48, 64), BLUE), ((32, 48), WHITE)]
+    source = LiveSource("it", lambda: StreamConnection(camera.address), on_notice=notices.append, first_delay_s=0.05)
+    received = {}
+    with source:
+        for frame in source:
+            colour = tuple(np.round(frame.image.mean(axis=(0, 1)) / 255).astype(int) * 255)
+            received.setdefault((frame.size_hw, colour), []).append((frame.index, frame.time_s))
+            if len(received) == len(notices) // 2 + 1 and len(list(received.values())[-1]) == 5:
+                if not remaining:
+                    break
+                camera.kill()
+                camera.size_hw, camera.colour = remaining.pop(0)
+                threading.Timer(0.3, camera.start).start()  # some attempts fail before the restart
+    assert list(received) == [((48, 64), RED), ((64, 96), GREEN), ((48, 64), BLUE), ((32, 48), WHITE)]
+    moments = [moment for moments in received.values() for moment in moments]
+    assert [index for index, _ in moments] == list(range(len(moments)))
+    times_s = [time_s for _, time_s in moments]
+    assert times_s[0] == 0
+    assert times_s == sorted(times_s)
+    assert [notice.split()[0] for notice in notices] == ["lost", "reconnected"] * 3
+
+
+def test_stalled_stream_is_reconnected(camera):
+    notices = []
+
+    def on_notice(text):
+        notices.append(text)
+        camera.is_stalled = False
+
+    connect = functools.partial(StreamConnection, camera.address, stall_timeout_s=0.5)
+    with LiveSource("it", connect, on_notice=on_notice, first_delay_s=0.05) as source:
+        for frame in source:
+            camera.is_stalled = frame.index == 3 or (camera.is_stalled and not notices)
+            if len(notices) == 2:
+                break
+    assert "no image arrived for 0.5 s" in notices[0]
+    assert notices[1] == "reconnected to 'it'"
+    assert camera.clients >= 2
+
+
+def test_default_stall_timeout_is_the_documented_one():
+    assert STALL_TIMEOUT_S == 4
+
+
+def test_password_of_a_stream_is_neither_in_outputs_nor_in_errors(camera):
+    address = camera.address.replace("://", "://me:secret@")
+    with open_source(address) as source:
+        assert (source.info.is_live, source.info.frame_count, source.info.paths) == (True, None, ())
+        with LatestFrame(source) as newest:
+            frame = next(iter(newest))
+            assert frame.origin.name == camera.address
+            assert frame.origin.path is None
+            assert not frame.origin.is_still
+    camera.kill()
+    with pytest.raises(InputError, match="cannot open the stream") as caught:
+        open_source(address)
+    assert "secret" not in str(caught.value) + caught.value.hint
+
+
+def test_address_of_a_video_file_is_read_like_a_file(tmp_path):
+    data = write_clip(tmp_path / "a.mp4", [flat(RED, (48, 64))] * 9, movflags="+faststart").read_bytes()
+
+    def send_file(camera, stream):
+        request(stream)
+        stream.write(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+
+    server = Camera(send_file)
+    with open_source(f"http://127.0.0.1:{server.port}/a.mp4") as source:
+        assert isinstance(source, VideoSource)
+        assert (source.info.is_live, source.info.frame_count) == (False, 9)
+        frames = list(source)
+    server.kill()
+    assert [frame.time_s for frame in frames] == pytest.approx([index / 25 for index in range(9)])
