@@ -27,7 +27,7 @@ PUBLISHED = (
 
 def main() -> None:
     """Builds each network without memory for its weights and counts."""
-    print("| backbone | canvas (H x W) | candidates | parameters, M | of which backbone, M | GMACs |")
+    print("| backbone | input size (H x W) | candidates | parameters, M | of which backbone, M | GMACs |")
     print("|---|---|---|---|---|---|")
     for backbone, height, width in PUBLISHED:
         with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
