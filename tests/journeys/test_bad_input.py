@@ -1,3 +1,5 @@
+"""Unreadable inputs, unusual images and unwritable outputs, from the command line."""
+
 import json
 import os
 import struct
@@ -12,23 +14,23 @@ from helpers.synthetic import TINY_KEYPOINTS, write_image, write_video
 
 
 def files_in(folder: Path) -> set[str]:
-    """All files below a folder, forgotten temporary ones included."""
+    """The relative paths of all files below a folder, including temporary ones."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def truncated_picture(path: Path) -> None:
+def write_truncated_image(path: Path) -> None:
     rng = np.random.default_rng(0)
     _, data = cv2.imencode(".jpg", rng.integers(0, 256, (80, 80, 3), dtype=np.uint8))
     path.write_bytes(data.tobytes()[: len(data) // 2])
 
 
-def truncated_video(path: Path) -> None:
+def write_truncated_video(path: Path) -> None:
     whole = write_video(path.with_name("whole.mp4"))
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     whole.unlink()
 
 
-def picture_of_no_size(path: Path) -> None:
+def write_image_without_pixels(path: Path) -> None:
     header = b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + struct.pack("<IiiHHIIiiII", 40, 0, 0, 1, 24, 0, 0, 0, 0, 0, 0)
     path.write_bytes(header)
 
@@ -38,11 +40,11 @@ UNREADABLE: dict[str, tuple[str, Callable[[Path], None]]] = {
     "missing video": ("bad.mp4", lambda path: None),
     "empty": ("bad.jpg", Path.touch),
     "empty video": ("bad.mp4", Path.touch),
-    "truncated": ("bad.jpg", truncated_picture),
-    "truncated video": ("bad.mp4", truncated_video),
-    "not a picture": ("bad.png", lambda path: path.write_text("These are words.") and None),
+    "truncated": ("bad.jpg", write_truncated_image),
+    "truncated video": ("bad.mp4", write_truncated_video),
+    "not an image": ("bad.png", lambda path: path.write_text("These are words.") and None),
     "not a video": ("bad.mp4", lambda path: path.write_text("These are words.") and None),
-    "no size": ("bad.bmp", picture_of_no_size),
+    "no size": ("bad.bmp", write_image_without_pixels),
     "unknown suffix": ("bad.xyz", lambda path: path.write_text("?") and None),
     "empty folder": ("bad", Path.mkdir),
     "pattern without a match": ("bad*.png", lambda path: None),
@@ -50,7 +52,7 @@ UNREADABLE: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_bad_input_is_told_and_the_others_are_processed(predict, tmp_path: Path, kind: str) -> None:
+def test_unreadable_input_is_reported_and_the_others_are_processed(predict, tmp_path: Path, kind: str) -> None:
     name, write = UNREADABLE[kind]
     write(tmp_path / name)
     write_image(tmp_path / "first.png")
@@ -65,7 +67,7 @@ def test_bad_input_is_told_and_the_others_are_processed(predict, tmp_path: Path,
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_nothing_is_written_if_nothing_can_be_read(predict, tmp_path: Path, kind: str) -> None:
+def test_nothing_is_written_if_no_input_can_be_read(predict, tmp_path: Path, kind: str) -> None:
     name, write = UNREADABLE[kind]
     write(tmp_path / name)
     before = files_in(tmp_path)
@@ -75,38 +77,38 @@ def test_nothing_is_written_if_nothing_can_be_read(predict, tmp_path: Path, kind
     assert files_in(tmp_path) == before
 
 
-def grey(path: Path) -> None:
+def write_grey(path: Path) -> None:
     cv2.imwrite(str(path), np.full((40, 60), 255, np.uint8))
 
 
-def grey_16(path: Path) -> None:
+def write_16_bit_grey(path: Path) -> None:
     cv2.imwrite(str(path), np.full((40, 60), 65535, np.uint16))
 
 
-def colour_16(path: Path) -> None:
+def write_16_bit_colour(path: Path) -> None:
     cv2.imwrite(str(path), np.full((40, 60, 3), 65535, np.uint16))
 
 
-def with_alpha(path: Path) -> None:
+def write_alpha(path: Path) -> None:
     cv2.imwrite(str(path), np.full((40, 60, 4), 255, np.uint8))
 
 
-def grey_with_16_bit_alpha(path: Path) -> None:
+def write_16_bit_alpha(path: Path) -> None:
     cv2.imwrite(str(path), np.full((40, 60, 4), 65535, np.uint16))
 
 
-@pytest.mark.parametrize("write", [grey, grey_16, colour_16, with_alpha, grey_with_16_bit_alpha])
-def test_unusual_pixels_are_read_as_colour(predict, tmp_path: Path, write: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("write", [write_grey, write_16_bit_grey, write_16_bit_colour, write_alpha, write_16_bit_alpha])
+def test_grey_16_bit_and_alpha_are_read_as_rgb(predict, tmp_path: Path, write: Callable[[Path], None]) -> None:
     write(tmp_path / "odd.png")
     done = predict("odd.png", "-o", "poses.jsonl", "-o", "drawn")
     assert done.code == 0, done.err
     person = json.loads((tmp_path / "poses.jsonl").read_text())["persons"][0]
-    assert person["score"] == pytest.approx(1, abs=0.01)  # the edges of a stretched picture fade a little
+    assert person["score"] == pytest.approx(1, abs=0.01)  # resampling darkens the border a little
     assert cv2.imread(str(tmp_path / "drawn" / "odd.png"), cv2.IMREAD_UNCHANGED).shape == (40, 60, 3)
 
 
-def test_cmyk_is_read_as_colour(predict, tmp_path: Path) -> None:
-    """Eight by eight pixels without any ink, which Adobe's kind of CMYK stores as 255 in all four channels."""
+def test_cmyk_is_read_as_rgb(predict, tmp_path: Path) -> None:
+    """The image has 8 x 8 white pixels; Adobe's inverted CMYK stores white as 255 in all four channels."""
     quantisation = b"\xff\xdb" + struct.pack(">HB", 67, 0) + b"\x08" + b"\x01" * 63
     adobe = b"\xff\xee" + struct.pack(">H5sHHHB", 14, b"Adobe", 100, 0, 0, 0)
     frame = b"\xff\xc0" + struct.pack(">HBHHB", 20, 8, 8, 8, 4) + b"".join(bytes((i, 0x11, 0)) for i in range(1, 5))
@@ -115,7 +117,7 @@ def test_cmyk_is_read_as_colour(predict, tmp_path: Path) -> None:
         for kind, symbol in ((0x00, 7), (0x10, 0))
     )
     scan = b"\xff\xda" + struct.pack(">HB", 14, 4) + b"".join(bytes((i, 0)) for i in range(1, 5)) + b"\x00\x3f\x00"
-    four_whites = bytes((0x7F, 0x3F, 0x9F, 0xCF, 0xEF))  # 0 for the length, 1111111 for the value 127, 0 for the end
+    four_whites = bytes((0x7F, 0x3F, 0x9F, 0xCF, 0xEF))  # per channel: code 0, value 1111111 (127), code 0 for the end
     parts = (b"\xff\xd8", adobe, quantisation, frame, dc_code, ac_code, scan, four_whites, b"\xff\xd9")
     (tmp_path / "ink.jpg").write_bytes(b"".join(parts))
     done = predict("ink.jpg", "-o", "poses.jsonl")
@@ -123,9 +125,9 @@ def test_cmyk_is_read_as_colour(predict, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "poses.jsonl").read_text())["persons"][0]["score"] == pytest.approx(1, abs=0.05)
 
 
-def test_exif_rotation_is_followed(predict, tmp_path: Path) -> None:
+def test_exif_orientation_is_applied(predict, tmp_path: Path) -> None:
     _, data = cv2.imencode(".jpg", np.full((40, 60, 3), 255, np.uint8))
-    entry = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)  # orientation 6: turn clockwise by a quarter to see it upright
+    entry = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)  # orientation 6: rotate clockwise by 90 degrees
     exif = b"Exif\0\0" + b"II*\0" + struct.pack("<IH", 8, 1) + entry + struct.pack("<I", 0)
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     (tmp_path / "turned.jpg").write_bytes(data.tobytes()[:2] + segment + data.tobytes()[2:])
@@ -136,14 +138,14 @@ def test_exif_rotation_is_followed(predict, tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "drawn" / "turned.jpg")).shape == (60, 40, 3)
 
 
-def test_very_wide_picture(predict, tmp_path: Path) -> None:
+def test_image_20000_pixels_wide_is_processed(predict, tmp_path: Path) -> None:
     write_image(tmp_path / "wide.png", (50, 20_000))
     done = predict("wide.png")
     assert done.code == 0, done.err
     assert cv2.imread(str(tmp_path / "out" / "wide.png")).shape == (50, 20_000, 3)
 
 
-def test_same_input_twice_is_read_once(predict, tmp_path: Path) -> None:
+def test_duplicate_inputs_are_read_once(predict, tmp_path: Path) -> None:
     write_image(tmp_path / "white.png")
     done = predict("white.png", "*.png", tmp_path / "white.png", "-o", "drawn", "-o", "poses.jsonl")
     assert done.code == 0, done.err
@@ -151,7 +153,7 @@ def test_same_input_twice_is_read_once(predict, tmp_path: Path) -> None:
     assert files_in(tmp_path / "drawn") == {"white.png"}
 
 
-def test_same_name_in_two_folders_overwrites_nothing(predict, tmp_path: Path) -> None:
+def test_inputs_with_the_same_name_do_not_overwrite_each_other(predict, tmp_path: Path) -> None:
     write_image(tmp_path / "a" / "white.png", (40, 60))
     write_image(tmp_path / "b" / "white.png", (50, 70))
     done = predict("a", "b", "-o", "drawn")
@@ -164,7 +166,7 @@ UNWRITABLE = ["file.txt/drawn", "file.txt/poses.json", "poses.xyz", "file.txt"]
 
 
 @pytest.mark.parametrize("target", UNWRITABLE)
-def test_unwritable_output_is_told_before_any_work(predict, tmp_path: Path, target: str) -> None:
+def test_unwritable_output_is_reported_before_processing(predict, tmp_path: Path, target: str) -> None:
     write_image(tmp_path / "white.png")
     (tmp_path / "file.txt").write_text("mine")
     before = files_in(tmp_path)
@@ -177,7 +179,7 @@ def test_unwritable_output_is_told_before_any_work(predict, tmp_path: Path, targ
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_read_only_folder(predict, tmp_path: Path) -> None:
+def test_read_only_folder_is_reported(predict, tmp_path: Path) -> None:
     write_image(tmp_path / "white.png")
     (tmp_path / "locked").mkdir(mode=0o500)
     done = predict("white.png", "-o", "locked/drawn")
@@ -186,15 +188,15 @@ def test_read_only_folder(predict, tmp_path: Path) -> None:
 
 
 def test_an_input_is_never_overwritten(predict, tmp_path: Path) -> None:
-    picture = write_image(tmp_path / "in" / "white.png")
-    before = picture.read_bytes()
+    image = write_image(tmp_path / "in" / "white.png")
+    before = image.read_bytes()
     predict("in", "-o", "in")
     predict("in/white.png", "-o", "in/white.png")
-    assert picture.read_bytes() == before
+    assert image.read_bytes() == before
 
 
 @pytest.mark.parametrize("model", ["nosuch", "missing.onnx", "words.onnx"])
-def test_bad_model(e2pose, tmp_path: Path, model: str) -> None:
+def test_unknown_or_damaged_model_is_reported(e2pose, tmp_path: Path, model: str) -> None:
     write_image(tmp_path / "white.png")
     (tmp_path / "words.onnx").write_text("These are words.")
     done = e2pose("predict", "white.png", "--model", model)
@@ -206,7 +208,7 @@ def test_bad_model(e2pose, tmp_path: Path, model: str) -> None:
 
 @pytest.mark.parametrize("option", ["--threshold", "--keypoint-threshold"])
 @pytest.mark.parametrize("value", ["1.5", "-0.1", "nan"])
-def test_threshold_out_of_range(predict, tmp_path: Path, option: str, value: str) -> None:
+def test_threshold_out_of_range_is_reported(predict, tmp_path: Path, option: str, value: str) -> None:
     write_image(tmp_path / "white.png")
     done = predict("white.png", option, value)
     assert done.code == 1
@@ -225,7 +227,9 @@ def test_threshold_out_of_range(predict, tmp_path: Path, option: str, value: str
         (["predict", "a.png", "--threads", "many"], "--help"),
     ],
 )
-def test_misspelt_command_line(e2pose, tmp_path: Path, words: list[str], suggestion: str) -> None:
+def test_misspelt_option_is_answered_with_a_suggestion(
+    e2pose, tmp_path: Path, words: list[str], suggestion: str
+) -> None:
     done = e2pose(*words)
     assert done.code == 2
     assert done.out == ""
@@ -233,7 +237,9 @@ def test_misspelt_command_line(e2pose, tmp_path: Path, words: list[str], suggest
     assert suggestion in done.hints[0]
 
 
-def test_interrupt_ends_quietly(predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_before_the_first_frame_leaves_no_output(
+    predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
