@@ -1,4 +1,4 @@
-"""Image sets of every format, with the keypoints of the recipe."""
+"""Image sets in all formats, with the keypoints of one schema."""
 
 import json
 
@@ -16,17 +16,19 @@ from e2pose.formats.coco import to_coco_annotations
 TOOL = KeypointSchema.from_names("tool", ["left_tip", "right_tip", "grip"], flip_pairs=[("left_tip", "right_tip")])
 
 
-def dataset(schema=TOOL, **options) -> Annotations:
+def make_annotations(schema=TOOL, *, num_images=1, **options) -> Annotations:
+    """Returns images of one person with visibility 0, 1, 2, 0, ..."""
     count = len(schema)
     points = np.stack([np.arange(count), 2.0 * np.arange(count)], axis=1).astype(np.float32) + 0.5
     person = PersonAnnotation(points, np.arange(count, dtype=np.uint8) % 3, 30.0, (0, 0, 10, 10))
     options = {"labelled_keypoints": tuple(range(count))} | options
-    return Annotations(schema, (ImageAnnotation(1, "a.png", (20, 30), (person,), **options),))
+    images = (ImageAnnotation(n, f"{n}.png", (20, 30), (person,), **options) for n in range(num_images))
+    return Annotations(schema, tuple(images))
 
 
-def write_coco(folder, data):
+def write_coco(folder, annotations):
     folder.mkdir(parents=True)
-    (folder / "annotations.json").write_text(json.dumps(to_coco_annotations(data)), encoding="utf-8")
+    (folder / "annotations.json").write_text(json.dumps(to_coco_annotations(annotations)), encoding="utf-8")
 
 
 def write_yolo(folder):
@@ -39,58 +41,68 @@ def write_yolo(folder):
     )
 
 
-def test_keypoints_are_found_by_their_names():
-    wanted = KeypointSchema.from_names("x", ["grip", "handle", "left_tip"])
-    (image,) = with_schema(dataset(), wanted, "a").images
-    assert image.labelled_keypoints == (0, 2), "nobody has looked for handles"
+def test_keypoints_are_matched_by_name():
+    schema = KeypointSchema.from_names("x", ["grip", "handle", "left_tip"])
+    (image,) = with_schema(make_annotations(), schema, "a").images
+    assert image.labelled_keypoints == (0, 2), "the set does not label handles"
     assert image.persons[0].visibility.tolist() == [2, 0, 0]
     assert image.persons[0].keypoints[[0, 2]].tolist() == [[2.5, 4.5], [0.5, 0.5]]
 
 
-def test_what_a_set_does_not_label_stays_unlabelled():
-    wanted = KeypointSchema.from_names("x", ["grip", "left_tip"])
-    (image,) = with_schema(dataset(labelled_keypoints=(1, 2)), wanted, "a").images
+def test_undeclared_keypoints_stay_undeclared():
+    schema = KeypointSchema.from_names("x", ["grip", "left_tip"])
+    (image,) = with_schema(make_annotations(labelled_keypoints=(1, 2)), schema, "a").images
     assert image.labelled_keypoints == (0,)
 
 
-def test_crowdpose_and_coco_can_be_learned_together():
+def test_coco_and_crowdpose_can_be_combined():
     coco, crowdpose = load_schema("coco"), load_schema("crowdpose")
-    (image,) = with_schema(dataset(crowdpose), coco, "a").images
-    assert image.labelled_keypoints == tuple(range(5, 17)), "no face"
+    (image,) = with_schema(make_annotations(crowdpose), coco, "a").images
+    assert image.labelled_keypoints == tuple(range(5, 17)), "CrowdPose has no keypoints of the face"
     shoulder = coco.keypoints.index("right_shoulder")
     assert image.persons[0].keypoints[shoulder].tolist() == [1.5, 2.5]
-    (image,) = with_schema(dataset(coco), crowdpose, "a").images
-    assert image.labelled_keypoints == tuple(range(12)), "neither top of the head nor neck"
+    (image,) = with_schema(make_annotations(coco), crowdpose, "a").images
+    assert image.labelled_keypoints == tuple(range(12)), "COCO has neither top of the head nor neck"
 
 
-def test_a_set_without_any_of_the_keypoints_is_refused():
-    with pytest.raises(
-        AnnotationError, match="'mine' has the keypoints left_tip, right_tip, grip, none of which 'coco'"
-    ):
-        with_schema(dataset(), load_schema("coco"), "mine")
+def test_set_without_any_of_the_keypoints_is_refused():
+    message = "'mine' has the keypoints left_tip, right_tip, grip, none of which 'coco'"
+    with pytest.raises(AnnotationError, match=message):
+        with_schema(make_annotations(), load_schema("coco"), "mine")
 
 
-def test_the_schema_of_the_recipe_wins_where_the_names_are_the_same(tmp_path):
-    write_coco(tmp_path / "a", dataset())
-    own = KeypointSchema.from_names("own", TOOL.keypoints, sigmas=(0.01, 0.01, 0.2))
-    opened = open_set(DataSetConfig(path="a"), tmp_path, own)
-    assert opened.training.schema == own
-    assert opened.folder == tmp_path / "a" / "images"
+def test_schema_of_the_recipe_replaces_one_with_the_same_keypoints(tmp_path):
+    write_coco(tmp_path / "a", make_annotations())
+    schema = KeypointSchema.from_names("own", TOOL.keypoints, sigmas=(0.01, 0.01, 0.2))
+    opened = open_set(DataSetConfig(path="a", weight=2.5), tmp_path, schema)
+    assert opened.training.schema == schema
+    assert (opened.folder, opened.weight) == (tmp_path / "a" / "images", 2.5)
 
 
-def test_annotations_and_images_may_have_other_names(tmp_path):
-    write_coco(tmp_path / "a" / "json", dataset())
-    config = DataSetConfig(path="a", annotations="json/annotations.json", images="pictures")
-    folder, read = read_set(config, tmp_path)
-    assert folder == tmp_path / "a" / "pictures"
-    assert read.schema == KeypointSchema.from_names("person", TOOL.keypoints, flip_pairs=[("left_tip", "right_tip")])
+def test_paths_of_annotations_and_images_can_be_configured(tmp_path):
+    write_coco(tmp_path / "a" / "json", make_annotations())
+    config = DataSetConfig(path="a", annotations="json/annotations.json", images="photos")
+    folder, annotations = read_set(config, tmp_path)
+    assert folder == tmp_path / "a" / "photos"
+    assert annotations.schema == KeypointSchema.from_names(
+        "person", TOOL.keypoints, flip_pairs=[("left_tip", "right_tip")]
+    )
+
+
+def test_every_nth_image_is_held_out(tmp_path):
+    write_coco(tmp_path / "a", make_annotations(num_images=7))
+    opened = open_set(DataSetConfig(path="a", holdout=3), tmp_path, TOOL)
+    assert [image.id for image in opened.held_out.images] == [0, 3, 6]
+    assert [image.id for image in opened.training.images] == [1, 2, 4, 5]
+    whole = open_set(DataSetConfig(path="a"), tmp_path, TOOL)
+    assert (len(whole.training.images), len(whole.held_out.images)) == (7, 0)
 
 
 @pytest.mark.parametrize("path", ["yolo", "yolo/data.yaml"])
-def test_yolo_folders(tmp_path, path):
+def test_yolo_data_sets_are_read(tmp_path, path):
     write_yolo(tmp_path / "yolo")
-    folder, read = read_set(DataSetConfig(path=path), tmp_path)
-    (image,) = read.images
+    folder, annotations = read_set(DataSetConfig(path=path), tmp_path)
+    (image,) = annotations.images
     assert (folder / image.file_name).is_file()
     assert image.size_hw == (20, 40)
     assert image.persons[0].keypoints.tolist() == [[10, 10], [40, 20], [0, 0]]
@@ -98,13 +110,11 @@ def test_yolo_folders(tmp_path, path):
         read_set(DataSetConfig(path=path, split="val"), tmp_path)
 
 
-def test_a_set_can_be_given_the_names_of_its_keypoints(tmp_path):
+def test_set_can_be_given_a_schema(tmp_path):
     write_yolo(tmp_path / "yolo")
-    (tmp_path / "tool.toml").write_text(
-        'name = "tool"\nkeypoints = ["left_tip", "right_tip", "grip"]', encoding="utf-8"
-    )
-    config = DataSetConfig(path="yolo", schema=str(tmp_path / "tool.toml"))
-    opened = open_set(config, tmp_path, TOOL)
+    text = 'name = "tool"\nkeypoints = ["left_tip", "right_tip", "grip"]'
+    (tmp_path / "tool.toml").write_text(text, encoding="utf-8")
+    opened = open_set(DataSetConfig(path="yolo", schema=str(tmp_path / "tool.toml")), tmp_path, TOOL)
     assert opened.training.images[0].labelled_keypoints == (0, 1, 2)
     with pytest.raises(AnnotationError, match="none of which 'tool' has"):
         open_set(DataSetConfig(path="yolo"), tmp_path, TOOL)
@@ -114,15 +124,15 @@ def test_a_set_can_be_given_the_names_of_its_keypoints(tmp_path):
         open_set(DataSetConfig(path="yolo", schema="none.toml"), tmp_path, TOOL)
 
 
-def test_a_recipe_can_take_its_schema_from_the_data(tmp_path):
-    write_coco(tmp_path / "a", dataset())
+def test_schema_named_data_is_that_of_the_first_set(tmp_path):
+    write_coco(tmp_path / "a", make_annotations())
     sets = [DataSetConfig(path="a"), DataSetConfig(path="b")]
     assert resolve_schema("coco", sets, tmp_path) == load_schema("coco")
-    taken = resolve_schema("data", sets, tmp_path)
-    assert (taken.keypoints, taken.flip) == (TOOL.keypoints, TOOL.flip)
+    schema = resolve_schema("data", sets, tmp_path)
+    assert (schema.keypoints, schema.flip) == (TOOL.keypoints, TOOL.flip)
 
 
-def test_a_set_that_is_nowhere_or_empty(tmp_path):
+def test_missing_or_empty_set_is_refused(tmp_path):
     with pytest.raises(AnnotationError, match=r"a/annotations\.json"):
         open_set(DataSetConfig(path="a"), tmp_path, TOOL)
     write_coco(tmp_path / "b", Annotations(TOOL, ()))

@@ -1,4 +1,4 @@
-"""Canvases of a training: drawn from seed and number alone, strange at first and plain at the end."""
+"""Training images are reproducible, drawn by weight and free of strong augmentation at the end."""
 
 import json
 
@@ -15,7 +15,7 @@ from e2pose.data.training_images import TrainingImages
 from e2pose.formats.coco import to_coco_annotations
 from helpers.targets import SCHEMA
 
-STRANGE = {
+STRONG = {
     "mosaic": 0.5,
     "grids": [[1, 2], [2, 1], [2, 2], [3, 3]],
     "paste": 0.5,
@@ -23,13 +23,15 @@ STRANGE = {
     "noise": 0.5,
     "jpeg": 0.5,
 }
-STEPS, BATCH = 10, 4
+PLAIN = {"mosaic": 0.0, "grey": 0.0, "blur": 0.0}
+STEPS, BATCH_SIZE = 10, 4
+SIZE_HW = (96, 128)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Three pictures of one person each, 200 pixels wide, with bright spots at the keypoints."""
-    folder = tmp_path_factory.mktemp("data") / "made"
+    """Writes three images of one person each, 200 pixels wide, with bright spots at the keypoints."""
+    folder = tmp_path_factory.mktemp("data") / "spots"
     (folder / "images").mkdir(parents=True)
     rng = np.random.default_rng(0)
     images = []
@@ -46,103 +48,122 @@ def root(tmp_path_factory):
     return folder.parent
 
 
-def training_images(root, *, cache=True, seed=0, weights=(1.0,), **augment) -> TrainingImages:
+def open_images(root, *, cache=True, seed=0, weights=(1.0,), steps=STEPS, **augment) -> TrainingImages:
     return TrainingImages(
-        [open_set(DataSetConfig(path="made", weight=weight), root, SCHEMA) for weight in weights],
+        [open_set(DataSetConfig(path="spots", weight=weight), root, SCHEMA) for weight in weights],
         SCHEMA,
-        input_size_hw=(96, 128),
+        input_size_hw=SIZE_HW,
         fit="letterbox",
         augment=AugmentConfig.model_validate(augment),
-        steps=STEPS,
-        batch_size=BATCH,
+        steps=steps,
+        batch_size=BATCH_SIZE,
         seed=seed,
         cache=cache,
     )
 
 
-def same(one, other) -> bool:
-    (pixels, labels), (others, other_labels) = one, other
-    return np.array_equal(pixels, others) and all(
+def are_equal(one, other) -> bool:
+    (pixels, labels), (other_pixels, other_labels) = one, other
+    return np.array_equal(pixels, other_pixels) and all(
         np.array_equal(value, getattr(other_labels, name)) for name, value in vars(labels).items()
     )
 
 
-def test_a_canvas_depends_on_seed_and_number_alone(root):
-    first, again, other = (training_images(root, seed=seed, **STRANGE) for seed in (0, 0, 1))
+def test_image_depends_only_on_seed_and_number(root):
+    first, again, other = (open_images(root, seed=seed, **STRONG) for seed in (0, 0, 1))
     numbers = list(range(20))
-    canvases = {number: first[number] for number in numbers}
-    assert all(same(again[number], canvases[number]) for number in reversed(numbers))
-    assert not any(np.array_equal(other[number][0], canvases[number][0]) for number in numbers)
-    assert {canvas.shape for canvas, _ in canvases.values()} == {(96, 128, 3)}
+    images = {number: first[number] for number in numbers}
+    assert all(are_equal(again[number], images[number]) for number in reversed(numbers))
+    assert not any(np.array_equal(other[number][0], images[number][0]) for number in numbers)
+    assert {pixels.shape for pixels, _ in images.values()} == {(*SIZE_HW, 3)}
 
 
-def test_sets_are_drawn_by_their_weights(root):
-    images = training_images(root, weights=(1.0, 3.0))
-    drawn = [images.draw(number)[0].layers[0].image for number in range(600)]
-    assert set(drawn) == set(range(6))
-    assert sum(picture >= 3 for picture in drawn) / len(drawn) == pytest.approx(0.75, abs=0.07)
+def test_sets_are_drawn_by_weight_and_images_of_a_set_uniformly(root):
+    images = open_images(root, weights=(1.0, 3.0), **PLAIN)
+    numbers = [images.draw(number)[0].layers[0].image for number in range(800)]
+    shares = np.bincount(numbers, minlength=6) / len(numbers)
+    np.testing.assert_allclose(shares, [0.25 / 3] * 3 + [0.75 / 3] * 3, atol=0.05)
 
 
-def test_crowds_are_made_of_single_people(root):
-    images = training_images(root, **{**STRANGE, "mosaic": 1.0})
-    people = [len(images[number][1].areas) for number in range(40)]
-    assert max(people) >= 6
-    assert np.mean(people) > 2
+def test_each_augmentation_has_its_chance(root):
+    images = open_images(root, steps=1000, mosaic=0.3, grids=[[1, 2]], paste=0.4, cutout=0.2)
+    compositions = [images.draw(number)[0] for number in range(400)]
+    is_mosaic = [composition.layers[0].box[2] < SIZE_HW[1] for composition in compositions]
+    num_pasted = [sum(layer.edge > 0 for layer in composition.layers) for composition in compositions]
+    num_cut_outs = [len(composition.cut_outs) for composition in compositions]
+    assert np.mean(is_mosaic) == pytest.approx(0.3, abs=0.08)
+    assert np.mean(np.array(num_pasted) > 0) == pytest.approx(0.4, abs=0.08)
+    assert np.mean(np.array(num_cut_outs) > 0) == pytest.approx(0.2, abs=0.08)
+    assert set(num_pasted) == set(num_cut_outs) == {0, 1, 2, 3}
 
 
-def test_the_last_part_is_clean(root):
-    strange = {**STRANGE, "mosaic": 1.0, "cutout": 1.0, "paste": 1.0}
-    images, plain = training_images(root, clean=0.3, **strange), training_images(root)
-    plain_recipe = {"mosaic": 0.0, "grey": 0.0, "blur": 0.0}
-    plain = training_images(root, **plain_recipe)
-    equal = [same(images[number], plain[number]) for number in range(STEPS * BATCH)]
-    assert equal == [number >= 7 * BATCH for number in range(STEPS * BATCH)]
+def test_all_grids_of_a_mosaic_are_drawn_and_fill_the_image(root):
+    images = open_images(root, mosaic=1.0, grids=[[1, 2], [3, 3]])
+    counts = set()
+    for number in range(30):
+        layers = images.draw(number)[0].layers
+        counts.add(len(layers))
+        assert sum(width * height for _, _, width, height in (layer.box for layer in layers)) == 96 * 128
+    assert counts == {2, 9}
 
 
-def test_without_a_clean_part_there_is_none(root):
-    strange = {"cutout": 1.0, "mosaic": 0.0, "grey": 0.0, "blur": 0.0}
-    images, plain = (training_images(root, **changes) for changes in (strange, {**strange, "cutout": 0.0}))
-    assert not any(same(images[number], plain[number]) for number in range(STEPS * BATCH - 4, STEPS * BATCH))
+def test_images_of_single_persons_give_crowds(root):
+    images = open_images(root, **{**STRONG, "mosaic": 1.0})
+    num_persons = [len(images[number][1].areas) for number in range(40)]
+    assert max(num_persons) >= 6
+    assert np.mean(num_persons) > 2
+
+
+def test_last_part_of_the_training_has_no_strong_augmentation(root):
+    strong = open_images(root, clean=0.3, **{**STRONG, "mosaic": 1.0, "cutout": 1.0, "paste": 1.0})
+    plain = open_images(root, **PLAIN)
+    is_plain = [are_equal(strong[number], plain[number]) for number in range(STEPS * BATCH_SIZE)]
+    assert is_plain == [number >= 7 * BATCH_SIZE for number in range(STEPS * BATCH_SIZE)]
+
+
+def test_augmentation_continues_to_the_end_without_a_clean_part(root):
+    with_cut_outs, plain = (open_images(root, **PLAIN, cutout=chance) for chance in (1.0, 0.0))
+    last = range(STEPS * BATCH_SIZE - BATCH_SIZE, STEPS * BATCH_SIZE)
+    assert not any(are_equal(with_cut_outs[number], plain[number]) for number in last)
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_labels_lie_where_the_pixels_are_however_they_are_kept(root, cache):
-    shown = {"mosaic": 0.5, "paste": 0.5, "brightness": 0, "contrast": 0, "saturation": 0, "grey": 0, "blur": 0}
-    images = training_images(root, cache=cache, scale=(0.9, 1.2), **shown)
-    bright = []
-    for number in range(STEPS * BATCH):
+def test_labels_are_at_their_pixels_with_and_without_cache(root, cache):
+    colours = {"brightness": 0, "contrast": 0, "saturation": 0, "grey": 0, "blur": 0}
+    images = open_images(root, cache=cache, scale=(0.9, 1.2), mosaic=0.5, paste=0.5, **colours)
+    values = []
+    for number in range(STEPS * BATCH_SIZE):
         pixels, labels = images[number]
         x, y = labels.keypoints[labels.labelled].astype(int).T
-        bright += pixels[y, x, 0].tolist()
-    assert len(bright) > 500
-    assert np.mean(np.array(bright) > 120) > 0.97  # the rest is on the soft edge of a pasted piece
+        values += pixels[y, x, 0].tolist()
+    assert len(values) > 500
+    assert np.mean(np.array(values) > 120) > 0.97  # the others are on the soft edge of a pasted piece
 
 
-def test_the_cache_holds_no_more_than_the_largest_scale_needs(root):
-    images = training_images(root, scale=(0.5, 1.2))
+def test_cache_has_the_resolution_of_the_largest_scale(root):
+    images = open_images(root, scale=(0.5, 1.2))
     sizes = {pixels.shape for pixels in images.store}
     assert sizes == {(round(1.2 * 0.64 * 150), round(1.2 * 0.64 * 200), 3)}
-    for whole in (training_images(root, scale=(0.5, 3.0)), training_images(root, scale=(0.5, 1.2), cache=False)):
-        assert {pixels.shape for pixels in whole.store} == {(150, 200, 3)}
+    for original in (open_images(root, scale=(0.5, 3.0)), open_images(root, scale=(0.5, 1.2), cache=False)):
+        assert {original.store[number].shape for number in range(len(original.store))} == {(150, 200, 3)}
 
 
-def test_a_picture_of_another_size_than_annotated_is_refused(root, tmp_path):
-    (tmp_path / "made" / "images").mkdir(parents=True)
-    record = json.loads((root / "made" / "annotations.json").read_text(encoding="utf-8"))
-    (tmp_path / "made" / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
+def test_image_of_another_size_than_annotated_is_refused(root, tmp_path):
+    (tmp_path / "spots" / "images").mkdir(parents=True)
+    text = (root / "spots" / "annotations.json").read_text(encoding="utf-8")
+    (tmp_path / "spots" / "annotations.json").write_text(text, encoding="utf-8")
     for number in range(3):
-        cv2.imwrite(
-            str(tmp_path / "made" / "images" / f"{number}.png"), np.zeros((150, 100 + 50 * number, 3), np.uint8)
-        )
+        pixels = np.zeros((150, 100 + 50 * number, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / "spots" / "images" / f"{number}.png"), pixels)
     with pytest.raises(AnnotationError, match=r"0\.png' has 150x100 pixels, but its annotation says 150x200"):
-        training_images(tmp_path)
+        open_images(tmp_path)
 
 
-def test_every_image_is_decoded_once(root, monkeypatch):
-    read = []
-    original = image_store.read_image
-    monkeypatch.setattr(image_store, "read_image", lambda path: read.append(path.name) or original(path))
-    images = training_images(root)
+def test_cache_decodes_each_image_once(root, monkeypatch):
+    names = []
+    read_image = image_store.read_image
+    monkeypatch.setattr(image_store, "read_image", lambda path: names.append(path.name) or read_image(path))
+    images = open_images(root)
     for number in range(5):
         images[number]
-    assert sorted(read) == ["0.png", "1.png", "2.png"]
+    assert sorted(names) == ["0.png", "1.png", "2.png"]
