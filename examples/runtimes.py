@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import e2pose
-from e2pose.bench.machine import this_machine
+from e2pose.bench.machine import describe_machine
 from e2pose.cli.app import main
 from e2pose.export.verify import largest_deviation
 from e2pose.runtimes.base import Runtime
@@ -68,7 +68,7 @@ with TemporaryDirectory() as name:
         if main(["export", str(weights), str(folder / file), "--pictures", options.pictures, *how]):
             print(f"no {file} on this machine", file=sys.stderr)
     reference = e2pose.load(weights, runtime="torch", precision="f32").runtime
-    machine, (height, width) = this_machine(), reference.spec.input_size_hw
+    machine, (height, width) = describe_machine(), reference.spec.input_size_hw
     print(
         f"{reference.spec.name}, canvas {height}x{width}; {machine.cores} threads, {machine.cpu}, load {machine.load}\n"
     )

@@ -13,12 +13,12 @@ from helpers.synthetic import TINY_KEYPOINTS, write_image
 
 @pytest.fixture
 def annotated(tmp_path: Path) -> Path:
-    """Two bright pictures, in which the tiny model sees the person, well and badly, and a dark one."""
-    pictures = {"a": (255, 0.0), "b": (250, 3.0), "c": (0, 0.0)}
+    """Two bright images, in which the tiny model detects the person exactly and inexactly, and a dark one."""
+    images = {"a": (255, 0.0), "b": (250, 3.0), "c": (0, 0.0)}
     annotations = []
-    for number, (name, (brightness, off)) in enumerate(pictures.items(), start=1):
-        write_image(tmp_path / "pictures" / f"{name}.png", (100, 200), brightness)
-        points = TINY_KEYPOINTS * [200, 100] + off
+    for number, (name, (brightness, shift)) in enumerate(images.items(), start=1):
+        write_image(tmp_path / "images" / f"{name}.png", (100, 200), brightness)
+        points = TINY_KEYPOINTS * [200, 100] + shift
         annotations.append(
             {
                 "id": number,
@@ -31,7 +31,7 @@ def annotated(tmp_path: Path) -> Path:
     record = {
         "images": [
             {"id": number, "file_name": f"{name}.png", "width": 200, "height": 100}
-            for number, name in enumerate(pictures, start=1)
+            for number, name in enumerate(images, start=1)
         ],
         "annotations": annotations,
         "categories": [{"id": 1, "name": "person", "keypoints": list(load_schema("coco").keypoints), "skeleton": []}],
@@ -41,32 +41,36 @@ def annotated(tmp_path: Path) -> Path:
     return path
 
 
-def test_our_model_and_a_peer_that_crashes(e2pose, tiny_model: Path, annotated: Path, tmp_path: Path) -> None:
-    mine = write_peer(tmp_path / "mine.py")
-    compared = "--models", tiny_model, "--peer", f"{mine}:mode=crash,after=2", f"{mine}:name=Mine"
+def test_comparison_of_a_model_and_peers_writes_all_outputs(
+    e2pose, tiny_model: Path, annotated: Path, tmp_path: Path
+) -> None:
+    script = write_peer(tmp_path / "my_peer.py")
+    models = "--models", tiny_model, f"{tiny_model}:input-size=64x64", f"{tiny_model}:input-size=64"
+    peers = "--peer", f"{script}:mode=crash,after=2", f"{script}:name=Mine"
     done = e2pose(
-        "bench", "pictures", *compared, "--annotations", annotated, "--rounds", "2", "--warm-up", "1", "--threads", "1",
-        "--people", "--overlay", "-o", "out", "--quiet",
+        "bench", "images", *models, *peers, "--annotations", annotated,
+        "--rounds", "2", "--warm-up", "1", "--threads", "1", "--people", "--overlay", "-o", "out", "--quiet",
     )  # fmt: skip
     assert done.code == 0, done.err
     assert done.err == ""
     record = json.loads((tmp_path / "out" / "bench.json").read_text())
-    ours, other = record["peers"]
+    ours, smaller, other = record["peers"]
+    assert smaller["options"] == {"model": str(tiny_model), "input-size": "64x64"}
     assert (ours["name"], ours["threads"], ours["precision"]) == ("e2pose tiny", 1, "f32")
     assert ours["runtime"].startswith("onnxruntime ")
     assert [one["file"] for one in ours["weights"]] == ["tiny.onnx"]
-    assert ours["ratio"] == {"median": 1, "spread": 0, "rounds": [1, 1]}
+    assert ours["speed_ratio"] == {"median": 1, "half_range": 0, "rounds": [1, 1]}
     assert len(ours["fps"]["rounds"]) == 2
-    assert list(ours["people_ms"]) == ["1", "2", "5", "10", "20"]
+    assert list(ours["scene_latency_ms"]) == ["1", "2", "5", "10", "20"]
     assert other["name"] == "Mine"
     assert len(other["missing_keypoints"]) == 15
-    assert "ValueError: too many people" in record["failures"][0]["reason"]
-    assert re.search(
-        r"^- Not compared: .*ValueError: too many people", (tmp_path / "out" / "bench.md").read_text(), re.M
-    )
-    assert "e2pose tiny" in done.out and "Not compared" in done.out
+    reasons = [failure["reason"] for failure in record["failures"]]
+    assert reasons[0] == "ValueError: input-size must be HEIGHTxWIDTH, such as 224x320, not '64'"
+    assert "ValueError: too many persons" in reasons[1]
+    assert re.search(r"^- Failed: .*ValueError: too many persons", (tmp_path / "out" / "bench.md").read_text(), re.M)
+    assert "e2pose tiny" in done.out and "Failed: " in done.out
 
-    evaluated = e2pose("evaluate", tiny_model, annotated, "pictures", "--json", "numbers.json", "--quiet")
+    evaluated = e2pose("evaluate", tiny_model, annotated, "images", "--json", "numbers.json", "--quiet")
     assert evaluated.code == 0
     expected = json.loads((tmp_path / "numbers.json").read_text())["ap"]
     assert 0.3 < expected < 0.66
@@ -75,69 +79,69 @@ def test_our_model_and_a_peer_that_crashes(e2pose, tiny_model: Path, annotated: 
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     charts = {"speed-against-ap.png", "latency-against-people.png"}
     assert names == {"bench.md", "bench.json", *charts, *(f"overlay/{name}.png" for name in "abc")}
-    assert cv2.imread(str(tmp_path / "out" / "overlay" / "a.png")).shape == (100, 404, 3), (
-        "the one that crashed is not drawn"
+    assert cv2.imread(str(tmp_path / "out" / "overlay" / "a.png")).shape == (204, 404, 3), (
+        "three panes, without the peer that failed"
     )
 
 
-def test_the_command_below_the_table_repeats_it(e2pose, tmp_path: Path) -> None:
+def test_command_below_the_table_repeats_the_comparison(e2pose, tmp_path: Path) -> None:
     write_image(tmp_path / "a b.png")
-    write_peer(tmp_path / "mine.py")
-    words = ["bench", "a b.png", "--rounds", "1", "--peer", "mine.py", "mine.py:sleep=0.002", "--warm-up", "0"]
-    done = e2pose(*words, "--models", "mobilenetv2-320:precision=f64", "--reference", "mine.py")
+    write_peer(tmp_path / "my_peer.py")
+    words = ["bench", "a b.png", "--rounds", "1", "--peer", "my_peer.py", "my_peer.py:network-ms=0.02", "--warm-up", "0"]
+    done = e2pose(*words, "--models", "mobilenetv2-320:precision=f64", "--reference", "my_peer.py")
     assert done.code == 0, done.err
     assert done.out.splitlines()[-1] == (
-        "e2pose bench 'a b.png' --models mobilenetv2-320:precision=f64 --peer mine.py mine.py:sleep=0.002 --rounds 1 "
-        "--warm-up 0 --reference mine.py"
+        "e2pose bench 'a b.png' --models mobilenetv2-320:precision=f64 --peer my_peer.py my_peer.py:network-ms=0.02 "
+        "--rounds 1 --warm-up 0 --reference my_peer.py"
     )
-    assert "Not compared: mobilenetv2-320:precision=f64: " in done.out
+    assert "Failed: mobilenetv2-320:precision=f64: " in done.out
     assert not list(tmp_path.glob("*.json")), "without --output nothing is written"
 
 
-def test_the_peer_in_the_guide(e2pose, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+def test_peer_script_of_the_guide_runs(e2pose, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     guide = (pytestconfig.rootpath / "docs" / "guides" / "bench.md").read_text(encoding="utf-8")
     script = re.search(r"```python\n(.*?)```", guide, re.S)[1]
-    for given, here in (
+    for old, new in (
         ('["numpy==2.4.6"]', "[]"),
         ('# licence = "MIT"\n', '# licence = "MIT"\n# environment = "this"\n'),
     ):
-        assert given in script
-        script = script.replace(given, here)
-    (tmp_path / "mine.py").write_text(script)
+        assert old in script
+        script = script.replace(old, new)
+    (tmp_path / "my_peer.py").write_text(script)
     write_image(tmp_path / "a.png")
     done = e2pose(
-        "bench", "a.png", "--models", "none.onnx", "--peer", "mine.py", "mine.py:scale=0.5", "mine.py:scale=3",
+        "bench", "a.png", "--models", "none.onnx", "--peer", "my_peer.py", "my_peer.py:scale=0.5", "my_peer.py:scale=3",
         "--rounds", "1", "-o", "out", "-q",
     )  # fmt: skip
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "out" / "bench.json").read_text())
-    assert [peer["label"] for peer in record["peers"]] == ["mine.py", "mine.py:scale=0.5"]
-    assert [failure["label"] for failure in record["failures"]] == ["none.onnx", "mine.py:scale=3"]
+    assert [peer["label"] for peer in record["peers"]] == ["my_peer.py", "my_peer.py:scale=0.5"]
+    assert [failure["label"] for failure in record["failures"]] == ["none.onnx", "my_peer.py:scale=3"]
     assert "invalid choice" in record["failures"][1]["reason"]
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
-        (["z.png", "--peers", "movenets"], "there is no peer 'movenets'"),
-        (["z.png", "--peer", "none.py"], "cannot read the peer 'none.py'"),
-        (["z.png", "--overlay"], "overlays need a folder"),
-        (["z.png", "--reference", "movenet"], "the reference 'movenet' is not compared; compared are: default"),
+        (["z.png", "--peers", "movenets"], "unknown peer 'movenets'"),
+        (["z.png", "--peer", "none.py"], "cannot read the peer script 'none.py'"),
+        (["z.png", "--overlay"], "--overlay requires an output folder"),
+        (["z.png", "--reference", "movenet"], "the reference 'movenet' is not among the compared peers: default"),
         (["z.png", "--rounds", "0"], "--rounds must be at least 1, not 0"),
         (["z.png", "-o", "z.png"], "'z.png' is a file"),
         (["none.png"], "there is no file 'none.png'"),
-        (["z.png", "--annotations", "annotations.json"], "none of the 3 annotated pictures"),
+        (["z.png", "--annotations", "annotations.json"], "none of the 3 annotated images"),
         (["z.png", "--annotations", "z.png"], "cannot read the annotations 'z.png'"),
         (
             ["z.png", "--models", "none.onnx"],
-            "no peer could be compared: none.onnx: ModelError: there is no model file",
+            "all peers failed: none.onnx: ModelError: there is no model file",
         ),
     ],
 )
-def test_what_makes_no_sense_is_one_error(e2pose, annotated: Path, tmp_path: Path, words: list[str], says: str) -> None:
+def test_invalid_input_is_one_error(e2pose, annotated: Path, tmp_path: Path, words: list[str], message: str) -> None:
     write_image(tmp_path / "z.png")
     done = e2pose("bench", *words)
     assert done.code == 1
-    assert says in done.errors[0]
+    assert message in done.errors[0]
     assert (len(done.errors), len(done.hints)) == (1, 1)
     assert done.out == ""

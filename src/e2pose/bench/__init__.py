@@ -1,1 +1,1 @@
-"""Us against the peers: the same frames, each peer in its own process and environment."""
+"""Comparison of e2pose models with other pose estimators, each in its own process and environment."""

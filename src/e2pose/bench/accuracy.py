@@ -1,4 +1,4 @@
-"""Answers of peers to poses of ours, and to average precision."""
+"""Average precision of peers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from e2pose.bench.images import Picture
-from e2pose.bench.protocol import FoundPose
+from e2pose.bench.images import BenchImage
+from e2pose.bench.protocol import PeerPose
 from e2pose.bench.runner import PeerRun
 from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError
@@ -23,70 +23,70 @@ from e2pose.formats.coco_results import to_coco_results
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImages:
-    """The part of a data set that the peers are asked about.
+    """The annotated images among the frames of a comparison.
 
     Args:
-        dataset: The annotations of these pictures alone.
-        frame_of: The number of the frame that shows each picture, by the picture's id.
+        dataset: Their annotations.
+        frame_of: Index of the frame of each image, by image id.
     """
 
     dataset: Annotations
     frame_of: Mapping[int, int]
 
 
-def find_annotated(annotations: Path, pictures: Sequence[Picture]) -> AnnotatedImages:
-    """Finds the annotations of pictures by the names of their files.
+def find_annotated(annotations: Path, images: Sequence[BenchImage]) -> AnnotatedImages:
+    """Finds the annotations of images by their file names.
 
     Raises:
-        AnnotationError: The annotations are wrong, or none of them is about one of the pictures.
+        AnnotationError: The annotations are invalid, or contain none of the images.
     """
     dataset = read_coco(annotations)
-    frames = {picture.file_name: picture.index for picture in pictures if picture.origin.is_still}
-    chosen = tuple(image for image in dataset.images if Path(image.file_name).name in frames)
-    if not chosen:
+    frames = {image.file_name: image.index for image in images if image.origin.is_still}
+    annotated = tuple(image for image in dataset.images if Path(image.file_name).name in frames)
+    if not annotated:
         raise AnnotationError(
-            f"none of the {len(dataset.images)} annotated pictures in '{annotations}' is among the frames",
-            "give the folder of the annotated pictures as the source; they are found by their file names",
+            f"none of the {len(dataset.images)} annotated images in '{annotations}' is among the frames",
+            "use the folder of the annotated images as the source; images are identified by their file names",
         )
     return AnnotatedImages(
-        replace(dataset, images=chosen), {image.id: frames[Path(image.file_name).name] for image in chosen}
+        replace(dataset, images=annotated), {image.id: frames[Path(image.file_name).name] for image in annotated}
     )
 
 
 def average_precision(run: PeerRun, annotated: AnnotatedImages) -> float:
-    """The average precision of a peer's answers, in [0, 1], or -1 if nobody is annotated.
+    """Computes the average precision in [0, 1] as `e2pose evaluate` does, or -1 without annotated persons.
 
-    It is computed as `e2pose evaluate` does. A keypoint that the peer does not find counts as missed.
+    Keypoints that the peer does not have count as missed.
     """
     results = []
     for image in annotated.dataset.images:
-        found = run.poses[annotated.frame_of[image.id]]
-        poses = to_poses(found, run.hello.keypoints, annotated.dataset.schema)
+        peer_poses = run.poses[annotated.frame_of[image.id]]
+        poses = to_poses(peer_poses, run.handshake.keypoints, annotated.dataset.schema)
         results += to_coco_results(poses[:MAX_DETECTIONS], image.id, image.file_name)
     return evaluate_results(results, annotated.dataset).metrics.ap
 
 
-def to_poses(found: Sequence[FoundPose], names: Sequence[str], schema: KeypointSchema) -> Poses:
-    """Answers of a peer as poses of a schema.
+def to_poses(peer_poses: Sequence[PeerPose], names: Sequence[str], schema: KeypointSchema) -> Poses:
+    """Converts the poses of a peer to a schema.
 
     Args:
-        found: The persons in a frame.
-        names: The peer's keypoints; those that the schema does not have are left out.
-        schema: Keypoints of its that the peer does not have lie nowhere (NaN), with a score of 0.
+        peer_poses: The poses of a frame.
+        names: Keypoint names of the peer; names that are not in the schema are left out.
+        schema: Keypoint schema. Keypoints that the peer does not have are NaN with the score 0.
     """
-    theirs = np.array([pose.keypoints for pose in found], np.float64).reshape(-1, len(names), 3)
-    ours = np.full((len(found), len(schema), 3), (np.nan, np.nan, 0.0))
+    theirs = np.array([pose.keypoints for pose in peer_poses], np.float64).reshape(-1, len(names), 3)
+    ours = np.full((len(peer_poses), len(schema), 3), (np.nan, np.nan, 0.0))
     for index, name in enumerate(schema.keypoints):
         if name in names:
             ours[:, index] = theirs[:, list(names).index(name)]
     return Poses(
         keypoints=ours[..., :2].astype(np.float32),
         keypoint_scores=ours[..., 2].astype(np.float32),
-        scores=np.array([pose.score for pose in found], np.float32),
+        scores=np.array([pose.score for pose in peer_poses], np.float32),
         schema=schema,
     )
 
 
-def missing_keypoints(names: Sequence[str], schema: KeypointSchema) -> list[str]:
-    """The keypoints of a schema that a peer does not find."""
-    return [name for name in schema.keypoints if name not in names]
+def missing_keypoints(names: Sequence[str], schema: KeypointSchema) -> tuple[str, ...]:
+    """Returns the keypoints of a schema that are not among the given names."""
+    return tuple(name for name in schema.keypoints if name not in names)

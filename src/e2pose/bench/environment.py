@@ -1,4 +1,4 @@
-"""The environment of a peer: created once, kept in the cache, never half there."""
+"""Environment of a peer: created once, kept in the cache, and complete or absent."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
+from os.path import normpath
 from pathlib import Path
 
-from e2pose.bench.installed import size_of_distribution_mb, size_of_folder_mb
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from e2pose.bench.package_files import fetch_files
 from e2pose.bench.peer_script import PeerScript
-from e2pose.bench.protocol import one_line
+from e2pose.bench.protocol import to_one_line
 from e2pose.core.errors import OutputError, PeerError
 from e2pose.core.files import write_error
 from e2pose.zoo.cache import OFFLINE, cache_folder, is_offline
 
-STEP_LIMIT_S = 3600
-"""An installation that takes longer is given up."""
-
+_COMMAND_LIMIT_S = 3600
+_LOG_TAIL_BYTES = 20_000
 _FACTS = "installed.json"
 _VENV = ("venv",)
-_PIP = ("pip", "--disable-pip-version-check", "--no-input", "install")
+_PIP_INSTALL = ("pip", "--disable-pip-version-check", "--no-input", "install")
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a peer runs.
+    """Environment of a peer.
 
     Args:
         python: The interpreter.
-        files: The folder with the files that it asked for.
-        size_mb: What was installed for it, in MB of 2^20 bytes.
+        files: Folder of the files that the peer script lists.
+        size_mb: Size of the installed packages and files in units of 2^20 bytes, without Python itself.
     """
 
     python: Path
@@ -45,83 +49,79 @@ class Environment:
     size_mb: float
 
 
-def environment_of(
-    script: PeerScript, *, rebuild: bool = False, on_step: Callable[[str], None] = lambda _: None
+def prepare_environment(
+    script: PeerScript, *, rebuild: bool = False, on_message: Callable[[str], None] = lambda _: None
 ) -> Environment:
-    """The environment of a peer; it is made if it is not there yet.
+    """Returns the environment of a peer; creates it if it is missing.
 
-    Its name holds a hash of the script's metadata, so that a changed script gets a new one. It is made under another
-    name and renamed when it is complete. What the installation prints is kept beside it, in a file `.log`.
+    The folder name contains a hash of the script's metadata and the Python version, so a changed script gets a new
+    environment. The environment is created in a temporary folder, which is renamed when it is complete. The output of
+    the installation is kept next to it, in a file `.log`.
 
     Args:
-        script: The peer.
-        rebuild: Make it anew.
-        on_step: Told in a line what is being done, before what takes long.
+        script: The peer script.
+        rebuild: Recreate an existing environment.
+        on_message: Called with a line of text before each long step.
 
     Raises:
-        PeerError: It cannot be made; the message is one line.
+        PeerError: The environment cannot be created; the message is one line.
         OutputError: The cache folder cannot be written.
     """
-    folder = cache_folder("bench") / _key(script)
-    if not script.requires_python.contains(platform.python_version(), prereleases=True):
-        raise PeerError(f"it needs Python {script.requires_python}, and this is {platform.python_version()}")
+    folder = cache_folder("bench") / _folder_name(script)
+    version = platform.python_version()
+    if not script.requires_python.contains(version, prereleases=True):
+        raise PeerError(f"the peer requires Python {script.requires_python}, but this is Python {version}")
     if script.needs.environment == "this":
-        return Environment(Path(sys.executable), folder / "files", size_of_distribution_mb("e2pose"))
+        return Environment(Path(sys.executable), folder / "files", distribution_size_mb("e2pose"))
     if rebuild or not _python(folder).exists() or not (folder / _FACTS).is_file():
-        _check_online(script)
+        if (script.dependencies or script.needs.steps or script.needs.files) and is_offline():
+            raise PeerError(f"the environment does not exist yet, and {OFFLINE} prevents its installation")
         try:
-            _build(script, folder, on_step)
+            _create(script, folder, on_message)
         except OSError as error:
             raise write_error(folder, error) from error
     facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     return Environment(_python(folder), folder / "files", float(facts["size_mb"]))
 
 
-def _key(script: PeerScript) -> str:
+def _folder_name(script: PeerScript) -> str:
     text = f"{script.block}\n{platform.python_implementation()} {platform.python_version()}"
     return f"{script.path.stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _check_online(script: PeerScript) -> None:
-    fetches = script.dependencies or script.needs.steps or script.needs.files
-    if fetches and is_offline():
-        raise PeerError(f"its environment has not been made yet, and {OFFLINE} forbids to fetch what it needs")
-
-
-def _build(script: PeerScript, folder: Path, on_step: Callable[[str], None]) -> None:
+def _create(script: PeerScript, folder: Path, on_message: Callable[[str], None]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     log = folder.with_name(f"{folder.name}.log")
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        with log.open("wb") as output:
-            _install(script, unfinished, _Shell(output.fileno(), log), on_step)
+        log.write_bytes(b"")
+        _install(script, unfinished, log, on_message)
         _replace(folder, unfinished)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _install(script: PeerScript, folder: Path, shell: _Shell, on_step: Callable[[str], None]) -> None:
-    name = script.needs.name
-    on_step(f"{name}: making its environment")
-    shell.run("the environment cannot be made", [sys.executable, "-m", *_VENV, str(folder)])
-    empty_mb = size_of_folder_mb(folder)
-    python = str(_python(folder))
+def _install(script: PeerScript, folder: Path, log: Path, on_message: Callable[[str], None]) -> None:
+    name, needs, python = script.needs.name, script.needs, str(_python(folder))
+    on_message(f"{name}: creating the environment")
+    _run([sys.executable, "-m", *_VENV, str(folder)], log, "the environment cannot be created")
+    empty_mb = folder_size_mb(folder)
     if script.dependencies:
-        on_step(f"{name}: installing {', '.join(script.dependencies)}")
-        shell.run("its dependencies cannot be installed", [python, "-m", *_PIP, *script.dependencies])
-    for step in script.needs.steps:
-        on_step(f"{name}: {' '.join(step)}")
-        shell.run(f"the step '{' '.join(step)}' failed", [python, "-m", *step])
+        on_message(f"{name}: installing {', '.join(script.dependencies)}")
+        _run([python, "-m", *_PIP_INSTALL, *script.dependencies], log, "the dependencies cannot be installed")
+    for step in needs.steps:
+        on_message(f"{name}: running {' '.join(step)}")
+        _run([python, "-m", *step], log, f"the step '{' '.join(step)}' failed")
     (folder / "files").mkdir(exist_ok=True)
-    if script.needs.files:
-        on_step(f"{name}: fetching {', '.join(file.name for file in script.needs.files)}")
-        fetch_files(script.needs.files, folder / "files", lambda command, what: shell.run(what, [*command]), python)
-    facts = {"size_mb": size_of_folder_mb(folder) - empty_mb}
+    if needs.files:
+        on_message(f"{name}: fetching {', '.join(file.name for file in needs.files)}")
+        fetch_files(needs.files, folder / "files", lambda command, failure: _run(command, log, failure), python)
+    facts = {"size_mb": folder_size_mb(folder) - empty_mb}
     (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _replace(folder: Path, finished: Path) -> None:
-    """Gives a finished environment its name; what has it so far goes."""
+    """Renames a finished environment, and deletes an existing one of that name."""
     if folder.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
         folder.replace(old / folder.name)
@@ -129,47 +129,72 @@ def _replace(folder: Path, finished: Path) -> None:
     try:
         finished.rename(folder)
     except OSError as error:
-        if not (folder / _FACTS).is_file():  # or somebody else has just finished the same
-            raise OutputError(f"cannot make '{folder}': {error.strerror}", "run it again") from error
+        if not (folder / _FACTS).is_file():  # otherwise another process has just created the same environment
+            raise OutputError(f"cannot create '{folder}': {error.strerror}", "run the command again") from error
 
 
 def _python(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-@dataclass(frozen=True)
-class _Shell:
-    """Runs commands; what they print goes into a log."""
-
-    output: int
-    log: Path
-
-    def run(self, failure: str, command: Sequence[str]) -> None:
-        os.write(self.output, f"$ {' '.join(command)}\n".encode())
-        environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+def _run(command: Sequence[str], log: Path, failure: str) -> None:
+    """Runs a command and appends its output to a log; `failure` starts the message of a `PeerError`."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    with log.open("ab", buffering=0) as output:
+        output.write(f"$ {' '.join(command)}\n".encode())
         try:
             done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=self.output,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                timeout=STEP_LIMIT_S,
+                timeout=_COMMAND_LIMIT_S,
                 check=False,
             )
         except FileNotFoundError as error:
             raise PeerError(f"{failure}: the program '{command[0]}' is not installed") from error
         except subprocess.TimeoutExpired as error:
-            raise PeerError(f"{failure}: given up after {STEP_LIMIT_S} s; see {self.log}") from error
-        if done.returncode:
-            raise PeerError(f"{one_line(failure)}: {last_words(self.log)}; see {self.log}")
+            raise PeerError(f"{failure}: it took longer than {_COMMAND_LIMIT_S} s; see {log}") from error
+    if done.returncode:
+        raise PeerError(f"{to_one_line(failure)}: {last_message(log)}; see {log}")
 
 
-def last_words(log: Path) -> str:
-    """The last line of a log that says something, after the last one that begins with "error" if there is any."""
+def last_message(log: Path) -> str:
+    """Returns the last line of a log that begins with "error", or else the last line that is no notice of pip."""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 20_000))
+        file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-    said = [line for line in lines if line and not line.startswith(("[notice]", "hint:", "note:"))]
-    errors = [line for line in said if line.lower().startswith("error")]
-    return one_line((errors or said or ["it printed nothing"])[-1])
+    messages = [line for line in lines if line and not line.startswith(("[notice]", "hint:", "note:"))]
+    errors = [line for line in messages if line.lower().startswith("error")]
+    return to_one_line((errors or messages or ["no output"])[-1])
+
+
+def folder_size_mb(folder: Path) -> float:
+    """Returns the size of all files in a folder, without links, in units of 2^20 bytes."""
+    return _size_mb([path for path in folder.rglob("*") if not path.is_symlink()])
+
+
+def distribution_size_mb(name: str) -> float:
+    """Returns the size of an installed package and its dependencies, without extras, in units of 2^20 bytes."""
+    distributions: dict[str, Distribution] = {}
+    pending = [name]
+    while pending:
+        needed = canonicalize_name(pending.pop())
+        if needed in distributions:
+            continue
+        try:
+            distributions[needed] = distribution(needed)
+        except PackageNotFoundError:
+            continue  # not needed on this platform
+        requirements = map(Requirement, distributions[needed].requires or ())
+        pending += [one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
+    files = {normpath(str(entry.locate())) for part in distributions.values() for entry in part.files or ()}
+    package = find_spec(name)
+    if package is not None and package.origin is not None:  # an editable installation lists no files
+        files |= {normpath(path) for path in Path(package.origin).parent.rglob("*")}
+    return _size_mb([Path(file) for file in files])
+
+
+def _size_mb(paths: Sequence[Path]) -> float:
+    return sum(path.stat().st_size for path in paths if path.is_file()) / 2**20

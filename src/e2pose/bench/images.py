@@ -1,4 +1,4 @@
-"""What the peers are asked about: the frames of a source, and scenes with more and more people."""
+"""Images that the peers process: frames of a source, and scenes with increasing numbers of persons."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from e2pose.sources.images import read_image
 from e2pose.sources.open import open_source
 from e2pose.transforms.warp import warp
 
-CROWDS = (1, 2, 5, 10, 20)
-"""Numbers of people in the scenes."""
+SCENE_PERSONS = (1, 2, 5, 10, 20)
+"""Numbers of persons in the scenes."""
 
 SCENE_HW = (720, 1280)
 """Height and width of the scenes in pixels."""
@@ -32,16 +32,16 @@ Image = UInt8[np.ndarray, "h w 3"]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture in a file that every peer reads, so that all see the same pixels.
+class BenchImage:
+    """An image in a NumPy file, from which all peers read the same pixels.
 
     Args:
-        index: Its number in requests.
-        path: The file of NumPy.
-        origin: What it was taken from.
-        frame_index: Its place there.
-        time_s: Its time there.
-        people: How many people are in it, for scenes; None for frames of the source.
+        index: Index in requests.
+        path: The NumPy file.
+        origin: Origin of the image.
+        frame_index: Index of the frame in the origin.
+        time_s: Time of the frame in the origin.
+        num_persons: Number of persons in a scene; None for frames of the source.
     """
 
     index: int
@@ -49,61 +49,60 @@ class Picture:
     origin: Origin
     frame_index: int = 0
     time_s: float = 0.0
-    people: int | None = None
+    num_persons: int | None = None
 
     @property
     def file_name(self) -> str:
-        """The name of the file that it was taken from."""
+        """Name of the original file."""
         return self.origin.path.name if self.origin.path else self.origin.name
 
     def load(self) -> Frame:
-        """The picture itself."""
+        """Reads the frame."""
         return Frame(np.load(self.path), self.origin, self.frame_index, self.time_s)
 
 
-def save_frames(source: Sequence[str], folder: Path, most: int) -> list[Picture]:
-    """Reads the frames of a source once and saves them.
+def save_frames(source: Sequence[str], folder: Path, max_frames: int) -> list[BenchImage]:
+    """Saves the first frames of a source as NumPy files.
 
     Args:
-        source: What `open_source` understands.
-        folder: Where to.
-        most: Take no more than so many, the first ones.
+        source: Arguments of `open_source`.
+        folder: Target folder.
+        max_frames: Maximum number of frames.
 
     Raises:
-        OptionError: The source is live, or no frame is wanted.
-        InputError: A file cannot be read, or there is no frame.
+        OptionError: The source is live.
+        InputError: A file cannot be read, or the source has no frames.
     """
-    if most < 1:
-        raise OptionError(f"the number of frames must be at least 1, not {most}", "leave it out for the first 300")
-    pictures = []
+    images = []
     with open_source(source) as frames:
         if frames.info.is_live:
             raise OptionError(
-                f"'{source[0]}' is live, and the peers must see the same frames", "record a video, and give that"
+                f"the source '{source[0]}' is live, but all peers must process the same frames",
+                "record a video and use that",
             )
-        for index, frame in enumerate(islice(frames, most)):
+        for index, frame in enumerate(islice(frames, max_frames)):
             stem = (frame.origin.path or Path(frame.origin.name)).stem
             path = folder / f"{index:06d}-{stem}.npy"
             np.save(path, frame.image)
-            pictures.append(Picture(index, path, frame.origin, frame.index, frame.time_s))
-    if not pictures:
-        raise InputError("there is no frame to compare the peers on", "check that the video is not empty")
-    return pictures
+            images.append(BenchImage(index, path, frame.origin, frame.index, frame.time_s))
+    if not images:
+        raise InputError("the source has no frames", "check that the video is not empty")
+    return images
 
 
-def save_scenes(folder: Path, first: int) -> list[Picture]:
-    """Makes a scene for each of `CROWDS` and saves it.
+def save_scenes(folder: Path, first_index: int) -> list[BenchImage]:
+    """Saves a scene for each of `SCENE_PERSONS` as a NumPy file.
 
     Args:
-        folder: Where to.
-        first: Number of the first one.
+        folder: Target folder.
+        first_index: Index of the first scene.
     """
-    pictures = []
-    for index, people in enumerate(CROWDS, start=first):
-        path = folder / f"{index:06d}-people-{people}.npy"
-        np.save(path, crowd(people))
-        pictures.append(Picture(index, path, Origin(f"{people} people"), people=people))
-    return pictures
+    images = []
+    for index, num_persons in enumerate(SCENE_PERSONS, start=first_index):
+        path = folder / f"{index:06d}-persons-{num_persons}.npy"
+        np.save(path, crowd(num_persons))
+        images.append(BenchImage(index, path, Origin(f"{num_persons} persons"), num_persons=num_persons))
+    return images
 
 
 def crowd(people: int) -> Image:
@@ -126,17 +125,3 @@ def _cells() -> list[tuple[int, int]]:
     """Rows and columns, from the middle outwards."""
     cells = [(row, column) for row in range(_ROWS) for column in range(_COLUMNS)]
     return sorted(cells, key=lambda cell: (abs(cell[0] - _ROWS // 2) + abs(cell[1] - (_COLUMNS - 1) / 2), cell))
-
-
-def turns(pictures: Sequence[Picture], length: int, repeats: int) -> list[list[Picture]]:
-    """Portions of the work that a peer does before it is the next one's turn.
-
-    Args:
-        pictures: Frames and scenes.
-        length: How many frames are in a portion.
-        repeats: How often each scene comes in its own.
-    """
-    frames = [picture for picture in pictures if picture.people is None]
-    scenes = [picture for picture in pictures if picture.people is not None]
-    portions = [frames[start : start + length] for start in range(0, len(frames), length)]
-    return [*portions, *([scene] * repeats for scene in scenes)]

@@ -1,4 +1,4 @@
-"""Where a comparison was made."""
+"""Description of the machine that a comparison runs on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 @dataclass(frozen=True)
 class Machine:
-    """What could make a number differ elsewhere.
+    """Properties of a machine that affect timings; None where the system does not report one.
 
     Args:
-        cpu: Its model.
-        cores: How many of its cores may be used.
-        memory_gb: Billions of bytes; None if the system does not say.
-        system: The operating system.
-        python: Version of the Python that ran the bench.
-        governor: The rule for the clock of the CPU; None if the system does not say.
-        load: Processes that wanted a core in the last minute before the start; None if the system does not say.
+        cpu: CPU model.
+        cores: Number of usable cores.
+        memory_gb: Memory in units of 10^9 bytes.
+        system: Operating system.
+        python: Python version of the bench.
+        governor: Frequency governor of the CPU.
+        load: Mean number of runnable processes in the minute before the start.
     """
 
     cpu: str
@@ -35,8 +35,8 @@ class Machine:
     load: float | None
 
 
-def this_machine() -> Machine:
-    """What can be found out about this machine."""
+def describe_machine() -> Machine:
+    """Describes this machine."""
     return Machine(
         cpu=cpu_info("model name") or platform.processor() or platform.machine(),
         cores=usable_cores(),

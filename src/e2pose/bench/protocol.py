@@ -1,44 +1,47 @@
-"""What the bench and a peer say to each other: one JSON object in a line, checked on arrival.
+"""Protocol between the bench and a peer: one JSON object per line on stdin and stdout, validated on arrival.
 
-    bench: (starts the peer)                        peer: {"hello": 1, "name": ..., "keypoints": [...], ...}
+    bench: (starts the peer)                        peer: {"handshake": 2, "name": ..., "keypoints": [...], ...}
     bench: {"frame": 7, "path": "/.../7.npy"}       peer: {"frame": 7, "poses": [...], "ms": {...}}
-    bench: {"end": true}                            peer: {"end": true, "peak_memory_mb": 312.5}
+    bench: {"stop": true}                           peer: {"result": true, "peak_memory_mb": 312.5}
 
-In place of any of these a peer may say `{"error": "one line"}`.
+Instead of each of its messages, a peer can send `{"error": "one line"}`.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from e2pose.core.errors import PeerError
 
-_EXCERPT = 80  # characters of a line that is quoted in an error
+STOP_REQUEST = b'{"stop": true}\n'
+"""Asks the peer for its result message and to exit."""
+
+_EXCERPT_CHARACTERS = 80
 
 _Milliseconds = Annotated[FiniteFloat, Field(ge=0)]
 
 
-class _Said(BaseModel):
-    """Unknown fields are ignored, so that a peer may say more than is asked; values are never converted."""
+class _Message(BaseModel):
+    """Additional fields are ignored; values are not converted."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
 
-class WeightsFile(_Said):
-    """A file of weights that a peer has loaded."""
+class WeightsFile(_Message):
+    """Name and hash of a file of weights."""
 
     file: str
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Hello(_Said):
-    """What a peer says of itself when everything is loaded."""
+class Handshake(_Message):
+    """First message of a peer, sent when everything is loaded."""
 
-    hello: Literal[1]
+    handshake: Literal[2]
     """Version of the protocol."""
     name: Annotated[str, Field(min_length=1)]
     version: str
@@ -48,24 +51,24 @@ class Hello(_Said):
     threads: int
     weights: tuple[WeightsFile, ...]
     random_weights: bool
-    """Whether the weights mean nothing, so that only the speed can be measured."""
-    people: Literal["many", "one"]
-    """How many people it finds in a frame."""
+    """True if only the speed is meaningful."""
+    multi_person: bool
+    """False if at most one person per frame is detected."""
     keypoints: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Names in the order of its answers: COCO's where COCO has the keypoint."""
+    """Names in the order of the poses; COCO names for the keypoints of COCO."""
     note: str = ""
-    """One line for the table."""
+    """One line for the notes below the table."""
 
 
-class FoundPose(_Said):
-    """One person: (x, y) in pixels of the frame, (0, 0) being the outer corner of its first pixel, and a score each."""
+class PeerPose(_Message):
+    """A person's score, and (x, y, score) of each keypoint in frame pixels; (0, 0) is the outer corner of the image."""
 
     score: FiniteFloat
     keypoints: tuple[tuple[FiniteFloat, FiniteFloat, FiniteFloat], ...]
 
 
-class Milliseconds(_Said):
-    """How long the parts of the work on a frame took; loading the frame is none of them."""
+class StageTimes(_Message):
+    """Time per stage, without loading the frame."""
 
     preprocess: _Milliseconds
     network: _Milliseconds
@@ -73,107 +76,97 @@ class Milliseconds(_Said):
 
     @property
     def total(self) -> float:
-        """From pixels to poses."""
+        """Time from pixels to poses."""
         return self.preprocess + self.network + self.postprocess
 
 
-class Answer(_Said):
-    """The poses in a frame."""
+class FrameResponse(_Message):
+    """The poses of a frame."""
 
     frame: int
-    poses: tuple[FoundPose, ...]
-    ms: Milliseconds
+    poses: tuple[PeerPose, ...]
+    ms: StageTimes
 
 
-class Farewell(_Said):
-    """The last that a peer says."""
+class ResultMessage(_Message):
+    """Last message of a peer."""
 
-    end: Literal[True]
+    result: Literal[True]
     peak_memory_mb: Annotated[FiniteFloat, Field(gt=0)]
 
 
-_Kind = TypeVar("_Kind", bound=_Said)
+_MessageType = TypeVar("_MessageType", bound=_Message)
 
 
 def frame_request(index: int, path: Path) -> bytes:
-    """Asks for the poses in a frame that lies in a file of NumPy."""
-    return _line({"frame": index, "path": str(path)})
+    """Requests the poses of a frame in a NumPy file."""
+    return json.dumps({"frame": index, "path": str(path)}).encode() + b"\n"
 
 
-def end_request() -> bytes:
-    """Asks the peer to end."""
-    return _line({"end": True})
-
-
-def read_hello(line: bytes) -> Hello:
-    """Checks a peer's first line.
+def parse_handshake(line: bytes) -> Handshake:
+    """Validates the first message of a peer.
 
     Raises:
-        PeerError: It is something else, or an error that the peer reports.
+        PeerError: The message is invalid, or an error that the peer reports.
     """
-    hello = _read(line, Hello, "its hello")
-    if len(set(hello.keypoints)) < len(hello.keypoints):
-        raise PeerError("its hello is wrong: it names a keypoint twice")
-    return hello
+    handshake = _parse(line, Handshake, "the handshake")
+    if len(set(handshake.keypoints)) < len(handshake.keypoints):
+        raise PeerError("the handshake is invalid: a keypoint name is repeated")
+    return handshake
 
 
-def read_answer(line: bytes, frame: int, keypoints: int) -> Answer:
-    """Checks the answer to a request.
+def parse_response(line: bytes, frame: int, num_keypoints: int) -> FrameResponse:
+    """Validates the response to the request of a frame.
 
     Args:
-        line: What the peer said.
-        frame: Which frame it was asked about.
-        keypoints: How many keypoints each person must have.
+        line: The message.
+        frame: Index of the requested frame.
+        num_keypoints: Expected number of keypoints per person.
 
     Raises:
-        PeerError: It is something else, or an error that the peer reports.
+        PeerError: The message is invalid, or an error that the peer reports.
     """
-    answer = _read(line, Answer, f"its answer to frame {frame}")
-    if answer.frame != frame:
-        raise PeerError(f"it was asked about frame {frame} and answered about frame {answer.frame}")
-    for pose in answer.poses:
-        if len(pose.keypoints) != keypoints:
+    response = _parse(line, FrameResponse, f"the response to frame {frame}")
+    if response.frame != frame:
+        raise PeerError(f"the response to frame {frame} is about frame {response.frame}")
+    for pose in response.poses:
+        if len(pose.keypoints) != num_keypoints:
             raise PeerError(
-                f"its answer to frame {frame} is wrong: a person has {len(pose.keypoints)} keypoints, but its hello "
-                f"names {keypoints}"
+                f"the response to frame {frame} is invalid: a person has {len(pose.keypoints)} keypoints, but the "
+                f"handshake names {num_keypoints}"
             )
-    return answer
+    return response
 
 
-def read_farewell(line: bytes) -> Farewell:
-    """Checks a peer's last line.
+def parse_result(line: bytes) -> ResultMessage:
+    """Validates the last message of a peer.
 
     Raises:
-        PeerError: It is something else.
+        PeerError: The message is invalid, or an error that the peer reports.
     """
-    return _read(line, Farewell, "its last line")
+    return _parse(line, ResultMessage, "the result message")
 
 
-def one_line(text: str, length: int = 200) -> str:
-    """A text from a peer, fit for a line of ours: shortened, without line breaks and control characters."""
+def to_one_line(text: str, max_length: int = 200) -> str:
+    """Replaces line breaks and control characters by spaces, and shortens the text."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    words = " ".join(printable.split())
-    return words if len(words) <= length else f"{words[: length - 1]}…"
+    line = " ".join(printable.split())
+    return line if len(line) <= max_length else f"{line[: max_length - 1]}…"
 
 
-def _line(record: dict[str, Any]) -> bytes:
-    return json.dumps(record).encode() + b"\n"
-
-
-def _read(line: bytes, kind: type[_Kind], what: str) -> _Kind:
+def _parse(line: bytes, message_type: type[_MessageType], what: str) -> _MessageType:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise PeerError(f"{what} is not JSON: '{_excerpt(line)}'") from error
+        excerpt = to_one_line(line[: 4 * _EXCERPT_CHARACTERS].decode(errors="replace"), _EXCERPT_CHARACTERS)
+        raise PeerError(f"{what} is not JSON: '{excerpt}'") from error
     if isinstance(record, dict) and "error" in record:
-        raise PeerError(one_line(str(record["error"])) or "it reports an error without a word")
+        raise PeerError(to_one_line(str(record["error"])) or "the peer reports an error without a message")
     try:
-        return kind.model_validate_json(line)
+        return message_type.model_validate_json(line)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise PeerError(one_line(f"{what} is wrong: {where + ': ' if where else ''}{first['msg']}")) from error
-
-
-def _excerpt(line: bytes) -> str:
-    return one_line(line[: 4 * _EXCERPT].decode(errors="replace"), _EXCERPT)
+        location = "".join(f"{part}." for part in first["loc"])[:-1]
+        raise PeerError(
+            to_one_line(f"{what} is invalid: {location + ': ' if location else ''}{first['msg']}")
+        ) from error

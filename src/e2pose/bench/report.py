@@ -1,4 +1,4 @@
-"""What a comparison has found: for Markdown, for the terminal, and for programs."""
+"""Results of a comparison as tables, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -6,69 +6,78 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from e2pose.bench.images import CROWDS
+from e2pose.bench.images import SCENE_PERSONS
 from e2pose.bench.machine import Machine
-from e2pose.bench.protocol import one_line
-from e2pose.bench.runner import TURN, Failure, Pace, PeerRun
-from e2pose.bench.statistics import Estimate, speed_ratio
+from e2pose.bench.options import BenchOptions
+from e2pose.bench.protocol import to_one_line
+from e2pose.bench.runner import FRAMES_PER_TURN, Failure, PeerRun
+from e2pose.bench.statistics import Measurement, speed_ratio
 
-_UNEXPLAINED_MS = 20.0  # loading a large frame and passing a line takes less
-_SMALL_RATIO = 0.1  # needs a digit more
-_RANDOM, _SINGLE = "†", "‡"
+_MIN_REPORTED_OVERHEAD_MS = 20.0  # loading a large frame and transferring the messages takes less
+_RANDOM_WEIGHTS, _SINGLE_PERSON = "†", "‡"
+
+Row = list[str]
 
 
 @dataclass(frozen=True, eq=False)
 class PeerResult:
-    """A peer and how good its poses are.
+    """Measurements and accuracy of a peer.
 
     Args:
-        run: What it has said and done.
-        ap: Average precision in [0, 1]; None if nothing is annotated or its weights are random.
-        missing: Annotated keypoints that it does not find.
+        run: The measurements.
+        ap: Average precision in [0, 1]; None without annotations or with random weights.
+        missing_keypoints: Annotated keypoints that the peer does not have.
     """
 
     run: PeerRun
     ap: float | None = None
-    missing: tuple[str, ...] = ()
+    missing_keypoints: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of its numbers must know."""
-        run, hello = self.run, self.run.hello
-        notes = [one_line(hello.note)] if hello.note.strip() else []
-        if hello.threads != run.threads:
-            notes.append(f"it says that it uses {_counted(hello.threads, 'thread')}")
-        if self.missing and self.ap is not None:
-            notes.append(f"it does not find {', '.join(self.missing)}, which count as missed in AP")
-        unexplained_ms = run.timings.unexplained_ms
-        if unexplained_ms > max(_UNEXPLAINED_MS, run.timings.p50_ms):
-            notes.append(f"its answers take {unexplained_ms:.0f} ms longer than it accounts for")
+        """Remarks on the numbers of the peer."""
+        run, handshake = self.run, self.run.handshake
+        notes = [to_one_line(handshake.note)] if handshake.note.strip() else []
+        if handshake.threads != run.threads:
+            notes.append(f"uses {_count(handshake.threads, 'thread')}")
+        if self.missing_keypoints and self.ap is not None:
+            notes.append(f"has no {', '.join(self.missing_keypoints)}; these keypoints count as missed in AP")
+        overhead_ms = run.timings.overhead_ms
+        if overhead_ms > max(_MIN_REPORTED_OVERHEAD_MS, run.timings.p50_ms):
+            notes.append(f"responses take {overhead_ms:.0f} ms longer than the reported times")
         return notes
+
+    @property
+    def marks(self) -> str:
+        """Signs after the name of the peer, which the notes explain."""
+        handshake = self.run.handshake
+        random, single = handshake.random_weights, not handshake.multi_person
+        return (f" {_RANDOM_WEIGHTS}" if random else "") + (f" {_SINGLE_PERSON}" if single else "")
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Everything that a comparison has found.
+    """Result of a comparison.
 
     Args:
-        results: The peers that went through.
-        failures: Those that did not.
-        reference: Label of the peer that ratios refer to.
-        pace: How they were asked.
-        frames: How many frames they were asked about.
-        annotated: How many of the frames have annotations; 0 if there are none.
-        machine: Where.
-        e2pose: The version of e2pose.
-        date: When, as YYYY-MM-DD.
-        command: What repeats it.
+        results: The peers that completed.
+        failures: The peers that failed.
+        reference: Label of the peer that speed ratios are relative to.
+        options: The options.
+        num_frames: Number of frames.
+        num_annotated: Number of annotated frames.
+        machine: The machine.
+        e2pose: Version of e2pose.
+        date: Date as YYYY-MM-DD.
+        command: Command that repeats the comparison.
     """
 
     results: tuple[PeerResult, ...]
     failures: tuple[Failure, ...]
     reference: str
-    pace: Pace
-    frames: int
-    annotated: int
+    options: BenchOptions
+    num_frames: int
+    num_annotated: int
     machine: Machine
     e2pose: str
     date: str
@@ -76,42 +85,52 @@ class Comparison:
 
     @property
     def names(self) -> list[str]:
-        """What each peer is called: what it calls itself, and what the user calls it where that is not distinct."""
-        own = [one_line(result.run.hello.name) for result in self.results]
+        """Name of each peer, followed by its label if several peers have that name."""
+        names = [to_one_line(result.run.handshake.name) for result in self.results]
         labels = [result.run.request.label for result in self.results]
-        return [f"{name} ({label})" if own.count(name) > 1 else name for name, label in zip(own, labels, strict=True)]
+        return [
+            f"{name} ({label})" if names.count(name) > 1 else name for name, label in zip(names, labels, strict=True)
+        ]
+
+    @property
+    def named_results(self) -> list[tuple[str, PeerResult]]:
+        """Name and result of each peer."""
+        return list(zip(self.names, self.results, strict=True))
+
+    @property
+    def has_scenes(self) -> bool:
+        """Whether scenes were measured."""
+        return any(result.run.timings.scenes_ms for result in self.results)
 
     @property
     def reference_run(self) -> PeerRun | None:
-        """The peer that ratios refer to, if it went through."""
+        """The peer that speed ratios are relative to; None if it failed."""
         runs = (result.run for result in self.results)
         return next((run for run in runs if run.request.label == self.reference), None)
 
-    def ratio(self, result: PeerResult) -> Estimate | None:
-        """How many times as fast as the reference a peer is, from pixels to poses."""
+    def speed_ratio(self, result: PeerResult) -> Measurement | None:
+        """Speed of a peer from pixels to poses, relative to the reference."""
         reference = self.reference_run
-        if reference is None:
-            return None
-        return speed_ratio(result.run.timings.total_ms, reference.timings.total_ms)
+        return speed_ratio(result.run.timings.total_ms, reference.timings.total_ms) if reference else None
 
-    def network_ratio(self, result: PeerResult) -> Estimate | None:
-        """How many times as fast as the reference its network is."""
+    def network_speed_ratio(self, result: PeerResult) -> Measurement | None:
+        """Speed of the network of a peer, relative to the reference."""
         reference = self.reference_run
-        if reference is None:
-            return None
-        return speed_ratio(result.run.timings.network_ms, reference.timings.network_ms)
+        return speed_ratio(result.run.timings.network_ms, reference.timings.network_ms) if reference else None
 
     def to_record(self) -> dict[str, Any]:
-        """All numbers by name, for JSON."""
+        """Returns all numbers by name, for JSON."""
         return {
             "date": self.date,
             "command": self.command,
             "e2pose": self.e2pose,
             "machine": asdict(self.machine),
-            "frames": self.frames,
-            "annotated": self.annotated,
-            **asdict(self.pace),
-            "frames_in_a_turn": TURN,
+            "num_frames": self.num_frames,
+            "num_annotated": self.num_annotated,
+            "rounds": self.options.rounds,
+            "warm_up": self.options.warm_up,
+            "threads": self.options.threads,
+            "frames_per_turn": FRAMES_PER_TURN,
             "reference": self.reference,
             "peers": [self._peer_record(result) for result in self.results],
             "failures": [asdict(failure) for failure in self.failures],
@@ -119,23 +138,26 @@ class Comparison:
 
     def _peer_record(self, result: PeerResult) -> dict[str, Any]:
         run, timings = result.run, result.run.timings
-        ratio, network_ratio, growth = self.ratio(result), self.network_ratio(result), timings.growth
+        measurements = {
+            "fps": timings.fps,
+            "network_fps": timings.network_fps,
+            "speed_ratio": self.speed_ratio(result),
+            "network_speed_ratio": self.network_speed_ratio(result),
+            "crowd_ratio": timings.crowd_ratio,
+        }
+        scenes = timings.scene_latency_ms
         return {
             "label": run.request.label,
             "options": dict(run.request.options),
-            **run.hello.model_dump(mode="json", exclude={"hello", "keypoints"}),
+            **run.handshake.model_dump(mode="json", exclude={"handshake", "keypoints"}),
             "homepage": run.request.script.needs.homepage,
             "ap": result.ap,
-            "missing_keypoints": list(result.missing),
-            "fps": asdict(timings.fps),
-            "network_fps": asdict(timings.network_fps),
-            "ratio": ratio and asdict(ratio),
-            "network_ratio": network_ratio and asdict(network_ratio),
+            "missing_keypoints": list(result.missing_keypoints),
+            **{name: value and asdict(value) for name, value in measurements.items()},
             "p50_ms": timings.p50_ms,
             "p90_ms": timings.p90_ms,
-            "unexplained_ms": timings.unexplained_ms,
-            "people_ms": {str(people): asdict(times) for people, times in timings.people_ms.items()},
-            "growth": growth and asdict(growth),
+            "overhead_ms": timings.overhead_ms,
+            "scene_latency_ms": {str(num_persons): asdict(latency) for num_persons, latency in scenes.items()},
             "peak_memory_mb": run.peak_memory_mb,
             "startup_s": run.startup_s,
             "installed_mb": run.environment.size_mb,
@@ -143,129 +165,117 @@ class Comparison:
         }
 
 
-Row = list[str]
-
-
-def rows(comparison: Comparison) -> list[Row]:
-    """The table as text, its head first."""
-    with_people = any(result.run.timings.scenes_ms for result in comparison.results)
-    head = ["Peer", "Licence", "Runtime", "Network fps", "Fps", "Ratio", "p50 ms", "p90 ms"]
-    head += [f"{CROWDS[-1]}/{CROWDS[0]} people"] if with_people else []
-    head += ["AP"] if comparison.annotated else []
-    table = [[*head, "Memory MB", "Start s", "Size MB"]]
-    for name, result in zip(comparison.names, comparison.results, strict=True):
-        run, timings, ratio = result.run, result.run.timings, comparison.ratio(result)
+def main_table(comparison: Comparison) -> list[Row]:
+    """Returns the rows of the main table, the header first."""
+    header = ["Peer", "Licence", "Runtime", "Network fps", "Total fps", "Speed ratio", "p50 ms", "p90 ms"]
+    header += [f"{SCENE_PERSONS[-1]}/{SCENE_PERSONS[0]} persons"] if comparison.has_scenes else []
+    header += ["AP"] if comparison.num_annotated else []
+    table = [[*header, "Memory MB", "Startup s", "Installed MB"]]
+    for name, result in comparison.named_results:
+        run, timings, handshake = result.run, result.run.timings, result.run.handshake
         row = [
-            name + marks(result),
-            one_line(run.hello.licence),
-            f"{one_line(run.hello.runtime)}, {run.hello.precision}",
+            name + result.marks,
+            to_one_line(handshake.licence),
+            f"{to_one_line(handshake.runtime)}, {handshake.precision}",
+            _format_fps(timings.network_fps),
+            _format_fps(timings.fps),
+            _format_ratio(comparison.speed_ratio(result)),
+            f"{timings.p50_ms:.1f}",
+            f"{timings.p90_ms:.1f}",
         ]
-        row += [_plus_minus(timings.network_fps), _plus_minus(timings.fps), _ratio(ratio)]
-        row += [_ms(timings.p50_ms), _ms(timings.p90_ms)]
-        row += [_ratio(timings.growth)] if with_people else []
-        row += ["-" if result.ap is None or result.ap < 0 else f"{100 * result.ap:.1f}"] if comparison.annotated else []
+        if comparison.has_scenes:
+            row.append(_format_ratio(timings.crowd_ratio))
+        if comparison.num_annotated:
+            row.append("-" if result.ap is None or result.ap < 0 else f"{100 * result.ap:.1f}")
         table.append([*row, f"{run.peak_memory_mb:.0f}", f"{run.startup_s:.1f}", f"{run.environment.size_mb:.0f}"])
     return table
 
 
-def people_rows(comparison: Comparison) -> list[Row]:
-    """Milliseconds for scenes with more and more people, the head first; nothing if there are no scenes."""
-    if not any(result.run.timings.scenes_ms for result in comparison.results):
+def scene_table(comparison: Comparison) -> list[Row]:
+    """Returns the rows of the latency by number of persons, the header first; no rows without scenes."""
+    if not comparison.has_scenes:
         return []
-    table = [["ms by people in the frame", *map(str, CROWDS)]]
-    for name, result in zip(comparison.names, comparison.results, strict=True):
-        times = result.run.timings.people_ms
-        table.append([name + marks(result), *(_ms(times[people].median) for people in CROWDS)])
+    table = [["Latency in ms by number of persons", *map(str, SCENE_PERSONS)]]
+    for name, result in comparison.named_results:
+        latency_ms = result.run.timings.scene_latency_ms
+        table.append([name + result.marks, *(f"{latency_ms[number].median:.1f}" for number in SCENE_PERSONS)])
     return table
 
 
-def marks(result: PeerResult) -> str:
-    """The signs behind a name that `notes` explains."""
-    hello = result.run.hello
-    return (f" {_RANDOM}" if hello.random_weights else "") + (f" {_SINGLE}" if hello.people == "one" else "")
-
-
 def notes(comparison: Comparison) -> list[str]:
-    """What stands below the tables, each a line."""
-    results = comparison.results
+    """Returns the notes below the tables, one per line."""
+    handshakes = [result.run.handshake for result in comparison.results]
     lines = []
-    if any(result.run.hello.random_weights for result in results):
-        lines.append(f"{_RANDOM} with random weights: only its speed means anything, taken from the first frames.")
-    if any(result.run.hello.people == "one" for result in results):
-        lines.append(f"{_SINGLE} finds one person in a frame.")
-    for name, result in zip(comparison.names, results, strict=True):
+    if any(handshake.random_weights for handshake in handshakes):
+        lines.append(f"{_RANDOM_WEIGHTS} random weights: only the speed is meaningful, measured on the first frames.")
+    if not all(handshake.multi_person for handshake in handshakes):
+        lines.append(f"{_SINGLE_PERSON} detects at most one person per frame.")
+    for name, result in comparison.named_results:
         lines += [f"{name}: {'; '.join(result.notes)}."] if result.notes else []
-    lines += [f"Not compared: {failure.label}: {failure.reason}" for failure in comparison.failures]
+    lines += [f"Failed: {failure.label}: {failure.reason}" for failure in comparison.failures]
     if comparison.reference_run is None:
-        lines.append(f"No ratios: the reference, {comparison.reference}, was not compared.")
+        lines.append(f"No speed ratios: the reference {comparison.reference} failed.")
     return lines
 
 
-def circumstances(comparison: Comparison) -> list[str]:
-    """How and where, each a line."""
-    pace, machine = comparison.pace, comparison.machine
-    reference = comparison.reference_run
-    about = f", AP over {comparison.annotated} of them" if comparison.annotated else ""
-    ratios = f"; ratios are to {one_line(reference.hello.name)}" if reference else ""
+def conditions(comparison: Comparison) -> list[str]:
+    """Returns the settings, the machine and all versions, one per line."""
+    options, machine, reference = comparison.options, comparison.machine, comparison.reference_run
+    annotated = f", AP on {comparison.num_annotated} of them" if comparison.num_annotated else ""
+    ratios = f"; speed ratios are relative to {to_one_line(reference.handshake.name)}" if reference else ""
     memory = f", {machine.memory_gb:g} GB" if machine.memory_gb else ""
     governor = f", governor {machine.governor}" if machine.governor else ""
-    versions = [
-        f"{name} {one_line(one.run.hello.version)}"
-        for name, one in zip(comparison.names, comparison.results, strict=True)
-    ]
     load = f", load {machine.load:g} before the start" if machine.load is not None else ""
+    versions = [f"{name} {to_one_line(result.run.handshake.version)}" for name, result in comparison.named_results]
     return [
-        f"{_counted(comparison.frames, 'frame')}{about}, {_counted(pace.rounds, 'round')} in turns of {TURN} frames, "
-        f"{_counted(pace.warm_up, 'frame')} of warm-up in each, {_counted(pace.threads, 'thread')}; "
-        f"± is half of the range over rounds{ratios}.",
-        f"{machine.cpu}, {_counted(machine.cores, 'core')}{memory}{governor}{load}; {machine.system}, "
+        f"{_count(comparison.num_frames, 'frame')}{annotated}, {_count(options.rounds, 'round')} in turns of "
+        f"{FRAMES_PER_TURN} frames after {_count(options.warm_up, 'warm-up frame')}, "
+        f"{_count(options.threads, 'thread')}; ± is half the range over rounds{ratios}.",
+        f"{machine.cpu}, {_count(machine.cores, 'core')}{memory}{governor}{load}; {machine.system}, "
         f"Python {machine.python}; {comparison.date}.",
         f"Versions: {', '.join([f'e2pose {comparison.e2pose}', *versions])}.",
     ]
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Tables, notes, circumstances and the command, complete as a document."""
-    people = people_rows(comparison)
-    parts = ["# Benchmark", _markdown_table(rows(comparison)), *([_markdown_table(people)] if people else [])]
-    said = notes(comparison)
-    parts += ["\n".join(f"- {_escaped(line)}" for line in said)] if said else []
-    parts += [_escaped(line) for line in circumstances(comparison)]
+    """Returns a document with tables, notes, conditions and the command."""
+    scenes, lines = scene_table(comparison), notes(comparison)
+    parts = ["# Benchmark", _markdown_table(main_table(comparison))]
+    parts += [_markdown_table(scenes)] if scenes else []
+    parts += ["\n".join(f"- {_escape(line)}" for line in lines)] if lines else []
+    parts += [_escape(line) for line in conditions(comparison)]
     parts.append(f"```text\n{comparison.command}\n```")
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown_table(table: Sequence[Row]) -> str:
-    head, *body = ([_escaped(cell) for cell in row] for row in table)
-    rule = ["---", *["---:" if _is_number(column) else "---" for column in list(zip(*table, strict=True))[1:]]]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *body])
+    header, *body = ([_escape(cell) for cell in row] for row in table)
+    columns = list(zip(*table, strict=True))
+    rule = ["---", *("---:" if _is_numeric(column) else "---" for column in columns[1:])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
 
 
-def _is_number(column: Sequence[str]) -> bool:
+def _is_numeric(column: Sequence[str]) -> bool:
     return all(cell[:1].isdigit() or cell == "-" for cell in column[1:])
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     for letter in "\\`*_|<>":
         text = text.replace(letter, f"\\{letter}")
     return text
 
 
-def _plus_minus(value: Estimate) -> str:
+def _format_fps(value: Measurement) -> str:
     digits = 0 if value.median >= 100 else 1
-    return f"{value.median:.{digits}f} ± {value.spread:.{digits}f}"
+    return f"{value.median:.{digits}f} ± {value.half_range:.{digits}f}"
 
 
-def _ratio(value: Estimate | None) -> str:
+def _format_ratio(value: Measurement | None) -> str:
     if value is None:
         return "-"
-    digits = 2 if value.median >= _SMALL_RATIO else 3
-    return f"{value.median:.{digits}f} ± {value.spread:.{digits}f}"
+    digits = 2 if value.median >= 0.1 else 3
+    return f"{value.median:.{digits}f} ± {value.half_range:.{digits}f}"
 
 
-def _ms(value: float) -> str:
-    return f"{value:.1f}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

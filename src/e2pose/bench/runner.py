@@ -1,4 +1,4 @@
-"""The comparison itself: peers are asked in turn, in rounds, about the same frames."""
+"""Round-robin runner: peers process the same images in turns, in several rounds."""
 
 from __future__ import annotations
 
@@ -12,62 +12,32 @@ from time import perf_counter
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float
 
 from e2pose.bench.environment import Environment
-from e2pose.bench.images import Picture, turns
+from e2pose.bench.images import BenchImage
+from e2pose.bench.options import BenchOptions
 from e2pose.bench.peer_script import SERVE, PeerRequest
 from e2pose.bench.process import DEFAULT_LIMITS, Limits, PeerProcess
-from e2pose.bench.protocol import FoundPose, Hello
+from e2pose.bench.protocol import Handshake, PeerPose
 from e2pose.bench.statistics import Timings
-from e2pose.core.errors import OptionError, PeerError
+from e2pose.core.errors import PeerError
 
-TURN = 20
-"""A peer is asked about so many frames before it is the next one's turn."""
+FRAMES_PER_TURN = 20
+"""A peer processes this many frames before the next peer."""
 
 SCENE_REPEATS = 5
-"""Each scene is asked about so many times in a round."""
+"""How often a peer processes each scene in a round."""
 
-_Kind = TypeVar("_Kind")
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How the peers are asked.
-
-    Args:
-        rounds: How often every peer is asked about every frame.
-        warm_up: How many frames at the beginning of each turn do not count.
-        threads: CPU threads of each peer.
-
-    Raises:
-        OptionError: A number is out of range.
-    """
-
-    rounds: int = 3
-    warm_up: int = 3
-    threads: int = 2
-
-    def __post_init__(self) -> None:
-        for name, least in (("rounds", 1), ("warm_up", 0), ("threads", 1)):
-            if getattr(self, name) < least:
-                what = name.replace("_", "-")
-                raise OptionError(
-                    f"--{what} must be at least {least}, not {getattr(self, name)}", "leave it out for the usual number"
-                )
-
-
-DEFAULT_PACE = Pace()
-"""How peers are asked if nobody says otherwise."""
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A peer that could not be compared.
+    """A peer that failed.
 
     Args:
-        label: What the user calls it.
-        reason: Why, in one line.
+        label: Label of the peer.
+        reason: The reason, in one line.
     """
 
     label: str
@@ -76,192 +46,189 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class PeerRun:
-    """What a peer has said and done.
+    """Measurements of a peer.
 
     Args:
-        request: Which peer.
-        environment: Where it ran.
-        threads: How many threads it was told to use.
-        hello: What it says of itself.
-        startup_s: Seconds from its start to its first answer.
-        peak_memory_mb: The most memory that it used, in MB of 2^20 bytes.
-        timings: How long it took.
-        poses: What it found in each frame, by the frame's number.
+        request: The peer.
+        environment: Its environment.
+        threads: Number of threads that it was told to use.
+        handshake: Its handshake.
+        startup_s: Seconds from its start to its first response.
+        peak_memory_mb: Peak memory in units of 2^20 bytes.
+        timings: Its times.
+        poses: Poses of each frame, by index of the frame.
     """
 
     request: PeerRequest
     environment: Environment
     threads: int
-    hello: Hello
+    handshake: Handshake
     startup_s: float
     peak_memory_mb: float
     timings: Timings
-    poses: dict[int, tuple[FoundPose, ...]]
+    poses: dict[int, tuple[PeerPose, ...]]
 
 
 @dataclass(eq=False)
-class _Contestant:
-    """A peer while it is being asked."""
+class _Entrant:
+    """A peer during a comparison, paused outside its turns."""
 
     request: PeerRequest
     environment: Environment
     process: PeerProcess
-    hello: Hello
+    handshake: Handshake
     startup_s: float
     times_ms: defaultdict[int, list[tuple[float, float, float]]] = field(default_factory=lambda: defaultdict(list))
-    poses: dict[int, tuple[FoundPose, ...]] = field(default_factory=dict)
+    poses: dict[int, tuple[PeerPose, ...]] = field(default_factory=dict)
 
-    def take_turn(self, pictures: Sequence[Picture], warm_up: int) -> None:
-        """Answers about the pictures, after a few that do not count."""
+    def take_turn(self, images: Sequence[BenchImage], warm_up: int) -> None:
+        """Processes images, after unmeasured ones as a warm-up."""
         self.process.resume()
         for number in range(warm_up):
-            picture = pictures[number % len(pictures)]
-            self.process.ask(picture.index, picture.path)
-        for picture in pictures:
-            answer, wall_ms = self.process.ask(picture.index, picture.path)
-            self.times_ms[picture.index].append((answer.ms.network, answer.ms.total, wall_ms))
-            self.poses.setdefault(picture.index, answer.poses)
+            image = images[number % len(images)]
+            self.process.estimate(image.index, image.path)
+        for image in images:
+            response, wall_ms = self.process.estimate(image.index, image.path)
+            self.times_ms[image.index].append((response.ms.network, response.ms.total, wall_ms))
+            self.poses.setdefault(image.index, response.poses)
         self.process.pause()
 
-    def finish(self, pictures: Sequence[Picture], pace: Pace) -> PeerRun:
-        """Ends the peer and sums up."""
+    def finish(self, images: Sequence[BenchImage], options: BenchOptions) -> PeerRun:
+        """Stops the peer and collects its measurements."""
         self.process.resume()
-        peak_memory_mb = self.process.end()
-        frames = [picture.index for picture in pictures if picture.people is None and picture.index in self.poses]
+        peak_memory_mb = self.process.stop().peak_memory_mb
+        frames = [image.index for image in images if image.num_persons is None and image.index in self.poses]
         network_ms, total_ms, wall_ms = np.array([self.times_ms[index] for index in frames]).transpose(2, 1, 0)
         scenes_ms = {
-            picture.people: self._totals(picture.index).reshape(pace.rounds, -1)
-            for picture in pictures
-            if picture.people is not None
+            image.num_persons: np.array(self.times_ms[image.index])[:, 1].reshape(options.rounds, -1)
+            for image in images
+            if image.num_persons is not None
         }
         return PeerRun(
             request=self.request,
             environment=self.environment,
-            threads=pace.threads,
-            hello=self.hello,
+            threads=options.threads,
+            handshake=self.handshake,
             startup_s=self.startup_s,
             peak_memory_mb=peak_memory_mb,
             timings=Timings(network_ms, total_ms, wall_ms, scenes_ms),
             poses={index: self.poses[index] for index in frames},
         )
 
-    def _totals(self, index: int) -> Float[np.ndarray, "n"]:
-        return np.array([total for _, total, _ in self.times_ms[index]])
 
-
-def compare(
+def run_round_robin(
     prepared: Sequence[tuple[PeerRequest, Environment]],
-    pictures: Sequence[Picture],
-    logs: Path,
+    images: Sequence[BenchImage],
+    folder: Path,
+    options: BenchOptions,
     *,
-    pace: Pace,
     limits: Limits = DEFAULT_LIMITS,
-    on_step: Callable[[str], None] = lambda _: None,
+    on_message: Callable[[str], None] = lambda _: None,
     on_turn: Callable[[int], None] = lambda _: None,
 ) -> tuple[list[PeerRun], list[Failure]]:
-    """Asks all peers about all pictures.
+    """Runs peers in turns on the same images.
 
-    Each peer has a process of its own, which stands still while it is another one's turn. A turn is `TURN` frames, or
-    one scene; who begins changes from turn to turn. A peer that fails is left out from then on. One with random weights
-    is asked about the frames of a round's first turn only: no accuracy can be measured, and its speed shows by then.
+    All peers are started first, and paused while another one has its turn. A turn consists of `FRAMES_PER_TURN` frames,
+    or of `SCENE_REPEATS` times the same scene. The order of the peers rotates from turn to turn. A peer that fails is
+    skipped for the rest of the run. A peer with random weights skips all turns with frames except for the first one of
+    each round: its accuracy is meaningless, and these frames suffice to measure its speed.
 
     Args:
-        prepared: The peers and where each runs.
-        pictures: Frames and scenes; the first one is a frame.
-        logs: Folder for what the peers print.
-        pace: How often, and with how many threads.
-        limits: How long they may take.
-        on_step: Told in a line what is being done.
-        on_turn: Told after each turn how many there will be at most.
+        prepared: The peers and their environments.
+        images: Frames and scenes; the first one is a frame.
+        folder: Empty folder for logs.
+        options: Rounds, warm-up and threads.
+        limits: Time limits.
+        on_message: Called with a line of text before each long step.
+        on_turn: Called after each turn with the maximum number of turns.
 
     Returns:
-        The peers that went through, and those that did not, both in the order given.
+        The measurements of the peers that completed, and the failures, both in the order of the peers.
     """
-    contest = _Contest(on_turn)
-    modules = logs / "modules"  # without the other scripts, some of which are called like a library
+    runner = _RoundRobin(options)
+    modules = folder / "modules"  # contains no other script, because some are named like a library
     modules.mkdir()
     shutil.copy(SERVE, modules)
-    with ExitStack() as running:
+    with ExitStack() as processes:
         for number, (request, environment) in enumerate(prepared):
-            on_step(f"starting {request.label}")
-            with contest.excluding(request):
-                log = logs / f"{number}.log"
-                contestant = _start(
-                    request, environment, pictures[0], threads=pace.threads, modules=modules, log=log, limits=limits
-                )
-                running.callback(contestant.process.close)
-                contest.contestants.append(contestant)
-        on_step(f"asking about {len(pictures)} pictures, rounds: {pace.rounds}")
-        contest.hold(turns(pictures, TURN, SCENE_REPEATS), pace)
-        runs = contest.finish(pictures, pace)
-    return runs, [
-        Failure(request.label, contest.failures[request.label])
-        for request, _ in prepared
-        if request.label in contest.failures
-    ]
+            on_message(f"starting {request.label}")
+            with runner.drop_on_error(request):
+                log = folder / f"{number}.log"
+                process = _start_process(request, environment, options, modules=modules, log=log, limits=limits)
+                processes.callback(process.close)
+                runner.add(request, environment, process, images[0])
+        on_message(f"processing {len(images)} images in {options.rounds} rounds")
+        runner.take_turns(_plan_turns(images), on_turn)
+        runs = runner.finish(images)
+    labels = [request.label for request, _ in prepared]
+    return runs, [Failure(label, runner.failures[label]) for label in labels if label in runner.failures]
 
 
-class _Contest:
-    """Who is still in it, and who is not."""
+class _RoundRobin:
+    """The peers of a comparison that have not failed."""
 
-    def __init__(self, on_turn: Callable[[int], None]) -> None:
-        self.contestants: list[_Contestant] = []
+    def __init__(self, options: BenchOptions) -> None:
         self.failures: dict[str, str] = {}
-        self._on_turn = on_turn
+        self._options = options
+        self._entrants: list[_Entrant] = []
 
     @contextmanager
-    def excluding(self, request: PeerRequest) -> Iterator[None]:
-        """Leaves a peer out that fails in this block."""
+    def drop_on_error(self, request: PeerRequest) -> Iterator[None]:
+        """Removes a peer that fails in this block."""
         try:
             yield
         except PeerError as error:
             self.failures[request.label] = error.message
-            self.contestants = [one for one in self.contestants if one.request is not request]
+            self._entrants = [entrant for entrant in self._entrants if entrant.request is not request]
 
-    def hold(self, portions: Sequence[Sequence[Picture]], pace: Pace) -> None:
-        """Lets everybody take the turns of every round."""
-        total = pace.rounds * len(portions) * len(self.contestants)
-        for number in range(pace.rounds * len(portions)):
-            portion = portions[number % len(portions)]
-            is_enough_for_speed = portion is portions[0] or portion[0].people is not None
-            for contestant in rotated(self.contestants, number):
-                if is_enough_for_speed or not contestant.hello.random_weights:
-                    with self.excluding(contestant.request):
-                        contestant.take_turn(portion, pace.warm_up)
-                self._on_turn(total)
+    def add(self, request: PeerRequest, environment: Environment, process: PeerProcess, first: BenchImage) -> None:
+        """Waits for the handshake and the first response of a peer, and pauses it."""
+        handshake = process.receive_handshake()
+        process.estimate(first.index, first.path)
+        startup_s = perf_counter() - process.started_s
+        process.pause()
+        self._entrants.append(_Entrant(request, environment, process, handshake, startup_s))
 
-    def finish(self, pictures: Sequence[Picture], pace: Pace) -> list[PeerRun]:
-        """Ends everybody and sums up."""
+    def take_turns(self, turns: Sequence[Sequence[BenchImage]], on_turn: Callable[[int], None]) -> None:
+        """Runs the turns of all rounds."""
+        num_turns = self._options.rounds * len(turns)
+        total = num_turns * len(self._entrants)
+        for number in range(num_turns):
+            images = turns[number % len(turns)]
+            is_needed_for_speed = images is turns[0] or images[0].num_persons is not None
+            for entrant in rotate(self._entrants, number):
+                if is_needed_for_speed or not entrant.handshake.random_weights:
+                    with self.drop_on_error(entrant.request):
+                        entrant.take_turn(images, self._options.warm_up)
+                on_turn(total)
+
+    def finish(self, images: Sequence[BenchImage]) -> list[PeerRun]:
+        """Stops all peers and returns their measurements."""
         runs = []
-        for contestant in list(self.contestants):
-            with self.excluding(contestant.request):
-                runs.append(contestant.finish(pictures, pace))
+        for entrant in list(self._entrants):
+            with self.drop_on_error(entrant.request):
+                runs.append(entrant.finish(images, self._options))
         return runs
 
 
-def rotated(contestants: Sequence[_Kind], turn: int) -> list[_Kind]:
-    """The peers in the order of a turn: another one begins each time."""
-    first = turn % max(len(contestants), 1)
-    return [*contestants[first:], *contestants[:first]]
+def rotate(items: Sequence[_Item], turn: int) -> list[_Item]:
+    """Returns the items in the order of a turn; each turn starts with another item."""
+    first = turn % max(len(items), 1)
+    return [*items[first:], *items[:first]]
 
 
-def _start(
-    request: PeerRequest,
-    environment: Environment,
-    first: Picture,
-    *,
-    threads: int,
-    modules: Path,
-    log: Path,
-    limits: Limits,
-) -> _Contestant:
-    """Starts a peer, lets it answer once, and makes it wait."""
-    options = [word for name, value in request.options for word in (f"--{name}", value)]
-    settings = ["--threads", str(threads), "--files", str(environment.files)]
-    command = [str(environment.python), str(request.script.path), *settings, *options]
-    process = PeerProcess(command, threads=threads, modules=modules, log=log, limits=limits)
-    hello = process.hello()
-    process.ask(first.index, first.path)
-    startup_s = perf_counter() - process.spawned_s
-    process.pause()
-    return _Contestant(request, environment, process, hello, startup_s)
+def _plan_turns(images: Sequence[BenchImage]) -> list[list[BenchImage]]:
+    """Splits frames and scenes into turns."""
+    frames = [image for image in images if image.num_persons is None]
+    scenes = [image for image in images if image.num_persons is not None]
+    turns = [frames[start : start + FRAMES_PER_TURN] for start in range(0, len(frames), FRAMES_PER_TURN)]
+    return [*turns, *([scene] * SCENE_REPEATS for scene in scenes)]
+
+
+def _start_process(
+    request: PeerRequest, environment: Environment, options: BenchOptions, *, modules: Path, log: Path, limits: Limits
+) -> PeerProcess:
+    peer_options = [word for name, value in request.options for word in (f"--{name}", value)]
+    fixed_options = ["--threads", str(options.threads), "--files", str(environment.files)]
+    command = [str(environment.python), str(request.script.path), *fixed_options, *peer_options]
+    return PeerProcess(command, threads=options.threads, modules=modules, log=log, limits=limits)

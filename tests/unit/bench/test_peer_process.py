@@ -5,156 +5,171 @@ from pathlib import Path
 
 import pytest
 
+from e2pose.bench import process
 from e2pose.bench.process import Limits, PeerProcess
 from e2pose.core.errors import PeerError
 from helpers.peers import write_frames, write_peer
 
-SHORT = Limits(hello_s=20, answer_s=20, end_s=20)
-IMPATIENT = Limits(hello_s=1.5, answer_s=0.4, end_s=1)
+GENEROUS = Limits(handshake_s=60, response_s=60, result_s=60)
 
 
-def start(tmp_path: Path, mode: str, *options: str, limits: Limits = SHORT) -> PeerProcess:
-    script = write_peer(tmp_path / "made.py")
-    command = [sys.executable, str(script), "--threads", "3", "--mode", mode, *options]
-    return PeerProcess(command, threads=3, modules=tmp_path, log=tmp_path / "log", limits=limits)
+def start(tmp_path: Path, mode: str, *options: str, limits: Limits = GENEROUS) -> PeerProcess:
+    return start_script(write_peer(tmp_path / "fake.py"), "--mode", mode, *options, limits=limits)
 
 
-def is_running(pid: int) -> bool:
+def start_script(script: Path, *options: str, limits: Limits = GENEROUS) -> PeerProcess:
+    command = [sys.executable, str(script), "--threads", "3", *options]
+    return PeerProcess(command, threads=3, modules=script.parent, log=script.parent / "log", limits=limits)
+
+
+def state_of(pid: int) -> str:
+    """State letter of a process, such as S (sleeping) or T (stopped); X if it has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
-        return False
+        return "X"
 
 
-def test_a_peer_from_hello_to_end(tmp_path: Path) -> None:
+def wait_until(condition) -> None:
+    """Waits for a condition; the limit only protects from hanging."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_handshake_response_and_result(tmp_path: Path) -> None:
     frame = write_frames(tmp_path, 1)[0]
     with start(tmp_path, "good") as peer:
-        hello = peer.hello()
-        assert (hello.name, hello.threads) == ("Made", 3)
-        answer, wall_ms = peer.ask(frame.index, frame.path)
-        assert answer.poses[0].keypoints[1] == (15, 20, 0.9)
-        assert 1 <= answer.ms.network < wall_ms
-        assert peer.end() == 12.5
+        handshake = peer.receive_handshake()
+        assert (handshake.name, handshake.threads) == ("Fake", 3)
+        response, wall_ms = peer.estimate(frame.index, frame.path)
+        assert response.poses[0].keypoints[1] == (15, 20, 0.9)
+        assert response.ms.total == 0.01 < wall_ms
+        assert peer.stop().peak_memory_mb == 12.5
 
 
-def test_libraries_are_held_to_the_threads_and_see_nothing_of_ours(tmp_path: Path, monkeypatch) -> None:
+def test_wall_time_is_measured_in_milliseconds(tmp_path: Path, monkeypatch) -> None:
+    frame = write_frames(tmp_path, 1)[0]
+    with start(tmp_path, "good", "--network-ms", "250.5") as peer:
+        peer.receive_handshake()
+        monkeypatch.setattr(process, "perf_counter", iter([10.0, 10.25, 20.0, 20.249]).__next__)
+        response, wall_ms = peer.estimate(frame.index, frame.path)
+        assert (response.ms.total, wall_ms) == (250.5, 250), "within the tolerance of 1 ms"
+        with pytest.raises(PeerError, match=r"claims 250.5 ms, but arrived after 249.0 ms"):
+            peer.estimate(frame.index, frame.path)
+
+
+def test_environment_limits_threads_and_hides_python_path(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
-    body = "import os, json; print(json.dumps({'error': ' '.join(map(str, map(os.environ.get, NAMES)))}))"
     names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH"]
-    script = write_peer(tmp_path / "made.py", body=f"NAMES = {names}\n{body}")
-    command = [sys.executable, str(script)]
+    body = f"NAMES = {names}\nimport os, json; print(json.dumps({{'error': ' '.join(map(os.environ.get, NAMES))}}))"
     with (
-        PeerProcess(command, threads=3, modules=tmp_path, log=tmp_path / "log", limits=SHORT) as peer,
+        start_script(write_peer(tmp_path / "fake.py", body=body)) as peer,
         pytest.raises(PeerError, match=f"^3 3 3 {tmp_path}$"),
     ):
-        peer.hello()
+        peer.receive_handshake()
 
 
 @pytest.mark.parametrize(
-    ("mode", "says"),
+    ("mode", "message"),
     [
-        ("refuses", "no weights here, sorry"),
-        ("stillborn", "it ended before its hello: exit code 1, ImportError: no luck"),
-        ("half a hello", "its hello is wrong: licence: Field required"),
+        ("load error", "no weights here, sorry"),
+        ("exit at start", "the process ended before the handshake: exit code 1, ImportError: no luck"),
+        ("incomplete handshake", "the handshake is invalid: licence: Field required"),
     ],
 )
-def test_peers_that_do_not_say_hello(tmp_path: Path, mode: str, says: str) -> None:
+def test_failed_handshake_is_reported(tmp_path: Path, mode: str, message: str) -> None:
     with start(tmp_path, mode) as peer, pytest.raises(PeerError) as caught:
-        peer.hello()
-    assert caught.value.message == says
+        peer.receive_handshake()
+    assert caught.value.message == message
 
 
-def test_a_mute_peer_is_not_waited_for(tmp_path: Path) -> None:
+def test_late_handshake_is_reported(tmp_path: Path) -> None:
     with (
-        start(tmp_path, "mute", limits=IMPATIENT) as peer,
-        pytest.raises(PeerError, match=r"hello did not come within 1.5 s"),
+        start(tmp_path, "silent", limits=Limits(handshake_s=0.1)) as peer,
+        pytest.raises(PeerError, match=r"handshake did not arrive within 0.1 s"),
     ):
-        peer.hello()
+        peer.receive_handshake()
 
 
-def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(PeerError, match="it cannot be started: No such file"):
-        PeerProcess([str(tmp_path / "none")], threads=1, modules=tmp_path, log=tmp_path / "log", limits=SHORT)
+def test_missing_program_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(PeerError, match="cannot be started: No such file"):
+        PeerProcess([str(tmp_path / "none")], threads=1, modules=tmp_path, log=tmp_path / "log", limits=GENEROUS)
 
 
 @pytest.mark.parametrize(
-    ("mode", "says"),
+    ("mode", "message"),
     [
-        ("crash", "it ended before its answer to frame 1: exit code 3, ValueError: too many people"),
-        ("killed", "it ended before its answer to frame 1: by SIGSEGV"),
-        ("rubbish", "its answer to frame 1 is not JSON: 'Loading weights... 100%'"),
-        ("wrong frame", "it was asked about frame 1 and answered about frame 2"),
-        ("few keypoints", "a person has 1 keypoints, but its hello names 2"),
+        ("crash", "the process ended before the response to frame 1: exit code 3, ValueError: too many persons"),
+        ("killed", "the process ended before the response to frame 1: signal SIGSEGV"),
+        ("text", "the response to frame 1 is not JSON: 'Loading weights... 100%'"),
+        ("wrong frame", "the response to frame 1 is about frame 2"),
+        ("few keypoints", "a person has 1 keypoints, but the handshake names 2"),
         ("nan", "poses.0.keypoints.1.0: Input should be a finite number"),
-        ("text for a number", "poses.0.score: Input should be a valid number"),
-        ("lie", "it says that frame 1 took 1000000.0 ms, but its answer came after"),
-        ("negative", "ms.network: "),
-        ("endless", "its answer to frame 1 is no line: 16777216 bytes without an end"),
-        ("chatter", "its answer to frame 1 is not JSON: 'I am done'"),
+        ("score as text", "poses.0.score: Input should be a valid number"),
+        ("impossible time", "the response to frame 1 claims 1000000.0 ms, but arrived after"),
+        ("negative time", "ms.network: "),
+        ("endless line", "the response to frame 1 is not a line: 16777216 bytes without a line break"),
+        ("additional line", "the response to frame 1 is not JSON: 'I am done'"),
+        ("many lines", "the response to frame 1 is not JSON: 'I am done'"),
     ],
 )
-def test_peers_that_go_wrong_later(tmp_path: Path, mode: str, says: str) -> None:
+def test_failed_response_is_reported_and_ends_the_peer(tmp_path: Path, mode: str, message: str) -> None:
     first, second = write_frames(tmp_path, 2)
     with start(tmp_path, mode, "--after", "1") as peer:
-        peer.hello()
-        peer.ask(first.index, first.path)
+        peer.receive_handshake()
+        peer.estimate(first.index, first.path)
         with pytest.raises(PeerError) as caught:
-            peer.ask(second.index, second.path)
-        assert says in caught.value.message
+            peer.estimate(second.index, second.path)
+        assert message in caught.value.message
         assert caught.value.message.isprintable()
+        assert peer._process.returncode is not None
 
 
-def test_a_peer_that_hangs_is_ended_with_all_it_has_started(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="requires /proc")
+def test_late_response_kills_the_peer_and_its_children(tmp_path: Path) -> None:
     frame = write_frames(tmp_path, 1)[0]
     child = tmp_path / "child"
-    with start(tmp_path, "hang", "--child", str(child), limits=Limits(20, 1.0, 1)) as peer:
-        peer.hello()
-        with pytest.raises(PeerError, match=r"its answer to frame 0 did not come within 1 s"):
-            peer.ask(frame.index, frame.path)
-        deadline = time.monotonic() + 5
-        while is_running(int(child.read_text())) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not is_running(int(child.read_text()))
+    with start(tmp_path, "hang", "--child", str(child), limits=Limits(60, 3, 60)) as peer:
+        peer.receive_handshake()
+        with pytest.raises(PeerError, match=r"the response to frame 0 did not arrive within 3 s"):
+            peer.estimate(frame.index, frame.path)
+        wait_until(lambda: state_of(int(child.read_text())) in "ZX")
 
 
-def test_a_flood_on_stderr_stops_nobody(tmp_path: Path) -> None:
+def test_output_on_stderr_does_not_block_the_peer(tmp_path: Path) -> None:
     frame = write_frames(tmp_path, 1)[0]
-    with start(tmp_path, "flood") as peer:
-        peer.hello()
+    with start(tmp_path, "much stderr") as peer:
+        peer.receive_handshake()
         for _ in range(3):
-            peer.ask(frame.index, frame.path)
-        peer.end()
+            peer.estimate(frame.index, frame.path)
+        peer.stop()
     assert (tmp_path / "log").stat().st_size > 10_000_000
 
 
-def test_an_impossible_end(tmp_path: Path) -> None:
-    with start(tmp_path, "impossible end") as peer:
-        peer.hello()
-        with pytest.raises(PeerError, match="its last line is wrong: peak_memory_mb"):
-            peer.end()
+def test_invalid_result_is_reported(tmp_path: Path) -> None:
+    with start(tmp_path, "invalid result") as peer:
+        peer.receive_handshake()
+        with pytest.raises(PeerError, match="the result message is invalid: peak_memory_mb"):
+            peer.stop()
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_a_paused_peer_stands_still(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="requires /proc")
+def test_pause_stops_the_peer_and_resume_continues_it(tmp_path: Path) -> None:
     frame = write_frames(tmp_path, 1)[0]
-    with start(tmp_path, "good", limits=Limits(20, 0.3, 1)) as peer:
-        peer.hello()
-        peer.ask(frame.index, frame.path)
+    with start(tmp_path, "good") as peer:
+        peer.receive_handshake()
         peer.pause()
+        wait_until(lambda: state_of(peer._process.pid) == "T")
         peer.resume()
-        peer.ask(frame.index, frame.path)
-        peer.pause()
-        with pytest.raises(PeerError, match="did not come within"):
-            peer.ask(frame.index, frame.path)
+        peer.estimate(frame.index, frame.path)
 
 
-def test_nothing_is_left_running(tmp_path: Path) -> None:
+def test_error_message_leaves_no_process(tmp_path: Path) -> None:
     body = "import json, os, time; print(json.dumps({'error': str(os.getpid())}), flush=True); time.sleep(600)"
-    script = write_peer(tmp_path / "made.py", body=body)
-    with PeerProcess(
-        [sys.executable, str(script)], threads=1, modules=tmp_path, log=tmp_path / "log", limits=SHORT
-    ) as peer:
+    with start_script(write_peer(tmp_path / "fake.py", body=body)) as peer:
         with pytest.raises(PeerError) as caught:
-            peer.hello()
+            peer.receive_handshake()
         with pytest.raises(ProcessLookupError):
             os.kill(int(caught.value.message), 0)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from e2pose.bench.peer_script import peer_names, read_peer_script, requested_peers
+from e2pose.bench.peer_script import peer_names, read_peer_script, select_peers
 from e2pose.core.errors import OptionError
 from helpers.peers import HEAD, write_peer
 
@@ -12,7 +12,7 @@ FULL = """#!/usr/bin/env python
 # dependencies = ["numpy==2.4.4"]
 #
 # [tool.e2pose-bench]
-# name = "Made"
+# name = "Fake"
 # licence = "AGPL-3.0"
 # homepage = "https://example.org"
 # steps = [["pip", "install", "--no-deps", "x==1"]]
@@ -28,7 +28,7 @@ FULL = """#!/usr/bin/env python
 """
 
 
-def test_a_head_is_read(tmp_path: Path) -> None:
+def test_metadata_is_read(tmp_path: Path) -> None:
     script = read_peer_script(write_peer(tmp_path / "full.py", head=FULL.format(digits="ab" * 32), body="print()\n"))
     assert script.dependencies == ("numpy==2.4.4",)
     assert script.requires_python.contains("3.12.1")
@@ -40,15 +40,15 @@ def test_a_head_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "says"),
+    ("head", "message"),
     [
         ("", "has 0 blocks"),
         (HEAD + "import os\n" + HEAD, "has 2 blocks"),
-        (HEAD.replace('licence = "MIT"', "licence = MIT"), "is wrong: "),
+        (HEAD.replace('licence = "MIT"', "licence = MIT"), "is invalid: "),
         (HEAD.replace('# licence = "MIT"\n', ""), "licence: Field required"),
-        (HEAD.replace("licence", "license"), "is wrong"),
+        (HEAD.replace("licence", "license"), "is invalid"),
         (HEAD.replace(">=3.11", "3.11"), "Invalid specifier"),
-        (HEAD.replace("[]", '["numpy"]'), "there can be no dependencies"),
+        (HEAD.replace("[]", '["numpy"]'), "excludes dependencies"),
         (HEAD.replace("[]", "[1]"), "dependencies.0: "),
         (HEAD.replace("[]", "1"), "not iterable"),
         (HEAD.replace('"this"', '"other"'), "environment: "),
@@ -58,53 +58,53 @@ def test_a_head_is_read(tmp_path: Path) -> None:
         (FULL.format(digits="ab" * 32).replace('"npm"', '"web"'), "files.0.from: "),
     ],
 )
-def test_wrong_heads(tmp_path: Path, head: str, says: str) -> None:
+def test_invalid_metadata_is_rejected(tmp_path: Path, head: str, message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        read_peer_script(write_peer(tmp_path / "made.py", head=head, body="print()\n"))
-    assert says in caught.value.message
-    assert "made.py" in caught.value.message
+        read_peer_script(write_peer(tmp_path / "fake.py", head=head, body="print()\n"))
+    assert message in caught.value.message
+    assert "fake.py" in caught.value.message
     assert caught.value.hint
 
 
-def test_there_is_no_such_script(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="cannot read the peer"):
-        requested_peers([], [], [str(tmp_path / "none.py")])
+def test_missing_script_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="cannot read the peer script"):
+        select_peers([], [], [str(tmp_path / "none.py")])
 
 
-def test_everybody_who_was_asked_for_with_options(tmp_path: Path) -> None:
-    mine = str(write_peer(tmp_path / "mine.py"))
-    ours, fast, other = requested_peers(["default", "a.onnx:runtime=openvino,precision=f32"], [], [f"{mine}:mode=x=y"])
+def test_models_and_scripts_are_selected_with_options(tmp_path: Path) -> None:
+    script = str(write_peer(tmp_path / "my_peer.py"))
+    ours, fast, other = select_peers(["default", "a.onnx:runtime=openvino,precision=f32"], [], [f"{script}:mode=x=y"])
     assert (ours.label, ours.options) == ("default", (("model", "default"),))
     assert fast.options == (("model", "a.onnx"), ("runtime", "openvino"), ("precision", "f32"))
     assert ours.script.path.stem == fast.script.path.stem == "ours"
-    assert (other.label, other.options) == (f"{mine}:mode=x=y", (("mode", "x=y"),))
+    assert (other.label, other.options) == (f"{script}:mode=x=y", (("mode", "x=y"),))
 
 
-def test_a_colon_may_belong_to_a_name(tmp_path: Path) -> None:
-    mine = str(write_peer(tmp_path / "mi:ne.py"))
-    assert requested_peers([], [], [mine])[0].options == ()
+def test_colon_without_options_is_part_of_the_name(tmp_path: Path) -> None:
+    script = str(write_peer(tmp_path / "mi:ne.py"))
+    assert select_peers([], [], [script])[0].options == ()
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("selected", "message"),
     [
-        ((["default", "default"], [], []), "'default' is to be compared with itself"),
-        (([], [], []), "nothing to compare"),
-        (([], ["movenets"], []), "there is no peer 'movenets'"),
-        (([], ["ours"], []), "there is no peer 'ours'"),
-        ((["default:a=1,b"], [], []), "'b' in 'default:a=1,b' is no option"),
-        ((["default:--a=1"], [], []), "is no option"),
+        ((["default", "default"], [], []), "'default' is selected twice"),
+        (([], [], []), "no model or peer is selected"),
+        (([], ["movenets"], []), "unknown peer 'movenets'"),
+        (([], ["ours"], []), "unknown peer 'ours'"),
+        ((["default:a=1,b"], [], []), "'b' in 'default:a=1,b' is not a peer option"),
+        ((["default:--a=1"], [], []), "is not a peer option"),
     ],
 )
-def test_requests_that_make_no_sense(asked, says: str) -> None:
+def test_invalid_selections_are_rejected(selected, message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        requested_peers(*asked)
-    assert says in caught.value.message
+        select_peers(*selected)
+    assert message in caught.value.message
     assert caught.value.hint
 
 
-def test_all_peers_that_come_with_e2pose_can_be_asked_for() -> None:
-    requests = requested_peers([], ["all"], [])
+def test_all_selects_every_bundled_peer() -> None:
+    requests = select_peers([], ["all"], [])
     assert [request.script.path.stem for request in requests] == peer_names()
     assert "movenet" in peer_names()
     assert all("==" in dependency for request in requests for dependency in request.script.dependencies)

@@ -2,12 +2,19 @@ import json
 
 import pytest
 
-from e2pose.bench.protocol import end_request, frame_request, one_line, read_answer, read_farewell, read_hello
+from e2pose.bench.protocol import (
+    STOP_REQUEST,
+    frame_request,
+    parse_handshake,
+    parse_response,
+    parse_result,
+    to_one_line,
+)
 from e2pose.core.errors import PeerError
 
-HELLO = {
-    "hello": 1,
-    "name": "Made",
+HANDSHAKE = {
+    "handshake": 2,
+    "name": "Fake",
     "version": "1",
     "licence": "MIT",
     "runtime": "none",
@@ -15,90 +22,98 @@ HELLO = {
     "threads": 2,
     "weights": [{"file": "a.onnx", "sha256": "0" * 64}],
     "random_weights": False,
-    "people": "many",
+    "multi_person": True,
     "keypoints": ["nose", "left_eye"],
 }
-ANSWER = {
+RESPONSE = {
     "frame": 7,
     "poses": [{"score": 0.9, "keypoints": [[1, 2.5, 0.5], [3, 4, 1]]}],
     "ms": {"preprocess": 1, "network": 30.5, "postprocess": 0},
 }
 
 
-def line(record: object) -> bytes:
+def to_line(record: object) -> bytes:
     return json.dumps(record).encode() + b"\n"
 
 
-def test_what_is_said_is_read(tmp_path) -> None:
-    hello = read_hello(line({**HELLO, "colour": "blue"}))
-    assert (hello.name, hello.note, hello.weights[0].file) == ("Made", "", "a.onnx")
-    answer = read_answer(line(ANSWER), 7, 2)
-    assert answer.poses[0].keypoints == ((1, 2.5, 0.5), (3, 4, 1))
-    assert answer.ms.total == 31.5
-    assert read_answer(line({**ANSWER, "poses": []}), 7, 2).poses == ()
-    assert read_farewell(line({"end": True, "peak_memory_mb": 3})).peak_memory_mb == 3
+def test_valid_messages_are_parsed() -> None:
+    handshake = parse_handshake(to_line({**HANDSHAKE, "colour": "blue"}))
+    assert (handshake.name, handshake.note, handshake.weights[0].file) == ("Fake", "", "a.onnx")
+    response = parse_response(to_line(RESPONSE), 7, 2)
+    assert response.poses[0].keypoints == ((1, 2.5, 0.5), (3, 4, 1))
+    assert parse_response(to_line({**RESPONSE, "poses": []}), 7, 2).poses == ()
+    assert parse_result(to_line({"result": True, "peak_memory_mb": 3})).peak_memory_mb == 3
 
 
-def test_requests_are_one_line_each(tmp_path) -> None:
+def test_total_time_is_the_sum_of_all_stages() -> None:
+    times = {"preprocess": 1, "network": 30.5, "postprocess": 4}
+    assert parse_response(to_line({**RESPONSE, "ms": times}), 7, 2).ms.total == 35.5
+
+
+def test_requests_are_single_lines(tmp_path) -> None:
     request = frame_request(7, tmp_path / 'new\nline".npy')
     assert request.count(b"\n") == 1
     assert json.loads(request) == {"frame": 7, "path": str(tmp_path / 'new\nline".npy')}
-    assert end_request() == b'{"end": true}\n'
+    assert json.loads(STOP_REQUEST) == {"stop": True}
+    assert STOP_REQUEST.endswith(b"\n")
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
-        ({"hello": 2}, "hello: Input should be 1"),
+        ({"handshake": 1}, "handshake: Input should be 2"),
         ({"licence": None}, "licence: "),
         ({"threads": "2"}, "threads: Input should be a valid integer"),
-        ({"people": "some"}, "people: "),
+        ({"multi_person": "yes"}, "multi_person: "),
         ({"keypoints": []}, "keypoints: "),
-        ({"keypoints": ["nose", "nose"]}, "names a keypoint twice"),
+        ({"keypoints": ["nose", "nose"]}, "a keypoint name is repeated"),
         ({"weights": [{"file": "a", "sha256": "123"}]}, "weights.0.sha256: "),
         ({"name": ""}, "name: "),
         ({"error": "no weights\n here"}, "no weights here"),
-        ({"error": " "}, "without a word"),
+        ({"error": " "}, "without a message"),
     ],
 )
-def test_wrong_hello(change, says: str) -> None:
+def test_invalid_handshake_is_reported(change, message: str) -> None:
     with pytest.raises(PeerError) as caught:
-        read_hello(line({**HELLO, **change}))
-    assert says in caught.value.message
+        parse_handshake(to_line({**HANDSHAKE, **change}))
+    assert message in caught.value.message
     assert "\n" not in caught.value.message
 
 
 @pytest.mark.parametrize(
-    ("said", "says"),
+    ("line", "message"),
     [
-        (line({**ANSWER, "frame": 8}), "asked about frame 7 and answered about frame 8"),
-        (line({**ANSWER, "poses": [{"score": 1, "keypoints": [[1, 2, 3]]}]}), "1 keypoints, but its hello names 2"),
-        (line(ANSWER).replace(b"2.5", b"NaN"), "poses.0.keypoints.0.1: Input should be a finite number"),
-        (line(ANSWER).replace(b"0.9", b"Infinity"), "poses.0.score: Input should be a finite number"),
-        (line(ANSWER).replace(b"30.5", b"-30.5"), "ms.network: "),
-        (line(ANSWER).replace(b"2.5, ", b""), "poses.0.keypoints.0.2: Field required"),
-        (line(ANSWER).replace(b"0.9", b'"0.9"'), "poses.0.score: Input should be a valid number"),
-        (b"Downloading \x1b[32m...\n", "its answer to frame 7 is not JSON: 'Downloading [32m...'"),
+        (to_line({**RESPONSE, "frame": 8}), "the response to frame 7 is about frame 8"),
+        (
+            to_line({**RESPONSE, "poses": [{"score": 1, "keypoints": [[1, 2, 3]]}]}),
+            "1 keypoints, but the handshake names 2",
+        ),
+        (to_line(RESPONSE).replace(b"2.5", b"NaN"), "poses.0.keypoints.0.1: Input should be a finite number"),
+        (to_line(RESPONSE).replace(b"0.9", b"Infinity"), "poses.0.score: Input should be a finite number"),
+        (to_line(RESPONSE).replace(b"30.5", b"-30.5"), "ms.network: "),
+        (to_line(RESPONSE).replace(b"2.5, ", b""), "poses.0.keypoints.0.2: Field required"),
+        (to_line(RESPONSE).replace(b"0.9", b'"0.9"'), "poses.0.score: Input should be a valid number"),
+        (b"Downloading \x1b[32m...\n", "the response to frame 7 is not JSON: 'Downloading [32m...'"),
         (b"\xff\xfe\n", "is not JSON"),
         (b"[" * 100_000 + b"\n", "is not JSON"),
-        (b"[1]\n", "its answer to frame 7 is wrong"),
+        (b"[1]\n", "the response to frame 7 is invalid"),
     ],
 )
-def test_wrong_answer(said: bytes, says: str) -> None:
+def test_invalid_response_is_reported(line: bytes, message: str) -> None:
     with pytest.raises(PeerError) as caught:
-        read_answer(said, 7, 2)
-    assert says in caught.value.message
+        parse_response(line, 7, 2)
+    assert message in caught.value.message
     assert caught.value.message.isprintable()
 
 
 @pytest.mark.parametrize(
-    "record", [{"end": False, "peak_memory_mb": 1}, {"end": True}, {"end": True, "peak_memory_mb": 0}]
+    "record", [{"result": False, "peak_memory_mb": 1}, {"result": True}, {"result": True, "peak_memory_mb": 0}]
 )
-def test_wrong_farewell(record) -> None:
-    with pytest.raises(PeerError, match="its last line is wrong"):
-        read_farewell(line(record))
+def test_invalid_result_message_is_reported(record) -> None:
+    with pytest.raises(PeerError, match="the result message is invalid"):
+        parse_result(to_line(record))
 
 
-def test_texts_are_cut_to_a_line() -> None:
-    assert one_line("a\n\tb\x1b c") == "a b c"
-    assert one_line("x" * 500, 10) == "x" * 9 + "…"
+def test_to_one_line_removes_control_characters_and_shortens() -> None:
+    assert to_one_line("a\n\tb\x1b c") == "a b c"
+    assert to_one_line("x" * 500, 10) == "x" * 9 + "…"

@@ -14,13 +14,13 @@
 # licence = "Apache-2.0"
 # homepage = "https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker"
 # ///
-"""MediaPipe Pose (BlazePose) by Google, with the weights that lie in its wheel.
+"""MediaPipe Pose (BlazePose) by Google, with the weights in its wheel.
 
-One person per frame. Every frame is looked at for itself unless `mode` is `video`, where the person is followed from
-one frame to the next and smoothed. Of its 33 keypoints the 17 that COCO has too are passed on. Coordinates come as
-parts of the frame. It gives no score to the person: that is the mean visibility of the 17 keypoints.
+It detects one person per frame. The `mode` `image` processes each frame independently; `video` tracks and smooths the
+person. The 17 keypoints of COCO are selected from its 33. Coordinates are fractions of the frame. It has no person
+score; the mean visibility of the 17 keypoints is used.
 
-Its graph cannot be timed in parts: all of it, scaling included, counts as the network.
+The stages of its graph cannot be measured: all of it, including preprocessing, counts as the network.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ import numpy as np
 from serve import Peer, Pose, Stopwatch, serve
 
 LANDMARKS = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
-"""Where COCO's keypoints, in COCO's order, lie among the 33.
+"""Indices of the COCO keypoints, in their order, among the 33 landmarks.
 
 Source: the names in `mediapipe.solutions.pose.PoseLandmark`.
 """
 
 NETWORKS = {1: "full", 0: "lite", 2: "heavy"}
-"""The network of each complexity."""
+"""Name of the network of each complexity."""
 
 
 def load(options: Namespace) -> Peer:
-    """Builds the library's graph."""
+    """Creates the graph."""
     import cv2
     import mediapipe
 
@@ -52,16 +52,18 @@ def load(options: Namespace) -> Peer:
     name = f"pose_landmark_{NETWORKS[options.complexity]}.tflite"
     weights = [modules / "pose_detection" / "pose_detection.tflite", modules / "pose_landmark" / name]
     if not weights[1].exists():
-        raise ValueError(f"complexity {options.complexity} needs {name}, which the wheel does not hold; 1 has its own")
+        raise ValueError(
+            f"complexity {options.complexity} requires {name}, which is not in the wheel; use complexity 1"
+        )
     pose = mediapipe.solutions.pose.Pose(
         static_image_mode=options.mode == "image", model_complexity=options.complexity, smooth_landmarks=True
     )
 
     def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
         with watch("network"):
-            found = pose.process(image).pose_landmarks
+            result = pose.process(image).pose_landmarks
         with watch("postprocess"):
-            return [] if found is None else [to_pose(found.landmark, image.shape[:2])]
+            return [] if result is None else [to_pose(result.landmark, image.shape[:2])]
 
     return Peer(
         estimate,
@@ -71,16 +73,16 @@ def load(options: Namespace) -> Peer:
         runtime=f"mediapipe {version('mediapipe')} (TensorFlow Lite)",
         threads=1,
         weights=weights,
-        people="one",
-        note=f"one person; {options.mode} mode; preprocessing counts as network",
+        multi_person=False,
+        note=f"{options.mode} mode; preprocessing counts as network",
     )
 
 
 def to_pose(landmarks: list, size_hw: tuple[int, int]) -> Pose:
-    """The person that was found; `x` and `y` of a landmark are parts of the frame."""
-    chosen = [landmarks[index] for index in LANDMARKS]
+    """Converts landmarks, whose `x` and `y` are fractions of the frame."""
+    selected = [landmarks[index] for index in LANDMARKS]
     height, width = size_hw
-    triples = np.array([(one.x * width, one.y * height, one.visibility) for one in chosen])
+    triples = np.array([(point.x * width, point.y * height, point.visibility) for point in selected])
     return Pose(triples[:, 2].mean(), triples)
 
 

@@ -33,14 +33,14 @@
 #   ["pip", "install", "--no-deps", "mmpose==1.3.2", "mmdet==3.2.0", "mmcv-lite==2.1.0", "mmengine==0.10.7"],
 # ]
 # ///
-"""MMPose as the authors of E2Pose compare with it: YOLOv3 finds people, ShuffleNetV2 finds the keypoints of each.
+"""MMPose as in the comparison by the authors of E2Pose: YOLOv3 detects persons, ShuffleNetV2 their keypoints.
 
-YOLOv3 is the one with Darknet-53 for 320 pixels, ShuffleNetV2 the one for 256x192 on COCO; configurations, scaling and
-flipping are those in the packages of MMDetection and MMPose. The packages hold no weights, so they are random.
+YOLOv3 is the Darknet-53 model for 320 pixels, ShuffleNetV2 the COCO model for 256x192. Configurations, scaling and
+flipping are those in the packages of MMDetection and MMPose, which contain no weights, so they are random.
 
-What a random detector finds means nothing: here it finds nobody, and the second network gets a fixed number of boxes
-(`people`) spread over the frame. Suppression of overlapping boxes is not measured therefore. It is one of the operators
-of MMCV that must be compiled; the package without them, mmcv-lite, gets a stand-in that knows their names only.
+Because detections with random weights are meaningless, the confidences of the detector are nearly zero, and the second
+network processes a fixed number of boxes spread over the frame. Therefore non-maximum suppression is not measured. It
+is one of the compiled operators of MMCV; the package without them, mmcv-lite, gets a stub module with their names.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ from torch_on_cpu import prepare
 DETECTOR = "yolo/yolov3_d53_8xb8-320-273e_coco.py"
 POSE = "body_2d_keypoint/topdown_heatmap/coco/td-hm_shufflenetv2_8xb64-210e_coco-256x192.py"
 OPERATORS = "mmcv._ext"
-NOBODY = -10.0
-"""Objectness, before the sigmoid, that is below every threshold."""
+LOW_LOGIT = -10.0
+"""Logit of an objectness below every threshold."""
 
 
-class StandIn(ModuleType):
-    """Has every operator by name, and can compute none."""
+class StubModule(ModuleType):
+    """Provides every operator by name; calling one raises an error."""
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
-        """Some operator."""
+        """Returns an operator."""
         if name.startswith("__"):
             raise AttributeError(name)
 
@@ -80,19 +80,19 @@ class StandIn(ModuleType):
 
 
 def load(options: Namespace) -> Peer:
-    """Builds both networks and their pipelines with random weights."""
+    """Creates both networks and their pipelines with random weights."""
     import torch
 
     prepare(options.threads)
-    sys.modules[OPERATORS] = StandIn(OPERATORS)
-    sys.modules[OPERATORS].__spec__ = ModuleSpec(OPERATORS, loader=None)  # MMEngine asks whether it was compiled
-    detect, find_keypoints = open_detector(), open_pose()
+    sys.modules[OPERATORS] = StubModule(OPERATORS)
+    sys.modules[OPERATORS].__spec__ = ModuleSpec(OPERATORS, loader=None)  # MMEngine checks whether it is compiled
+    detect, estimate_keypoints = load_detector(), load_pose_network()
 
     def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
         bgr = np.ascontiguousarray(image[..., ::-1])
         with torch.inference_mode():
             detect(bgr, watch)
-            return find_keypoints(bgr, spread(options.people, image.shape[:2]), watch)
+            return estimate_keypoints(bgr, tile_boxes(options.boxes, image.shape[:2]), watch)
 
     return Peer(
         estimate,
@@ -101,90 +101,91 @@ def load(options: Namespace) -> Peer:
         licence="Apache-2.0",
         runtime=f"torch {torch.__version__}",
         random_weights=True,
-        note=f"detector on the frame, whose boxes are not used; keypoints in {options.people} fixed boxes, flipped too",
+        note=f"detections are replaced by {options.boxes} fixed boxes; keypoints with flip augmentation",
     )
 
 
-def open_detector() -> Callable[[np.ndarray, Stopwatch], None]:
-    """The detector; what it finds is thrown away."""
+def load_detector() -> Callable[[np.ndarray, Stopwatch], None]:
+    """Returns the detector, whose detections are discarded."""
     from mmdet.apis import init_detector
     from mmdet.utils import get_test_pipeline_cfg
     from mmengine.dataset import Compose
 
-    model = init_detector(str(configuration("mmdet", DETECTOR)), palette="none", device="cpu")
+    model = init_detector(str(configuration_path("mmdet", DETECTOR)), palette="none", device="cpu")
     for layer in model.bbox_head.convs_pred:
-        silence(layer, model.bbox_head.num_base_priors)
+        zero_objectness(layer, model.bbox_head.num_base_priors)
     steps = get_test_pipeline_cfg(model.cfg)
     steps[0].type = "mmdet.LoadImageFromNDArray"
     pipeline = Compose(steps)
 
     def detect(bgr: np.ndarray, watch: Stopwatch) -> None:
         with watch("preprocess"):
-            inputs, samples = collated(model, [pipeline({"img": bgr, "img_id": 0})])
+            inputs, samples = collate(model, [pipeline({"img": bgr, "img_id": 0})])
         with watch("network"):
             (maps,) = model.bbox_head(model.extract_feat(inputs))
         with watch("postprocess"):
-            model.bbox_head.predict_by_feat(maps, [one.metainfo for one in samples], rescale=True)
+            model.bbox_head.predict_by_feat(maps, [sample.metainfo for sample in samples], rescale=True)
 
     return detect
 
 
-def open_pose() -> Callable[[np.ndarray, np.ndarray, Stopwatch], list[Pose]]:
-    """The network that finds the keypoints in boxes."""
+def load_pose_network() -> Callable[[np.ndarray, np.ndarray, Stopwatch], list[Pose]]:
+    """Returns the network that detects the keypoints in boxes."""
     from mmengine.dataset import Compose
     from mmengine.registry import init_default_scope
     from mmpose.apis import init_model
     from mmpose.models.utils.tta import flip_heatmaps
 
-    model = init_model(str(configuration("mmpose", POSE)), device="cpu")
+    model = init_model(str(configuration_path("mmpose", POSE)), device="cpu")
     init_default_scope("mmpose")
     pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
     flipping = {"flip_mode": "heatmap", "flip_indices": model.dataset_meta["flip_indices"], "shift_heatmap": True}
 
-    def find_keypoints(bgr: np.ndarray, boxes: np.ndarray, watch: Stopwatch) -> list[Pose]:
+    def estimate_keypoints(bgr: np.ndarray, boxes: np.ndarray, watch: Stopwatch) -> list[Pose]:
         with watch("preprocess"):
-            people = [{"img": bgr, "bbox": box[None], "bbox_score": np.ones(1, np.float32)} for box in boxes]
-            inputs, samples = collated(model, [pipeline(model.dataset_meta | one) for one in people])
+            persons = [{"img": bgr, "bbox": box[None], "bbox_score": np.ones(1, np.float32)} for box in boxes]
+            inputs, samples = collate(model, [pipeline(model.dataset_meta | person) for person in persons])
         with watch("network"):
             maps = model.head(model.extract_feat(inputs))
-            turned = flip_heatmaps(model.head(model.extract_feat(inputs.flip(-1))), **flipping)
+            flipped = flip_heatmaps(model.head(model.extract_feat(inputs.flip(-1))), **flipping)
         with watch("postprocess"):
-            found = model.add_pred_to_datasample(model.head.decode((maps + turned) / 2), None, samples)
-            return [to_pose(one.pred_instances) for one in found]
+            results = model.add_pred_to_datasample(model.head.decode((maps + flipped) / 2), None, samples)
+            return [to_pose(result.pred_instances) for result in results]
 
-    return find_keypoints
+    return estimate_keypoints
 
 
-def silence(layer, priors: int) -> None:  # noqa: ANN001 - a type of a library that is not installed with e2pose
-    """Makes the objectness, the fifth of each prior's numbers, near zero everywhere."""
+def zero_objectness(layer, priors: int) -> None:  # noqa: ANN001 - a type of a library that is not installed with e2pose
+    """Sets the objectness, the fifth of each prior's numbers, to nearly zero."""
     layer.weight.data.unflatten(0, (priors, -1))[:, 4] = 0
-    layer.bias.data.unflatten(0, (priors, -1))[:, 4] = NOBODY
+    layer.bias.data.unflatten(0, (priors, -1))[:, 4] = LOW_LOGIT
 
 
-def collated(model: Any, data: list[dict[str, Any]]) -> tuple[Any, Any]:  # noqa: ANN401 - types of libraries not here
-    """Several inputs as one normalised batch."""
-    ready = model.data_preprocessor({key: [one[key] for one in data] for key in ("inputs", "data_samples")}, False)
-    return ready["inputs"], ready["data_samples"]
+def collate(model: Any, data: list[dict[str, Any]]) -> tuple[Any, Any]:  # noqa: ANN401 - types of libraries that are not installed
+    """Combines several inputs to a normalised batch."""
+    batch = {key: [entry[key] for entry in data] for key in ("inputs", "data_samples")}
+    batch = model.data_preprocessor(batch, False)
+    return batch["inputs"], batch["data_samples"]
 
 
-def configuration(package: str, name: str) -> Path:
-    """A configuration that lies in a package."""
+def configuration_path(package: str, name: str) -> Path:
+    """Returns the path of a configuration in a package."""
     return Path(sys.modules[package].__file__ or "").parent / ".mim" / "configs" / name
 
 
-def spread(people: int, size_hw: tuple[int, int]) -> np.ndarray:
-    """Boxes (x1, y1, x2, y2) side by side, three quarters of the frame high."""
+def tile_boxes(count: int, size_hw: tuple[int, int]) -> np.ndarray:
+    """Returns boxes (x1, y1, x2, y2) side by side, with three quarters of the frame height."""
     height, width = size_hw
-    lefts = np.arange(people) * width / people
-    box = np.array([0, height / 8, width / people, height * 7 / 8])
+    lefts = np.arange(count) * width / count
+    box = np.array([0, height / 8, width / count, height * 7 / 8])
     return (box + lefts[:, None] * [1, 0, 1, 0]).astype(np.float32)
 
 
-def to_pose(found: Any) -> Pose:  # noqa: ANN401
-    """The person in one box."""
-    scores = np.asarray(found.keypoint_scores[0], float)
-    return Pose(scores.mean(), np.column_stack([np.asarray(found.keypoints[0], float) + HALF_PIXEL, scores]))
+def to_pose(instances: Any) -> Pose:  # noqa: ANN401
+    """Converts the person in one box."""
+    scores = np.asarray(instances.keypoint_scores[0], float)
+    return Pose(scores.mean(), np.column_stack([np.asarray(instances.keypoints[0], float) + HALF_PIXEL, scores]))
 
 
 if __name__ == "__main__":
-    serve(load, people=(3, 1, 2, 5, 10, 20))
+    serve(load, boxes=(3, 1, 2, 5, 10, 20))

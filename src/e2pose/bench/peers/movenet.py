@@ -25,11 +25,11 @@
 # ///
 """MoveNet MultiPose Lightning by Google, on ONNX Runtime.
 
-The weights come as a graph of TensorFlow.js, stored in 16 bits; it becomes ONNX in 32 bits at the first start.
+The published TensorFlow.js graph, with 16-bit weights, is converted to 32-bit ONNX at the first start.
 
-Frames are scaled to the `size` of their longer side and padded with black at the right and the bottom up to multiples
-of 32, which its authors demand. All six poses that the network always gives are passed on, with its own scores: average
-precision needs the doubtful ones too. So measured, AP on 269 images of COCO val2017 is 25.7 (256) and 32.1 (384).
+Frames are scaled to a longer side of `size` and padded with black at the right and the bottom to multiples of 32, which
+the model requires. The network always returns six poses; all are used with their scores, because average precision
+includes poses with low scores. The AP on 269 images of COCO val2017 is 25.7 (256) and 32.1 (384).
 """
 
 from __future__ import annotations
@@ -38,32 +38,32 @@ from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-from serve import HALF_PIXEL, Peer, Pose, Stopwatch, apart, made_whole, serve
+from serve import HALF_PIXEL, Peer, Pose, Stopwatch, atomic_path, run_in_subprocess, serve
 
 MULTIPLE = 32
-"""Sides of the canvas are divisible by this."""
+"""The sides of the padded image are divisible by this."""
 
 
 def load(options: Namespace) -> Peer:
-    """Opens the network, which is converted first if it was not."""
+    """Loads the network; converts it if necessary."""
     import cv2
     import onnxruntime
 
     cv2.setNumThreads(options.threads)
     model = options.files / "movenet-multipose.onnx"
     if not model.exists():
-        apart(convert, options.files, model)
+        run_in_subprocess(convert, options.files, model)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
     def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
         with watch("preprocess"):
-            canvas, scale = fit(image, options.size)
+            pixels, scale = scale_and_pad(image, options.size)
         with watch("network"):
-            people = session.run(["output"], {"input": canvas[None]})[0][0]
+            persons = session.run(["output"], {"input": pixels[None]})[0][0]
         with watch("postprocess"):
-            return to_poses(people, canvas.shape[:2], scale)
+            return to_poses(persons, pixels.shape[:2], scale)
 
     return Peer(
         estimate,
@@ -72,42 +72,43 @@ def load(options: Namespace) -> Peer:
         licence="Apache-2.0",
         runtime=f"onnxruntime {onnxruntime.__version__}",
         weights=[options.files / "movenet-multipose.bin"],
-        note="at most 6 people",
+        note="at most 6 persons",
     )
 
 
 def convert(files: Path, model: Path) -> None:
-    """Writes the network as ONNX."""
+    """Converts the network to ONNX."""
     import onnx
     from tfjs_graph import convert as from_tfjs
 
     graph = from_tfjs(files / "movenet-multipose.json", files / "movenet-multipose.bin")
     onnx.checker.check_model(graph)
-    with made_whole(model) as temporary:
+    with atomic_path(model) as temporary:
         onnx.save(graph, str(temporary))
 
 
-def fit(image: np.ndarray, size: int) -> tuple[np.ndarray, float]:
-    """Scales an image so that its longer side is `size`, pads it, and says by how much it was scaled."""
+def scale_and_pad(image: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+    """Scales an image to a longer side of `size` and pads it; returns the padded image and the scale."""
     import cv2
 
     height, width = image.shape[:2]
     scale = size / max(height, width)
     scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
-    canvas = np.zeros((_padded(scaled[1]), _padded(scaled[0]), 3), np.uint8)
-    canvas[: scaled[1], : scaled[0]] = cv2.resize(image, scaled, interpolation=cv2.INTER_LINEAR)
-    return canvas, scale
+    padded = np.zeros((round_up(scaled[1]), round_up(scaled[0]), 3), np.uint8)
+    padded[: scaled[1], : scaled[0]] = cv2.resize(image, scaled, interpolation=cv2.INTER_LINEAR)
+    return padded, scale
 
 
-def to_poses(people: np.ndarray, input_size_hw: tuple[int, int], scale: float) -> list[Pose]:
-    """The network's people: y, x, score of 17 keypoints, a box and a score each; y and x as parts of the canvas."""
-    keypoints = people[:, :51].reshape(-1, 17, 3)
+def to_poses(persons: np.ndarray, input_size_hw: tuple[int, int], scale: float) -> list[Pose]:
+    """Converts persons (N, 56): 17 times y, x and score, box, score; y and x are fractions of the padded image."""
+    keypoints = persons[:, :51].reshape(-1, 17, 3)
     points = keypoints[..., :2] * input_size_hw / scale + HALF_PIXEL
     triples = np.concatenate([points[..., ::-1], keypoints[..., 2:]], axis=-1)
-    return [Pose(score, one) for score, one in zip(people[:, 55], triples, strict=True)]
+    return [Pose(score, keypoints) for score, keypoints in zip(persons[:, 55], triples, strict=True)]
 
 
-def _padded(length: int) -> int:
+def round_up(length: int) -> int:
+    """Rounds up to a multiple of 32."""
     return -(-length // MULTIPLE) * MULTIPLE
 
 

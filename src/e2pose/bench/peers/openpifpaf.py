@@ -20,11 +20,11 @@
 # homepage = "https://openpifpaf.github.io"
 # steps = [["pip", "install", "--no-build-isolation", "--no-deps", "openpifpaf==0.13.11"]]
 # ///
-"""OpenPifPaf with its network shufflenetv2k16, as the authors of E2Pose compare with it: frames stretched to 512x512.
+"""OpenPifPaf shufflenetv2k16 with frames stretched to 512x512, as in the comparison by the authors of E2Pose.
 
-It is compiled against the torch of its environment, which takes minutes. The package holds no weights, so they are
-random. From random fields its decoder would put together people without end; here all fields have a confidence near
-zero, nobody is found, and decoding takes less time than with real weights.
+It is compiled against the torch of its environment, which takes minutes. The package contains no weights, so they are
+random. The decoder would assemble an excessive number of persons from random fields. Therefore all confidences are
+nearly zero and no person is detected, so decoding takes less time than with real weights.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from serve import HALF_PIXEL, Peer, Pose, Stopwatch, serve
 from torch_on_cpu import prepare
 
 BASE = "shufflenetv2k16"
-NOBODY = -10.0
-"""Confidence, before the sigmoid, that is below every threshold."""
+LOW_LOGIT = -10.0
+"""Logit of a confidence below every threshold."""
 
 
 def load(options: Namespace) -> Peer:
-    """Builds the network with random weights, and the library's predictor around it."""
+    """Creates the predictor with random weights."""
     import cv2
     import torch
 
@@ -53,7 +53,7 @@ def load(options: Namespace) -> Peer:
     openpifpaf.network.Factory.base_name = BASE
     predictor = openpifpaf.Predictor(head_metas=openpifpaf.datasets.factory("cocokp").head_metas)
     for head in predictor.model.head_nets:
-        silence(head)
+        zero_confidences(head)
 
     def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
         with watch("preprocess"):
@@ -62,9 +62,9 @@ def load(options: Namespace) -> Peer:
         with watch("network"):
             fields = predictor.processor.fields_batch(predictor.model, pixels[None])[0]
         with watch("postprocess"):
-            people = [one.inverse_transform(meta) for one in predictor.processor(fields)]
+            annotations = [annotation.inverse_transform(meta) for annotation in predictor.processor(fields)]
             scale = np.array([image.shape[1], image.shape[0]]) / options.size
-            return [to_pose(one.score, one.data, scale) for one in people]
+            return [to_pose(annotation.score, annotation.data, scale) for annotation in annotations]
 
     return Peer(
         estimate,
@@ -73,20 +73,20 @@ def load(options: Namespace) -> Peer:
         licence="AGPL-3.0",
         runtime=f"torch {torch.__version__}",
         random_weights=True,
-        note="stretched to a square; confidences set to zero, so the decoder finds nobody and is quick",
+        note="stretched to a square; confidences set to nearly zero, so decoding is faster than with real weights",
     )
 
 
-def silence(head) -> None:  # noqa: ANN001 - a type of a library that is not installed with e2pose
-    """Makes a head's confidences near zero everywhere."""
+def zero_confidences(head) -> None:  # noqa: ANN001 - a type of a library that is not installed with e2pose
+    """Sets all confidences of a head to nearly zero."""
     channels = slice(1, 1 + head.meta.n_confidences)
     shape = (head.meta.n_fields, head.n_components, -1)
     head.conv.weight.data.view(*shape)[:, channels] = 0
-    head.conv.bias.data.view(*shape)[:, channels] = NOBODY
+    head.conv.bias.data.view(*shape)[:, channels] = LOW_LOGIT
 
 
 def to_pose(score: float, triples: np.ndarray, scale: np.ndarray) -> Pose:
-    """A person found in the stretched frame."""
+    """Converts a person in the stretched frame."""
     return Pose(score, np.column_stack([(triples[:, :2] + HALF_PIXEL) * scale, triples[:, 2]]).astype(float))
 
 

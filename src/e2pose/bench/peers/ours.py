@@ -7,10 +7,10 @@
 # licence = "Apache-2.0"
 # environment = "this"
 # ///
-"""A model of e2pose, in the environment that the bench itself runs in.
+"""An e2pose model, in the environment of the bench.
 
-Its threshold is the one that `e2pose evaluate` uses, and like there the best 20 poses count: average precision needs
-the doubtful ones too.
+As in `e2pose evaluate`, the threshold is 0.01 and the 20 poses with the highest scores of a frame are used, because
+average precision includes poses with low scores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from serve import Peer, Pose, Stopwatch, serve
 
 
 def load(options: Namespace) -> Peer:
-    """Opens the model."""
+    """Loads the model."""
     from importlib.metadata import version
 
     import cv2
@@ -37,7 +37,7 @@ def load(options: Namespace) -> Peer:
 
     cv2.setNumThreads(options.threads)
     path, catalogue_size = resolve_model(options.model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
-    input_size = tuple(map(int, options.input_size.split("x"))) if options.input_size else catalogue_size
+    input_size = parse_size(options.input_size) if options.input_size else catalogue_size
     runtime = open_runtime(
         path,
         RuntimeOptions(
@@ -53,10 +53,10 @@ def load(options: Namespace) -> Peer:
         with watch("postprocess"):
             poses = decode(candidates, batch, runtime.spec, threshold=EVALUATION_THRESHOLD)[0][:MAX_DETECTIONS]
             triples = np.concatenate([poses.keypoints, poses.keypoint_scores[..., None]], axis=-1)
-            return [Pose(float(score), one) for score, one in zip(poses.scores, triples, strict=True)]
+            return [Pose(score, keypoints) for score, keypoints in zip(poses.scores, triples, strict=True)]
 
-    known = {"default", *read_catalogue()[0]}
-    name = options.model if options.model in known else runtime.spec.name
+    is_catalogue_name = options.model in {"default", *read_catalogue()[0]}
+    name = options.model if is_catalogue_name else runtime.spec.name
     library, _, rest = runtime.description.partition(" on ")
     return Peer(
         estimate,
@@ -65,9 +65,17 @@ def load(options: Namespace) -> Peer:
         licence=runtime.spec.licence,
         runtime=library,
         precision=rest.partition(" in ")[2].partition(",")[0],
-        weights=[path, *(one for one in [path.with_suffix(".bin")] if path.suffix == ".xml")],
+        weights=[path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path],
         keypoints=runtime.spec.schema.keypoints,
     )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Parses HEIGHTxWIDTH."""
+    height, x, width = text.partition("x")
+    if not (x and height.isdecimal() and width.isdecimal()):
+        raise ValueError(f"input-size must be HEIGHTxWIDTH, such as 224x320, not '{text}'")
+    return int(height), int(width)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Turns a graph of TensorFlow.js into one of ONNX, as far as the graph of MoveNet MultiPose needs it.
+"""Conversion of a TensorFlow.js graph to ONNX, with the operations of MoveNet MultiPose.
 
-TensorFlow keeps channels last, ONNX first: a tensor that comes from a convolution is kept as ONNX has it and is only
-turned when somebody needs it otherwise. All whole numbers become int64, which ONNX wants for shapes.
+TensorFlow uses channels last (NHWC), ONNX channels first (NCHW): the output of a convolution stays in NCHW and is
+transposed when an operation requires NHWC. All integers become int64, which ONNX requires for shapes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SAME_NAME = {
     **{name: name for name in ("Reciprocal", "Reshape", "Sigmoid", "Size", "Sub", "Tile")},
     "AddN": "Sum",
     "AddV2": "Add",
-    "FloorDiv": "Div",  # only whole numbers of at least 0 are divided so
+    "FloorDiv": "Div",  # used for non-negative integers only
     "GatherNd": "GatherND",
     "GreaterEqual": "GreaterOrEqual",
     "LogicalAnd": "And",
@@ -41,23 +41,23 @@ _TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 def convert(model_json: Path, weights: Path) -> onnx.ModelProto:
-    """The graph as ONNX: input `input`, uint8 (1, H, W, 3) in RGB; output `output`.
+    """Converts a graph to ONNX, with the input `input`, uint8 (1, H, W, 3) in RGB, and the output `output`.
 
     Raises:
-        ValueError: The graph has an operation that is not translated.
+        ValueError: The graph has an unsupported operation.
     """
     description = json.loads(model_json.read_text(encoding="utf-8"))
     graph = _Graph(_read_weights(description["weightsManifest"], weights.read_bytes()))
     nodes = [node for node in description["modelTopology"]["node"] if node["op"] not in ("Const", "Placeholder")]
     for node in nodes:
-        graph.translate(node)
+        graph.add_node(node)
     graph.emit("Identity", [graph.last(nodes[-1]["name"])], outputs=["output"])
     return helper.make_model(
         helper.make_graph(
             graph.nodes,
             "tfjs",
             [helper.make_tensor_value_info("input", TensorProto.UINT8, [1, "height", "width", 3])],
-            [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, "people", "numbers"])],
+            [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, "persons", "numbers"])],
             list(graph.initializers.values()),
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -66,7 +66,7 @@ def convert(model_json: Path, weights: Path) -> onnx.ModelProto:
 
 
 def _read_weights(manifest: Sequence[Mapping[str, Any]], data: bytes) -> dict[str, np.ndarray]:
-    """The constants by name; those stored as float16 become float32."""
+    """Returns the constants by name; float16 becomes float32."""
     values, offset = {}, 0
     for entry in (entry for group in manifest for entry in group["weights"]):
         stored = np.dtype(entry.get("quantization", entry)["dtype"])
@@ -78,20 +78,20 @@ def _read_weights(manifest: Sequence[Mapping[str, Any]], data: bytes) -> dict[st
 
 
 class _Graph:
-    """An ONNX graph that grows node by node."""
+    """An ONNX graph under construction."""
 
     def __init__(self, constants: Mapping[str, np.ndarray]) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self._constants = constants
-        self.channels_first: dict[str, str] = {}  # tensors by their TensorFlow name, with channels first
-        self._last: dict[str, str] = {"input": "input"}  # and as TensorFlow has them
+        self.channels_first: dict[str, str] = {}  # NCHW tensors by their TensorFlow name
+        self._last: dict[str, str] = {"input": "input"}  # tensors as in TensorFlow
 
-    def translate(self, node: Mapping[str, Any]) -> None:
-        """Adds what one node of TensorFlow.js does."""
+    def add_node(self, node: Mapping[str, Any]) -> None:
+        """Adds the operation of a TensorFlow.js node."""
         operation, name, inputs = node["op"], node["name"], node.get("input", [])
-        attributes = {key: _plain(value) for key, value in node.get("attr", {}).items()}
-        if operation in _ELEMENTWISE and all(one in self.channels_first for one in inputs):
+        attributes = {key: _decode(value) for key, value in node.get("attr", {}).items()}
+        if operation in _ELEMENTWISE and all(name in self.channels_first for name in inputs):
             self.channels_first[name] = self.emit(_SAME_NAME[operation], [self.channels_first[one] for one in inputs])
         elif operation in _FIRST:
             self.channels_first[name] = _FIRST[operation](self, inputs, attributes)
@@ -100,35 +100,35 @@ class _Graph:
             for index, result in enumerate([results] if isinstance(results, str) else results):
                 self._last[f"{name}:{index}" if index else name] = result
         elif operation in _SAME_NAME:
-            given = {"to": _TYPES[attributes["DstT"]]} if operation == "Cast" else {}
-            self._last[name] = self.emit(_SAME_NAME[operation], [self.last(one) for one in inputs], **given)
+            conversion = {"to": _TYPES[attributes["DstT"]]} if operation == "Cast" else {}
+            self._last[name] = self.emit(_SAME_NAME[operation], [self.last(one) for one in inputs], **conversion)
         else:
-            raise ValueError(f"the operation {operation} of TensorFlow.js is not translated")
+            raise ValueError(f"unsupported TensorFlow.js operation {operation}")
 
     def emit(self, operation: str, inputs: Sequence[str], outputs: Sequence[str] = (), **attributes: Any) -> str:  # noqa: ANN401
-        """Adds a node of ONNX and names its first output."""
+        """Adds an ONNX node and returns the name of its first output."""
         outputs = outputs or [f"t{len(self.nodes)}"]
         self.nodes.append(helper.make_node(operation, inputs, outputs, **attributes))
         return outputs[0]
 
     def constant(self, value: np.ndarray | Sequence[int]) -> str:
-        """Adds a constant."""
+        """Adds a constant and returns its name."""
         name = f"c{len(self.initializers)}"
         self.initializers[name] = numpy_helper.from_array(np.asarray(value), name)
         return name
 
     def value(self, name: str) -> np.ndarray:
-        """The value of a constant of TensorFlow."""
+        """Returns the value of a TensorFlow constant."""
         return self._constants[name]
 
     def first(self, name: str) -> str:
-        """A tensor with channels first."""
+        """Returns the name of a tensor in NCHW."""
         if name not in self.channels_first:
             self.channels_first[name] = self.emit("Transpose", [self.last(name)], perm=_TO_FIRST)
         return self.channels_first[name]
 
     def last(self, name: str) -> str:
-        """A tensor as TensorFlow has it."""
+        """Returns the name of a tensor as in TensorFlow."""
         if name not in self._last:
             if name in self._constants:
                 self._last[name] = self.constant(self._constants[name])
@@ -137,11 +137,11 @@ class _Graph:
         return self._last[name]
 
 
-def _plain(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """The value of an attribute: text is stored in base 64, whole numbers as text."""
+def _decode(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Decodes an attribute: text is stored as base64, integers as text."""
     if "list" in attribute:
         entries = attribute["list"]
-        return [_plain({kind: entry}) for kind, several in entries.items() for entry in several]
+        return [_decode({kind: entry}) for kind, several in entries.items() for entry in several]
     kind, value = next(iter(attribute.items()))
     return {"s": lambda: base64.b64decode(value).decode(), "i": lambda: int(value)}.get(kind, lambda: value)()
 
@@ -174,7 +174,7 @@ def _max_pool(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any
 
 def _resize(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
     if attributes["align_corners"] or not attributes["half_pixel_centers"]:
-        raise ValueError("only a ResizeBilinear with half_pixel_centers is translated")
+        raise ValueError("ResizeBilinear is supported with half_pixel_centers only")
     image = graph.first(inputs[0])
     size = graph.emit("Concat", [graph.emit("Shape", [image], end=2), graph.last(inputs[1])], axis=0)
     mode = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
@@ -182,7 +182,7 @@ def _resize(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any])
 
 
 def _shape(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
-    if inputs[0] in graph.channels_first:  # spare a transposition
+    if inputs[0] in graph.channels_first:  # avoids a transposition
         shape = graph.emit("Shape", [graph.first(inputs[0])])
         return graph.emit("Gather", [shape, graph.constant(list(_TO_LAST))])
     return graph.emit("Shape", [graph.last(inputs[0])])
@@ -200,8 +200,8 @@ def _strided_slice(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str
             added.append(index - len(dropped))
             continue
         if not (masked["begin"] and masked["end"]):
-            whole = np.iinfo(np.int64).max
-            cut.append((axis, 0 if masked["begin"] else low, whole if masked["end"] else high))
+            end_of_axis = np.iinfo(np.int64).max
+            cut.append((axis, 0 if masked["begin"] else low, end_of_axis if masked["end"] else high))
         if masked["shrink_axis"]:
             dropped.append(axis)
         axis += 1

@@ -1,7 +1,7 @@
-"""What peers have in common that run random networks with torch on a CPU.
+"""Setup of torch for peers with random networks on a CPU.
 
-Where torch is for CPUs only, torchvision's compiled operators cannot be loaded, and its import fails because they are
-not known. Their signatures are enough for the import; nothing calls them here.
+With a CPU build of torch, the compiled operators of torchvision may not load, and its import fails. Declaring their
+signatures is sufficient for the import; the peers call none of them.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ from pathlib import Path
 
 SIGNATURES = tuple(
     f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-    for name in ("nms", "qnms")  # those whose shapes torchvision describes while it is imported
+    for name in ("nms", "qnms")  # torchvision registers shape functions for these during its import
 )
 
 
 def prepare(threads: int) -> None:
-    """Makes torch and OpenCV ready, to be called before torchvision is imported.
+    """Configures torch and OpenCV; must be called before torchvision is imported.
 
     Args:
-        threads: How many they may use.
+        threads: Number of threads.
     """
     import cv2
     import torch
 
     torch.manual_seed(0)
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # what random networks compute may become so small that processors are slow
+    torch.set_flush_denormal(True)  # random networks can produce denormal numbers, which are slow
     cv2.setNumThreads(threads)
-    make_importable()
+    declare_operators()
 
 
-def make_importable() -> None:
-    """Declares torchvision's operators if their library does not load."""
+def declare_operators() -> None:
+    """Declares the operators of torchvision if their library does not load."""
     import torch
 
-    found = importlib.util.find_spec("torchvision")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
         return
     try:
-        torch.ops.load_library(Path(found.origin).with_name("_C.so"))
+        torch.ops.load_library(Path(spec.origin).with_name("_C.so"))
     except OSError:
         operators = torch.library.Library("torchvision", "DEF")
         for signature in SIGNATURES:
             operators.define(signature)
-        make_importable.operators = operators  # they vanish with it
+        declare_operators.library = operators  # the declarations live as long as this object

@@ -27,11 +27,11 @@
 # ///
 """YOLO11n-pose by Ultralytics, on ONNX Runtime or torch.
 
-ONNX Runtime runs what the authors' own exporter makes at the first start; neither torch nor their library is loaded for
-it. Frames are letterboxed with grey as they do it: to a square for ONNX Runtime, whose graph has a fixed size, and to
-the smallest multiples of 32 that hold the frame for torch. A pose has the score of its box; as in the authors'
-evaluation all above 0.001 are kept, boxes that overlap by more than 0.7 are suppressed, and at most 300 are left. So
-measured, AP on 269 images of COCO val2017 is 47.9 (640, ONNX Runtime).
+For ONNX Runtime, the exporter of Ultralytics writes an ONNX file at the first start, in another process: the measured
+one loads neither torch nor ultralytics. Frames are letterboxed with grey as in ultralytics: to a square for ONNX Runtime, whose graph has a fixed
+size, and to the smallest sufficient multiples of 32 for torch. A pose has the score of its box. As in the evaluation of
+Ultralytics, scores above 0.001 are kept, boxes with an overlap above 0.7 are suppressed, and at most 300 are kept. The
+AP on 269 images of COCO val2017 is 47.9 (640, ONNX Runtime).
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from serve import HALF_PIXEL, Peer, Pose, Stopwatch, apart, made_whole, serve
+from serve import HALF_PIXEL, Peer, Pose, Stopwatch, atomic_path, run_in_subprocess, serve
 
 MULTIPLE = 32
 GREY = (114, 114, 114)
-MIN_SCORE, MAX_OVERLAP, MAX_PEOPLE = 0.001, 0.7, 300
+MIN_SCORE, MAX_OVERLAP, MAX_PERSONS = 0.001, 0.7, 300
 
 Network = Callable[[np.ndarray], np.ndarray]
 
 
 def load(options: Namespace) -> Peer:
-    """Opens the network in the runtime that was asked for."""
+    """Loads the network in the selected runtime; exports it if necessary."""
     import cv2
 
     cv2.setNumThreads(options.threads)
@@ -65,16 +65,16 @@ def load(options: Namespace) -> Peer:
     else:
         model = options.files / f"yolo11n-pose-{options.size}.onnx"
         if not model.exists():
-            apart(export, weights, model, options.size)
+            run_in_subprocess(export, weights, model, options.size)
         network, runtime = open_onnx(model, options.threads), f"onnxruntime {version('onnxruntime')}"
 
     def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
         with watch("preprocess"):
             pixels, scale, corner_xy = letterbox(image, options.size, square=options.runtime != "torch")
         with watch("network"):
-            found = network(pixels)
+            candidates = network(pixels)
         with watch("postprocess"):
-            return to_poses(found, scale, corner_xy)
+            return to_poses(candidates, scale, corner_xy)
 
     return Peer(
         estimate,
@@ -87,7 +87,7 @@ def load(options: Namespace) -> Peer:
 
 
 def open_onnx(model: Path, threads: int) -> Network:
-    """The network on ONNX Runtime."""
+    """Returns the network in ONNX Runtime."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -98,11 +98,11 @@ def open_onnx(model: Path, threads: int) -> Network:
 
 
 def open_torch(weights: Path, threads: int) -> Network:
-    """The network on torch, with normalisation folded into the convolutions as its authors do."""
+    """Returns the network in torch, with batch normalisation fused into the convolutions as in ultralytics."""
     import torch
 
     torch.set_num_threads(threads)
-    model = open_authors(weights).model.float().fuse(verbose=False).eval()
+    model = load_model(weights).model.float().fuse(verbose=False).eval()
 
     def network(pixels: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -111,8 +111,8 @@ def open_torch(weights: Path, threads: int) -> Network:
     return network
 
 
-def open_authors(weights: Path):  # noqa: ANN201 - a type of a library that is not installed with e2pose
-    """The model as an object of its authors' library, which is kept from the network and from the user's settings."""
+def load_model(weights: Path):  # noqa: ANN201 - a type of a library that is not installed with e2pose
+    """Loads the model in ultralytics, without network access and with separate settings."""
     os.environ.update(YOLO_CONFIG_DIR=str(weights.parent), YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
     from ultralytics import YOLO
 
@@ -120,19 +120,19 @@ def open_authors(weights: Path):  # noqa: ANN201 - a type of a library that is n
 
 
 def export(weights: Path, model: Path, size: int) -> None:
-    """Writes the network as ONNX for square frames of a size, by its authors' exporter."""
+    """Exports the network to ONNX for square images, with the exporter of ultralytics."""
     with tempfile.TemporaryDirectory(dir=model.parent) as folder:
-        copy = Path(shutil.copy(weights, folder))  # the exporter writes beside the weights
-        exported = open_authors(copy).export(format="onnx", imgsz=size)
-        with made_whole(model) as temporary:
+        copy = Path(shutil.copy(weights, folder))  # the exporter writes next to the weights
+        exported = load_model(copy).export(format="onnx", imgsz=size)
+        with atomic_path(model) as temporary:
             shutil.move(exported, temporary)
 
 
 def letterbox(image: np.ndarray, size: int, *, square: bool) -> tuple[np.ndarray, float, np.ndarray]:
-    """Scales an image into a canvas and centres it there.
+    """Scales an image and centres it in a padded one.
 
     Returns:
-        Pixels from 0 to 1 (1, 3, H, W), the scale, and where in the canvas the image's corner lies (x, y).
+        Padded pixels from 0 to 1 (1, 3, H, W), the scale, and the position (x, y) of the image corner in them.
     """
     import cv2
 
@@ -141,28 +141,28 @@ def letterbox(image: np.ndarray, size: int, *, square: bool) -> tuple[np.ndarray
     scaled_wh = np.array([max(1, round(width * scale)), max(1, round(height * scale))])
     padding = size - scaled_wh if square else -scaled_wh % MULTIPLE
     before, after = padding // 2, padding - padding // 2
-    canvas = cv2.copyMakeBorder(
+    padded = cv2.copyMakeBorder(
         cv2.resize(image, scaled_wh.tolist(), interpolation=cv2.INTER_LINEAR),
         *(int(before[1]), int(after[1]), int(before[0]), int(after[0])),
         borderType=cv2.BORDER_CONSTANT,
         value=GREY,
     )
-    pixels = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32)
+    pixels = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32)
     pixels /= 255
     return pixels, scale, before
 
 
-def to_poses(found: np.ndarray, scale: float, corner_xy: np.ndarray) -> list[Pose]:
-    """The network's candidates (56, M): a box from its centre, a score and 17 times x, y, score; in the canvas."""
+def to_poses(candidates: np.ndarray, scale: float, corner_xy: np.ndarray) -> list[Pose]:
+    """Converts candidates (56, M): box centre and size, score, and 17 times x, y and score, in padded pixels."""
     import cv2
 
-    likely = found[:, found[4] > MIN_SCORE].T
+    likely = candidates[:, candidates[4] > MIN_SCORE].T
     boxes, scores = likely[:, :4].copy(), likely[:, 4]
     boxes[:, :2] -= boxes[:, 2:] / 2
-    kept = np.asarray(cv2.dnn.NMSBoxes(boxes, scores, MIN_SCORE, MAX_OVERLAP), int).reshape(-1)[:MAX_PEOPLE]
+    kept = np.asarray(cv2.dnn.NMSBoxes(boxes, scores, MIN_SCORE, MAX_OVERLAP), int).reshape(-1)[:MAX_PERSONS]
     triples = likely[kept, 5:].reshape(-1, 17, 3)
     triples[..., :2] = (triples[..., :2] - corner_xy) / scale + HALF_PIXEL
-    return [Pose(score, one) for score, one in zip(scores[kept], triples, strict=True)]
+    return [Pose(score, keypoints) for score, keypoints in zip(scores[kept], triples, strict=True)]
 
 
 if __name__ == "__main__":

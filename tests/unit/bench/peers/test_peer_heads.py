@@ -10,12 +10,12 @@ from e2pose.bench.peer_script import OURS, PEERS, peer_names, read_peer_script
 PINNED = re.compile(r"[A-Za-z0-9_.-]+==\d[\w.]*")
 
 
-def test_the_peers_that_must_be_there() -> None:
+def test_bundled_peers() -> None:
     assert set(peer_names()) >= {"mediapipe", "mmpose", "movenet", "openpifpaf", "yolo11"}
 
 
 @pytest.mark.parametrize("name", peer_names())
-def test_everything_that_is_installed_has_one_version(name: str) -> None:
+def test_all_packages_are_pinned(name: str) -> None:
     script = read_peer_script(PEERS / f"{name}.py")
     packages = [word for step in script.needs.steps for word in step[2:] if not word.startswith("-")]
     assert script.dependencies
@@ -29,7 +29,7 @@ def test_everything_that_is_installed_has_one_version(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", peer_names())
-def test_torch_is_the_one_that_the_project_names(name: str) -> None:
+def test_torch_version_equals_the_constraint_of_the_project(name: str) -> None:
     lines = (PEERS.parents[3] / "constraints-cpu.txt").read_text().splitlines()
     constraint = next(line for line in lines if line.startswith("torch=="))
     torch = [one for one in read_peer_script(PEERS / f"{name}.py").dependencies if one.startswith("torch==")]
@@ -37,22 +37,22 @@ def test_torch_is_the_one_that_the_project_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PEERS.glob("*.py")), ids=lambda path: path.stem)
-def test_a_peer_imports_nothing_at_first_that_could_print_or_fail(path) -> None:
-    """And nothing of e2pose ever; ours alone may, for it runs in our environment."""
+def test_peer_modules_import_only_the_standard_library_and_numpy(path) -> None:
+    """Other imports could print or fail before `serve` runs. Only `ours` may import e2pose."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    first = {name for node in tree.body for name in imported(node)}
+    at_start = {name for node in tree.body for name in imported_names(node)}
     siblings = {one.stem for one in PEERS.glob("*.py")}
-    translator = {"onnx"} if path.stem == "tfjs_graph" else set()  # imported by peers when they have begun
-    assert first <= {*sys.stdlib_module_names, "numpy"} | siblings | translator
-    anywhere = {name for node in ast.walk(tree) for name in imported(node)}
+    translator = {"onnx"} if path.stem == "tfjs_graph" else set()  # imported by peers after the start
+    assert at_start <= {*sys.stdlib_module_names, "numpy"} | siblings | translator
+    anywhere = {name for node in ast.walk(tree) for name in imported_names(node)}
     assert ("e2pose" in anywhere) == (path.stem == OURS)
 
 
-def test_the_scripts_are_no_package() -> None:
+def test_peer_scripts_are_not_a_package() -> None:
     assert not (PEERS / "__init__.py").exists()
 
 
-def imported(node: ast.AST) -> list[str]:
+def imported_names(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name.partition(".")[0] for alias in node.names]
     return [(node.module or "").partition(".")[0]] if isinstance(node, ast.ImportFrom) else []

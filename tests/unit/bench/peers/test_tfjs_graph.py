@@ -24,7 +24,7 @@ def text(word: str) -> dict:
     return {"s": base64.b64encode(word.encode()).decode()}
 
 
-def whole(*numbers: int) -> dict:
+def integers(*numbers: int) -> dict:
     return {"list": {"i": [str(number) for number in numbers]}}
 
 
@@ -34,7 +34,7 @@ def masks(**given: int) -> dict:
 
 
 def run(tfjs_graph, tmp_path: Path, nodes: list, constants: dict[str, np.ndarray], halved: tuple[str, ...] = ()):
-    """Runs a graph whose first node turns the picture into floats."""
+    """Converts and runs a graph whose first node casts the image to float."""
     cast = {"SrcT": {"type": "DT_INT32"}, "DstT": {"type": "DT_FLOAT"}}
     first = [{"name": "input", "op": "Placeholder"}, {"name": "image", "op": "Cast", "input": ["input"], "attr": cast}]
     weights, data = [], b""
@@ -56,7 +56,7 @@ def run(tfjs_graph, tmp_path: Path, nodes: list, constants: dict[str, np.ndarray
 
 
 def convolve(image: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
-    """By its definition, padded as TensorFlow does for SAME: more at the far end."""
+    """Convolution by definition, with the SAME padding of TensorFlow: the larger part at the end."""
     sizes = [-(-length // stride) for length in image.shape[1:3]]
     gaps = [
         max((size - 1) * stride + kernel.shape[0] - length, 0)
@@ -69,13 +69,13 @@ def convolve(image: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
 
 def attributes(stride: int, *fused: str) -> dict:
     return {
-        "strides": whole(1, stride, stride, 1),
+        "strides": integers(1, stride, stride, 1),
         "padding": text("SAME"),
         "fused_ops": {"list": {"s": [text(one)["s"] for one in fused]}},
     }
 
 
-def test_convolutions_with_what_is_fused_into_them(tfjs_graph, tmp_path: Path) -> None:
+def test_fused_convolution(tfjs_graph, tmp_path: Path) -> None:
     constants = {
         "kernel": RNG.normal(0, 0.01, (3, 3, 3, 4)).astype(np.float32),
         "bias": RNG.normal(0, 1, 4).astype(np.float32),
@@ -87,7 +87,7 @@ def test_convolutions_with_what_is_fused_into_them(tfjs_graph, tmp_path: Path) -
     assert np.allclose(run(tfjs_graph, tmp_path, nodes, constants), expected, atol=1e-4)
 
 
-def test_depthwise_convolutions_and_weights_in_16_bits(tfjs_graph, tmp_path: Path) -> None:
+def test_depthwise_convolution_with_float16_weights(tfjs_graph, tmp_path: Path) -> None:
     kernel = RNG.normal(0, 0.01, (3, 3, 3, 1)).astype(np.float16).astype(np.float32)
     nodes = [("out", "DepthwiseConv2dNative", ["image", "kernel"], attributes(1))]
     full = np.zeros((3, 3, 3, 3), np.float32)
@@ -96,10 +96,10 @@ def test_depthwise_convolutions_and_weights_in_16_bits(tfjs_graph, tmp_path: Pat
     assert np.allclose(found, convolve(FLOAT_IMAGE, full, 1), atol=1e-4)
 
 
-def test_a_pyramid_keeps_its_channels_in_place(tfjs_graph, tmp_path: Path) -> None:
-    """The way of every feature map: shape, twice the size, resized, added, and read as TensorFlow has it."""
+def test_feature_pyramid_keeps_the_channel_order(tfjs_graph, tmp_path: Path) -> None:
+    """Pooling, shape, resizing to twice the size, addition, and a slice in NHWC."""
     bilinear = {"align_corners": {"b": False}, "half_pixel_centers": {"b": True}}
-    pooled = {"ksize": whole(1, 2, 2, 1), "strides": whole(1, 2, 2, 1), "padding": text("SAME")}
+    pooled = {"ksize": integers(1, 2, 2, 1), "strides": integers(1, 2, 2, 1), "padding": text("SAME")}
     nodes = [
         ("pooled", "MaxPool", ["image"], pooled),
         ("shape", "Shape", ["pooled"], {}),
@@ -129,7 +129,7 @@ def test_a_pyramid_keeps_its_channels_in_place(tfjs_graph, tmp_path: Path) -> No
         ([0, 0, 2], [0, 0, 4], {"begin": 1, "end": 1, "new_axis": 2}, FLOAT_IMAGE[:, None, 2:4]),
     ],
 )
-def test_slices_are_those_of_numpy(tfjs_graph, tmp_path: Path, *, begin, end, given, expected) -> None:
+def test_strided_slice_equals_numpy(tfjs_graph, tmp_path: Path, *, begin, end, given, expected) -> None:
     constants = {"begin": np.array(begin, np.int32), "end": np.array(end, np.int32)}
     constants["step"] = np.ones(len(begin), np.int32)
     nodes = [("out", "StridedSlice", ["image", "begin", "end", "step"], masks(**given))]
@@ -138,12 +138,12 @@ def test_slices_are_those_of_numpy(tfjs_graph, tmp_path: Path, *, begin, end, gi
     assert (found == expected).all()
 
 
-def test_people_are_picked_by_score(tfjs_graph, tmp_path: Path) -> None:
-    """The way of the network's end: the best places, their values, side by side."""
+def test_top_k_and_gather_select_by_score(tfjs_graph, tmp_path: Path) -> None:
+    """Operations at the end of the network: indices with the highest scores, their values, concatenation."""
     nodes = [
         ("flat", "Reshape", ["image", "all"], {}),
         ("best", "TopKV2", ["flat", "count"], {"sorted": {"b": True}}),
-        ("places", "Squeeze", ["best:1"], {"squeeze_dims": whole(0)}),
+        ("places", "Squeeze", ["best:1"], {"squeeze_dims": integers(0)}),
         ("index", "Pack", ["nothing", "places"], {"axis": {"i": "1"}}),
         ("picked", "GatherNd", ["flat", "index"], {}),
         ("halves", "Unpack", ["pairs"], {"axis": {"i": "1"}, "num": {"i": "2"}}),
@@ -164,6 +164,6 @@ def test_people_are_picked_by_score(tfjs_graph, tmp_path: Path) -> None:
     assert run(tfjs_graph, tmp_path, nodes, constants) == pytest.approx(expected, rel=1e-6)
 
 
-def test_an_operation_that_is_not_known(tfjs_graph, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="operation Einsum of"):
+def test_unsupported_operation_is_rejected(tfjs_graph, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unsupported TensorFlow\.js operation Einsum"):
         run(tfjs_graph, tmp_path, [("out", "Einsum", ["image"], {})], {})
