@@ -87,7 +87,8 @@ def test_comparison_of_a_model_and_peers_writes_all_outputs(
 def test_command_below_the_table_repeats_the_comparison(e2pose, tmp_path: Path) -> None:
     write_image(tmp_path / "a b.png")
     write_peer(tmp_path / "my_peer.py")
-    words = ["bench", "a b.png", "--rounds", "1", "--peer", "my_peer.py", "my_peer.py:network-ms=0.02", "--warm-up", "0"]
+    peers = "--peer", "my_peer.py", "my_peer.py:network-ms=0.02"
+    words = "bench", "a b.png", "--rounds", "1", *peers, "--warm-up", "0"
     done = e2pose(*words, "--models", "mobilenetv2-320:precision=f64", "--reference", "my_peer.py")
     assert done.code == 0, done.err
     assert done.out.splitlines()[-1] == (

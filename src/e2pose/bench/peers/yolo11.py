@@ -28,10 +28,10 @@
 """YOLO11n-pose by Ultralytics, on ONNX Runtime or torch.
 
 For ONNX Runtime, the exporter of Ultralytics writes an ONNX file at the first start, in another process: the measured
-one loads neither torch nor ultralytics. Frames are letterboxed with grey as in ultralytics: to a square for ONNX Runtime, whose graph has a fixed
-size, and to the smallest sufficient multiples of 32 for torch. A pose has the score of its box. As in the evaluation of
-Ultralytics, scores above 0.001 are kept, boxes with an overlap above 0.7 are suppressed, and at most 300 are kept. The
-AP on 269 images of COCO val2017 is 47.9 (640, ONNX Runtime).
+one loads neither torch nor ultralytics. Frames are letterboxed with grey as in ultralytics: to a square for ONNX
+Runtime, whose graph has a fixed size, and to the smallest sufficient multiples of 32 for torch. A pose has the score of
+its box. As in the evaluation of Ultralytics, scores above 0.001 are kept, boxes with an overlap above 0.7 are
+suppressed, and at most 300 are kept. The AP on 269 images of COCO val2017 is 47.9 (640, ONNX Runtime).
 """
 
 from __future__ import annotations
