@@ -1,4 +1,4 @@
-"""What a window needs of Tk, without a screen; keys are pressed by a plan."""
+"""A replacement of tkinter without a screen; keys are pressed by a schedule."""
 
 import types
 from collections import defaultdict
@@ -9,10 +9,10 @@ CHARACTERS = {"space": " ", "Escape": "\x1b", "F1": "", "plus": "+", "KP_Subtrac
 
 
 class FakeTk(types.ModuleType):
-    """Stands in for the module `tkinter` and for all its widgets.
+    """Replaces the module `tkinter` and all its widgets.
 
-    `shown` holds the pictures. `plan` says which keys are pressed when so many pictures have been shown. `on_update` is
-    called whenever the window reacts.
+    `shown` holds the images shown so far. `plan` maps a number of shown images to the keys pressed at that point.
+    `on_update` is called at each update of the window.
     """
 
     TclError = RuntimeError
@@ -20,16 +20,16 @@ class FakeTk(types.ModuleType):
     def __init__(self, screen_hw=(1000, 1000)):
         super().__init__("tkinter")
         self.screen_hw = screen_hw
-        self.shown, self.bound, self.plan = [], {}, defaultdict(list)
+        self.shown, self.bindings, self.plan = [], {}, defaultdict(list)
         self.is_open = self.is_hidden = None
         self.on_update = lambda: None
 
     def press(self, *keys):
         for key in keys:
             if key == "close button":
-                self.bound["WM_DELETE_WINDOW"]()
+                self.bindings["WM_DELETE_WINDOW"]()
             else:
-                self.bound["<Key>"](types.SimpleNamespace(char=CHARACTERS.get(key, key), keysym=key))
+                self.bindings["<Key>"](types.SimpleNamespace(char=CHARACTERS.get(key, key), keysym=key))
 
     def Tk(self, **_):
         self.is_open, self.is_hidden = True, False
@@ -39,16 +39,16 @@ class FakeTk(types.ModuleType):
         return self
 
     def PhotoImage(self, **_):
-        return types.SimpleNamespace(configure=self._take)
+        return types.SimpleNamespace(configure=self._show)
 
-    def _take(self, data, **options):
+    def _show(self, data, **options):
         assert options == {"format": "ppm"}
         header, pixels = data.split(b" 255 ", 1)
         width, height = (int(word) for word in header.split()[1:])
         self.shown.append(np.frombuffer(pixels, np.uint8).reshape(height, width, 3))
 
-    def bind(self, key, do):
-        self.bound[key] = do
+    def bind(self, key, callback):
+        self.bindings[key] = callback
 
     protocol = bind
 

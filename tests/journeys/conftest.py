@@ -10,7 +10,7 @@ from e2pose.cli.app import main
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -29,8 +29,8 @@ Run = Callable[..., Finished]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def commands_hear_ctrl_c() -> Iterator[None]:
-    """A shell script that runs the tests in the background makes them, and what they start, deaf to SIGINT."""
+def enable_sigint() -> Iterator[None]:
+    """Restores SIGINT, which a shell script that runs the tests in the background ignores, also for subprocesses."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -38,7 +38,7 @@ def commands_hear_ctrl_c() -> Iterator[None]:
 
 @pytest.fixture
 def e2pose(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command line in an empty folder."""
+    """Runs the command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str | Path) -> Finished:

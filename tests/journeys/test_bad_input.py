@@ -244,7 +244,7 @@ def test_ctrl_c_before_the_first_frame_leaves_no_output(
         raise KeyboardInterrupt
 
     write_image(tmp_path / "white.png")
-    monkeypatch.setattr("e2pose.inference.run.run", interrupt)
+    monkeypatch.setattr("e2pose.live.pipeline.run", interrupt)
     done = predict("white.png", "-o", "drawn", "-o", "poses.json")
     assert done.code == 130
     assert [line for line in done.err.splitlines() if not line.startswith("model: ")] == []

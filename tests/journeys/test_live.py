@@ -1,4 +1,4 @@
-"""Streams and anonymous pictures, from the command line to the file."""
+"""Streams and anonymised images, from the command line to the file."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from helpers.synthetic import TINY_KEYPOINTS
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals of this kind")
-def test_a_stream_that_is_killed_three_times_becomes_one_file(
+def test_stream_that_reconnects_three_times_becomes_one_file(
     tmp_path: Path, tiny_model: Path, request: pytest.FixtureRequest
 ) -> None:
     camera = Camera(rtsp)
@@ -38,22 +38,22 @@ def test_a_stream_that_is_killed_three_times_becomes_one_file(
     def wait_for(word: str) -> None:
         assert process.stderr is not None
         while not (line := process.stderr.readline()).startswith(f"{word} 'rtsp://127.0.0.1"):
-            assert line, "it ended"
+            assert line, "the process ended"
 
-    def watch_a_while() -> None:
-        seen = camera.sent
-        while camera.sent < seen + 40 or not any(tmp_path.glob(".a-*.mp4")):
+    def receive_frames() -> None:
+        before = camera.sent
+        while camera.sent < before + 40 or not any(tmp_path.glob(".a-*.mp4")):
             assert process.poll() is None
             camera.wait()
 
     for size_hw, colour in (((64, 96), GREEN), ((48, 64), BLUE), ((32, 48), WHITE)):
-        watch_a_while()
+        receive_frames()
         camera.kill()
         wait_for("lost connection to")
         camera.size_hw, camera.colour = size_hw, colour
         camera.start()
         wait_for("reconnected to")
-    watch_a_while()
+    receive_frames()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     camera.kill()
@@ -68,13 +68,13 @@ def test_a_stream_that_is_killed_three_times_becomes_one_file(
 
 
 def detail(image: np.ndarray) -> float:
-    """How much the picture differs from its own blur."""
+    """Mean difference of an image from its own blur."""
     return float(np.abs(image.astype(float) - cv2.blur(image, (9, 9)).astype(float)).mean())
 
 
-@pytest.mark.parametrize("blur", ["frame", "people", "heads"])
-def test_no_frame_is_written_that_is_not_blurred(predict, tmp_path: Path, blur: str) -> None:
-    """Checkers where the one person of the tiny model is: in every frame of every output they are gone."""
+@pytest.mark.parametrize("blur", ["frame", "bodies", "heads"])
+def test_every_frame_of_every_output_is_blurred(predict, tmp_path: Path, blur: str) -> None:
+    """The checkers at the person of the tiny model disappear."""
     corner, far = TINY_KEYPOINTS.min(axis=0), TINY_KEYPOINTS.max(axis=0)
     if blur == "heads":
         corner, far = TINY_KEYPOINTS[:5].min(axis=0), TINY_KEYPOINTS[:5].max(axis=0)
@@ -85,9 +85,9 @@ def test_no_frame_is_written_that_is_not_blurred(predict, tmp_path: Path, blur: 
     done = predict("in.mp4", *options, "-o", "a.mp4", "-o", "a.mkv", "-o", "frames/%d.png", "-o", "drawn/")
     assert done.code == 0, done.err
     videos = [decode_video(tmp_path / name)[0] for name in ("a.mp4", "a.mkv", "drawn/in.mp4")]
-    pictures = [cv2.imread(str(path)) for path in sorted((tmp_path / "frames").iterdir())]
-    shown = [*videos, pictures]
-    assert [len(images) for images in shown] == [8] * 4
-    secret = detail(checkers.astype(np.uint8)[y0:y1, x0:x1])
-    for image in (image for images in shown for image in images):
-        assert detail(image[y0:y1, x0:x1]) < 0.25 * secret
+    images = [cv2.imread(str(path)) for path in sorted((tmp_path / "frames").iterdir())]
+    outputs = [*videos, images]
+    assert [len(output) for output in outputs] == [8] * 4
+    original = detail(checkers.astype(np.uint8)[y0:y1, x0:x1])
+    for image in (image for output in outputs for image in output):
+        assert detail(image[y0:y1, x0:x1]) < 0.25 * original

@@ -1,4 +1,4 @@
-"""`--show` from the command line, with a stand-in for the screen."""
+"""`--show` from the command line, with a fake screen."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ def screen(monkeypatch) -> FakeTk:
 
 @pytest.fixture
 def other_model(tiny_model: Path, tmp_path: Path) -> Path:
-    """The tiny model, but its keypoints mean something else."""
+    """The tiny model with another keypoint schema."""
     model = onnx.load(tiny_model)
     schema = KeypointSchema.from_names("dots", [f"dot_{index}" for index in range(17)], edges=[["dot_0", "dot_9"]])
     spec = ModelSpec("other", (64, 64), "stretch", schema, threshold=0.3)
@@ -36,7 +36,7 @@ def other_model(tiny_model: Path, tmp_path: Path) -> Path:
     return tmp_path / "other.onnx"
 
 
-def test_a_window_alone_writes_nothing(predict, screen: FakeTk, tmp_path: Path) -> None:
+def test_show_without_output_writes_no_file(predict, screen: FakeTk, tmp_path: Path) -> None:
     write_video(tmp_path / "run.mp4", frames=6)
     done = predict("run.mp4", "--show")
     assert done.code == 0, done.err
@@ -44,25 +44,25 @@ def test_a_window_alone_writes_nothing(predict, screen: FakeTk, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["run.mp4"]
 
 
-def test_a_single_picture_stays_until_somebody_closes_it(predict, screen: FakeTk, tmp_path: Path) -> None:
+def test_single_image_stays_until_the_window_is_closed(predict, screen: FakeTk, tmp_path: Path) -> None:
     updates = []
 
-    def close_at_last() -> None:
+    def quit_after_ten_updates() -> None:
         updates.append(None)
         if len(updates) == 10:
             screen.press("q")
 
-    screen.on_update = close_at_last
+    screen.on_update = quit_after_ten_updates
     done = predict(write_image(tmp_path / "white.png"), "--show")
     assert done.code == 0, done.err
     assert len(updates) >= 10
 
 
-def test_keys_change_the_window_and_not_the_blur_of_files(predict, screen: FakeTk, tmp_path: Path) -> None:
+def test_keys_never_remove_the_blur_of_the_command_line(predict, screen: FakeTk, tmp_path: Path) -> None:
     write_clip(tmp_path / "run.mp4", [CHECKERS] * 12)
     keys = ["b", "b", "p", "i", "i", "+", "+", "s", "b", "f", "h", "-"]
     screen.plan.update({index: [key] for index, key in enumerate(keys, start=1)})
-    done = predict("run.mp4", "--show", "--blur", "people", "--track", "-o", "a.mp4", "-o", "a.jsonl")
+    done = predict("run.mp4", "--show", "--blur", "bodies", "--track", "-o", "a.mp4", "-o", "a.jsonl")
     assert done.code == 0, done.err
     (saved,) = tmp_path.glob("*.png")
     assert f"saved {saved.name}\n" in done.err
@@ -74,17 +74,17 @@ def test_keys_change_the_window_and_not_the_blur_of_files(predict, screen: FakeT
     assert [[person["track_id"] for person in line["persons"]] for line in lines] == [[1]] * 12
 
 
-def test_the_next_model_with_tracking_and_smoothing(predict, screen: FakeTk, tmp_path: Path, other_model: Path) -> None:
+def test_next_model_works_with_track_and_smooth(predict, screen: FakeTk, tmp_path: Path, other_model: Path) -> None:
     write_video(tmp_path / "run.mp4", frames=12)
     screen.plan.update({3: ["m"], 7: ["m"], 8: ["m"]})
     done = predict("run.mp4", "--show", "--track", "--smooth", "--model", other_model)
     assert done.code == 0, done.err
     opened = [line.split(",")[0] for line in done.err.splitlines() if line.startswith("model: ")]
     assert opened[:3] == ["model: tiny", "model: other", "model: mobilenetv2-320"]
-    assert "12 pictures" in done.err
+    assert "12 images" in done.err
 
 
-def test_files_keep_the_keypoints_that_they_began_with(
+def test_model_with_another_schema_is_refused_while_files_are_written(
     predict, screen: FakeTk, tmp_path: Path, other_model: Path
 ) -> None:
     write_video(tmp_path / "run.mp4", frames=6)
@@ -92,13 +92,13 @@ def test_files_keep_the_keypoints_that_they_began_with(
     done = predict("run.mp4", "--show", "--model", other_model, "-o", "a.csv", "-o", "a.mp4")
     assert done.code == 1
     assert done.errors == [
-        f"error: '{other_model}' finds keypoints of 'dots', but the outputs of this run hold those of 'coco'"
+        f"error: '{other_model}' detects the keypoints of 'dots', but the outputs of this run hold those of 'coco'"
     ]
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 7
     assert len(read_video(tmp_path / "a.mp4")) == 6
 
 
-def test_a_model_that_is_not_there_leaves_the_run_as_it_is(predict, screen: FakeTk, tmp_path: Path) -> None:
+def test_missing_model_is_reported_and_the_run_continues(predict, screen: FakeTk, tmp_path: Path) -> None:
     write_video(tmp_path / "run.mp4", frames=6)
     screen.plan[2] = ["m"]
     done = predict("run.mp4", "--show", "--model", "nowhere.onnx", "-o", "a.jsonl")
@@ -109,7 +109,7 @@ def test_a_model_that_is_not_there_leaves_the_run_as_it_is(predict, screen: Fake
     assert [len(line["persons"]) for line in lines] == [1] * 6
 
 
-def test_several_models_need_a_window(predict, tmp_path: Path) -> None:
+def test_several_models_need_show(predict, tmp_path: Path) -> None:
     done = predict(write_image(tmp_path / "white.png"), "--model", "another.onnx")
     assert done.code == 1
     assert "2 models are given" in done.errors[0]

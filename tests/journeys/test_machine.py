@@ -8,22 +8,22 @@ from e2pose.zoo import catalogue as catalog
 from helpers.fake_gpu import tensorrt_installed
 
 
-def test_doctor_says_what_would_run_and_what_is_missing(e2pose, tmp_path: Path, monkeypatch) -> None:
+def test_doctor_reports_the_default_model_and_all_runtimes(e2pose, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("E2POSE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("E2POSE_OFFLINE", "1")
-    done = e2pose("doctor", "--json", "found.json")
-    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    done = e2pose("doctor", "--json", "report.json")
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert done.code == 0, done.err
-    assert "would run  mobilenetv2-320, onnxruntime " in done.out
+    assert "default      mobilenetv2-320, onnxruntime " in done.out
     assert "E2POSE_OFFLINE=1" in done.out
-    states = {state["name"]: state for state in found["runtimes"]}
+    states = {state["name"]: state for state in report["runtimes"]}
     assert list(states) == ["onnxruntime", "openvino", "tensorrt", "torch"]
     assert " on cpu in f32" in states["onnxruntime"]["works"][0]
-    assert found["cache"] == str(tmp_path / "home" / "models")
+    assert report["cache"] == str(tmp_path / "home" / "models")
     assert not (tmp_path / "home").exists()
 
 
-def test_doctor_finds_a_gpu(e2pose, monkeypatch) -> None:
+def test_doctor_reports_a_gpu(e2pose, monkeypatch) -> None:
     monkeypatch.setattr("e2pose.runtimes.probe.find_spec", lambda name: object())
     with tensorrt_installed():
         done = e2pose("doctor")
@@ -31,26 +31,26 @@ def test_doctor_finds_a_gpu(e2pose, monkeypatch) -> None:
     assert "works: on cuda:0 (Stand-in 9000" in done.out
 
 
-def test_doctor_survives_a_broken_library(e2pose, monkeypatch) -> None:
+def test_doctor_reports_a_broken_library(e2pose, monkeypatch) -> None:
     monkeypatch.setattr("e2pose.runtimes.probe.find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "openvino", None)
     done = e2pose("doctor")
     assert done.code == 0
-    assert "does not: installed, but cannot be used: " in done.out
+    assert "unavailable: installed, but cannot be used: " in done.out
 
 
 @pytest.mark.parametrize("content", [None, b"damaged"])
-def test_default_model_that_cannot_be_run_is_exit_code_1(e2pose, tmp_path: Path, monkeypatch, content) -> None:
+def test_doctor_exits_with_1_if_the_default_model_cannot_run(e2pose, tmp_path: Path, monkeypatch, content) -> None:
     monkeypatch.setattr(catalog, "_WEIGHTS", tmp_path)
     if content is not None:
         models, default = catalog.read_catalogue()
         (tmp_path / models[default].files[0].name).write_bytes(content)
     done = e2pose("doctor")
     assert done.code == 1
-    assert "cannot be run: " in done.out
+    assert "cannot run the default model " in done.out
 
 
-def test_cache_that_cannot_be_written_is_told(e2pose, tmp_path: Path, monkeypatch) -> None:
+def test_doctor_reports_an_unwritable_cache(e2pose, tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "home").write_text("a file where the folder should be")
     monkeypatch.setenv("E2POSE_HOME", str(tmp_path / "home"))
     done = e2pose("doctor")

@@ -10,7 +10,7 @@ from e2pose.zoo.authors import read_authors_models
 from e2pose.zoo.catalogue import read_catalogue
 
 
-def test_models_are_listed_on_stdout(e2pose) -> None:
+def test_models_lists_the_catalogue_and_the_authors_models(e2pose) -> None:
     done = e2pose("models")
     entries, default = read_catalogue()
     assert done.code == 0
@@ -24,7 +24,7 @@ def test_models_are_listed_on_stdout(e2pose) -> None:
     assert "4d2b04917d69ab8f6ac1a8b49aba90a5ffdf9078d19e59c9aac1efffda1e6d7d" in done.out
 
 
-def test_a_reader_that_has_enough_is_no_error() -> None:
+def test_closed_pipe_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -34,7 +34,7 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_version(e2pose) -> None:
+def test_version_is_printed(e2pose) -> None:
     done = e2pose("--version")
     assert (done.code, done.out.strip()) == (0, version("e2pose"))
 
@@ -48,7 +48,7 @@ def test_no_command_shows_help(e2pose) -> None:
 @pytest.mark.parametrize(
     "words", [["train", "missing.toml"], ["export", "missing.safetensors", "out.onnx"], ["train", "empty.toml"]]
 )
-def test_what_cannot_be_read_is_one_error(e2pose, tmp_path: Path, words: list[str]) -> None:
+def test_missing_or_empty_file_is_one_error(e2pose, tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "empty.toml").touch()
     done = e2pose(*words)
     assert done.code == 1

@@ -13,13 +13,13 @@ from helpers.synthetic import TINY_KEYPOINTS, read_video, write_image, write_vid
 
 
 def files_in(folder: Path) -> set[str]:
-    """All files below a folder, forgotten temporary ones included."""
+    """All files below a folder, including leftover temporary files."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_one_picture_goes_to_out(predict, tmp_path: Path) -> None:
-    picture = write_image(tmp_path / "in" / "white.png")
-    done = predict(picture)
+def test_overlay_of_an_image_goes_to_out(predict, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "in" / "white.png")
+    done = predict(image)
     assert done.code == 0
     assert files_in(tmp_path / "out") == {"white.png"}
     drawn = cv2.imread(str(tmp_path / "out" / "white.png"))
@@ -28,22 +28,22 @@ def test_one_picture_goes_to_out(predict, tmp_path: Path) -> None:
     assert done.out == ""
     model, summary = done.err.splitlines()
     assert model.startswith("model: tiny, onnxruntime ")
-    assert summary.startswith("1 picture, 1 person, ")
+    assert summary.startswith("1 image, 1 person, ")
     assert summary.endswith("written to out/")
 
 
-def test_nobody_is_a_result(predict, tmp_path: Path) -> None:
-    picture = write_image(tmp_path / "in" / "black.png", brightness=0)
-    done = predict(picture, "-o", "drawn", "-o", "poses.json", "-o", "poses.jsonl", "-o", "poses.csv")
+def test_image_without_persons_gives_empty_results(predict, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "in" / "black.png", brightness=0)
+    done = predict(image, "-o", "drawn", "-o", "poses.json", "-o", "poses.jsonl", "-o", "poses.csv")
     assert done.code == 0
-    assert "1 picture, 0 persons" in done.err
+    assert "1 image, 0 persons" in done.err
     assert (cv2.imread(str(tmp_path / "drawn" / "black.png")) == 0).all()
     assert json.loads((tmp_path / "poses.json").read_text()) == []
     assert json.loads((tmp_path / "poses.jsonl").read_text())["persons"] == []
     assert len((tmp_path / "poses.csv").read_text().splitlines()) == 1
 
 
-def test_every_sink_gets_the_same_poses(predict, tmp_path: Path) -> None:
+def test_all_outputs_hold_the_same_poses(predict, tmp_path: Path) -> None:
     write_image(tmp_path / "in" / "000000000139.png", (100, 200))
     write_image(tmp_path / "in" / "b.jpg", (40, 60))
     done = predict("in/", "-o", "poses.json", "-o", "deep/er/poses.jsonl", "-o", "poses.csv", "-o", "drawn")
@@ -62,11 +62,11 @@ def test_every_sink_gets_the_same_poses(predict, tmp_path: Path) -> None:
     assert "written to poses.json, deep/er/poses.jsonl, poses.csv, drawn" in done.err
 
 
-def test_globs_folders_and_files_can_be_mixed(predict, tmp_path: Path) -> None:
+def test_patterns_folders_and_files_can_be_mixed(predict, tmp_path: Path) -> None:
     for name in ("a/1.png", "a/2.png", "b/3.jpg", "b/nested/ignored.txt", "c.bmp"):
         if name.endswith("txt"):
             (tmp_path / name).parent.mkdir(parents=True)
-            (tmp_path / name).write_text("not a picture")
+            (tmp_path / name).write_text("not an image")
         else:
             write_image(tmp_path / name)
     done = predict("a/*.png", "b", "c.bmp", "-o", "poses.jsonl")
@@ -75,7 +75,7 @@ def test_globs_folders_and_files_can_be_mixed(predict, tmp_path: Path) -> None:
     assert [Path(json.loads(line)["file"]).name for line in lines] == ["1.png", "2.png", "3.jpg", "c.bmp"]
 
 
-def test_a_video_keeps_its_frames_and_rate(predict, tmp_path: Path) -> None:
+def test_video_keeps_its_frames_and_rate(predict, tmp_path: Path) -> None:
     write_video(tmp_path / "in" / "run.mp4", frames=6, rate=12)
     done = predict("in/run.mp4", "-o", "drawn.mp4", "-o", "poses.jsonl")
     assert done.code == 0, done.err
@@ -88,16 +88,16 @@ def test_a_video_keeps_its_frames_and_rate(predict, tmp_path: Path) -> None:
     np.testing.assert_allclose([line["time_s"] for line in lines], np.arange(6) / 12, atol=1e-3)
 
 
-def test_pictures_and_videos_share_a_run(predict, tmp_path: Path) -> None:
+def test_images_and_videos_can_be_mixed(predict, tmp_path: Path) -> None:
     write_video(tmp_path / "in" / "run.mp4")
     write_image(tmp_path / "in" / "white.png")
     done = predict("in")
     assert done.code == 0, done.err
     assert files_in(tmp_path / "out") == {"run.mp4", "white.png"}
-    assert "7 pictures, 7 persons" in done.err
+    assert "7 images, 7 persons" in done.err
 
 
-def test_names_with_spaces_and_other_alphabets(predict, tmp_path: Path) -> None:
+def test_file_names_may_have_spaces_and_any_alphabet(predict, tmp_path: Path) -> None:
     for name in ("two words.png", "ひと.png", "Übung 1.jpg"):
         write_image(tmp_path / "in" / name)
     write_video(tmp_path / "in" / "日本 語.mp4")
@@ -108,19 +108,19 @@ def test_names_with_spaces_and_other_alphabets(predict, tmp_path: Path) -> None:
     assert names == {"two words.png", "ひと.png", "Übung 1.jpg", "日本 語.mp4"}
 
 
-def test_threshold_leaves_people_out(predict, tmp_path: Path) -> None:
-    picture = write_image(tmp_path / "in" / "grey.png", brightness=178)
-    assert "1 person," in predict(picture).err
-    assert "0 persons," in predict(picture, "--threshold", "0.8").err
+def test_threshold_drops_persons_with_lower_scores(predict, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "in" / "grey.png", brightness=178)
+    assert "1 person," in predict(image).err
+    assert "0 persons," in predict(image, "--threshold", "0.8").err
 
 
-def test_keypoint_threshold_leaves_keypoints_out(predict, tmp_path: Path) -> None:
-    picture = write_image(tmp_path / "in" / "white.png")
-    predict(picture, "--keypoint-threshold", "0.95")
+def test_keypoint_threshold_hides_keypoints_with_lower_scores(predict, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "in" / "white.png")
+    predict(image, "--keypoint-threshold", "0.95")
     assert (cv2.imread(str(tmp_path / "out" / "white.png")) == 255).all()
 
 
-def test_blur_hides_the_picture_before_drawing(predict, tmp_path: Path) -> None:
+def test_blur_frame_removes_details(predict, tmp_path: Path) -> None:
     checkers = np.kron(np.indices((20, 30)).sum(axis=0) % 2, np.ones((4, 4)))[..., None] * [255, 255, 255]
     (tmp_path / "in").mkdir()
     cv2.imwrite(str(tmp_path / "in" / "c.png"), checkers.astype(np.uint8))
@@ -129,25 +129,25 @@ def test_blur_hides_the_picture_before_drawing(predict, tmp_path: Path) -> None:
     assert drawn.std() < checkers.std() / 2
 
 
-def test_fps_is_drawn(predict, tmp_path: Path) -> None:
-    picture = write_image(tmp_path / "in" / "black.png", (120, 200), brightness=0)
-    predict(picture, "--fps")
+def test_fps_draws_the_rate(predict, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "in" / "black.png", (120, 200), brightness=0)
+    predict(image, "--fps")
     assert (cv2.imread(str(tmp_path / "out" / "black.png")) > 0).any()
 
 
-def test_quiet_says_nothing(predict, tmp_path: Path) -> None:
+def test_quiet_prints_nothing(predict, tmp_path: Path) -> None:
     done = predict(write_image(tmp_path / "in" / "white.png"), "--quiet")
     assert (done.code, done.out, done.err) == (0, "", "")
 
 
-def test_inputs_are_not_changed(predict, tmp_path: Path) -> None:
-    picture = write_image(tmp_path / "in" / "white.png")
-    before = picture.read_bytes()
-    predict(picture, "-o", "drawn", "--blur", "frame")
-    assert picture.read_bytes() == before
+def test_inputs_are_not_modified(predict, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "in" / "white.png")
+    before = image.read_bytes()
+    predict(image, "-o", "drawn", "--blur", "frame")
+    assert image.read_bytes() == before
 
 
-def test_module_runs_like_the_command(tiny_model: Path, tmp_path: Path) -> None:
+def test_module_can_be_run_like_the_command(tiny_model: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "white.png")
     done = subprocess.run(
         [sys.executable, "-m", "e2pose", "predict", "white.png", "--model", str(tiny_model)],
@@ -158,8 +158,8 @@ def test_module_runs_like_the_command(tiny_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.bmp"])
-def test_a_picture_file_as_output(predict, tmp_path: Path, name: str) -> None:
-    picture = write_image(tmp_path / "in" / "white.png")
-    done = predict(picture, "-o", name)
+def test_output_may_be_an_image_file(predict, tmp_path: Path, name: str) -> None:
+    image = write_image(tmp_path / "in" / "white.png")
+    done = predict(image, "-o", name)
     assert done.code == 0, done.err
     assert cv2.imread(str(tmp_path / name)).shape == (40, 60, 3)

@@ -21,7 +21,7 @@ def test_predict_says_what_really_runs(predict, picture: Path) -> None:
 
 def test_several_pictures_share_the_threads_and_one_has_them_all(predict, picture: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "two.png")
-    for inputs, says in (((picture,), "2 threads"), ((picture, "two.png"), "1 thread, 2 pictures at once")):
+    for inputs, says in (((picture,), "2 threads"), ((picture, "two.png"), "1 thread, 2 images in parallel")):
         done = predict(*inputs, "-o", "poses.json", "--threads", "2")
         assert done.code == 0
         assert f" on cpu in f32, {says}\n" in done.err

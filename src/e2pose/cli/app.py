@@ -1,4 +1,4 @@
-"""The `e2pose` command: a table of commands, and the only place that turns errors into words on the terminal."""
+"""The `e2pose` command: the table of commands, and the only place that prints errors and sets the exit code."""
 
 from __future__ import annotations
 
@@ -8,64 +8,64 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
-from e2pose.cli.interrupts import orderly_termination
+from e2pose.cli.interrupts import graceful_termination
 from e2pose.cli.terminal import print_error
 from e2pose.core.errors import E2PoseError, OptionError
 
 COMMANDS = {
-    "predict": "Find everybody's pose in pictures and videos.",
-    "evaluate": "Measure a model on annotated pictures.",
+    "predict": "Detect poses in images, videos, cameras and streams.",
+    "evaluate": "Measure the accuracy of a model on annotated images.",
     "train": "Train a model from a recipe.",
-    "export": "Write a model in another format.",
-    "convert": "Turn a model of the original authors into one of ours.",
-    "bench": "Compare models and other pose estimators on the same frames.",
+    "export": "Export a model to another format, precision or input size.",
+    "convert": "Convert a model of the original E2Pose authors to ONNX.",
+    "bench": "Compare models and other pose estimators on the same images.",
     "models": "List the models that can be used by name.",
 }
-"""Each command is the function of its name in the module of its name, imported when the command is used."""
+"""Help text of each command: a function of the same name in the module of the same name, imported on use."""
 
 GROUPS = {
-    "doctor": "Find out what is wrong before it costs time.",
+    "doctor": "Check the installation, or a dataset before training.",
 }
-"""Likewise, but what bears the name is an application with commands of its own."""
+"""Help text of each command with subcommands: an `App` of the same name in the module of the same name."""
 
-FAILED, MISSPELT, INTERRUPTED, UNREAD = 1, 2, 130, 141
+ERROR, USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-        arguments: The words after `e2pose`; None for those of this process.
+        arguments: Words after `e2pose`; None for those of this process.
 
     Returns:
-        The exit code: 0, 1 after an error, 2 for a command line that cannot be understood, 130 after Ctrl-C, 143 after
-        SIGTERM, 141 if whoever read the output has enough, like `head`.
+        Exit code: 0 on success, 1 after an error, 2 for an invalid command line, 130 after Ctrl-C, 143 after SIGTERM,
+        141 if the reader of the output closed the pipe, as `head` does.
     """
     try:
-        with orderly_termination():
+        with graceful_termination():
             code = build()(sys.argv[1:] if arguments is None else list(arguments)) or 0
-            print(end="", flush=True)  # now, where it is noticed if nobody reads; there may be no output at all
+            print(end="", flush=True)  # raises BrokenPipeError here instead of at interpreter exit
             return code
     except CycloptsError as error:
-        print_error(misspelt(error))
-        return MISSPELT
+        print_error(_usage_error(error))
+        return USAGE_ERROR
     except E2PoseError as error:
         print_error(error)
-        return FAILED
+        return ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        if not _is_unread():
+        if not _is_stdout_closed():
             raise
-        return UNREAD
+        return BROKEN_PIPE
 
 
 def build() -> App:
-    """The application with all its commands, none of them imported."""
+    """Builds the application with all commands; imports none of them."""
     app = App(
         name="e2pose",
         help="Real-time multi-person 2D pose estimation.",
-        help_format="plaintext",  # loading the parser of another format would make it a third slower
+        help_format="plaintext",  # importing the parser of another format adds a third to the start time
         default_parameter=Parameter(negative="", show_default=False),
         version=_version,
         result_action="return_value",
@@ -81,21 +81,21 @@ def build() -> App:
     return app
 
 
-def _is_unread() -> bool:
-    """Whether nobody reads the output any more; what is left of it then goes nowhere."""
+def _is_stdout_closed() -> bool:
+    """Returns whether the reader closed stdout; if so, redirects the rest of the output to the null device."""
     try:
-        os.write(sys.stdout.fileno(), b"\n")  # what is buffered may be nothing, which tells nothing
+        os.write(sys.stdout.fileno(), b"\n")  # a flush would not do: the buffer may be empty
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True
     return False
 
 
-def misspelt(error: CycloptsError) -> OptionError:
-    """The error of the parser in the form of all others: what is wrong, then what to do."""
+def _usage_error(error: CycloptsError) -> OptionError:
+    """Converts an error of the argument parser into message and hint."""
     error.verbose = False
-    message, asks, suggestion = str(error).partition(" Did you mean ")
-    return OptionError(message, f"did you mean {suggestion}" if asks else "add --help to see what is accepted")
+    message, found, suggestion = str(error).partition(" Did you mean ")
+    return OptionError(message, f"did you mean {suggestion}" if found else "add --help to list the accepted options")
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C and its relatives, as a wish to end soon rather than a blow."""
+"""Handling of Ctrl-C, SIGTERM and SIGHUP, so that a run can finish its outputs."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_FAMILY = 128  # a shell's exit code for a program that a signal has ended is this and its number
+_EXIT_CODE_BASE = 128  # shells report 128 + the number of the signal
 
 
 class Interrupts:
-    """While the context lasts, the first signal that would end this process asks its work to stop; the second ends it.
+    """Context in which the first terminating signal requests a stop and the second one raises `KeyboardInterrupt`.
 
-    Signals that are ignored, as `nohup` does with one, stay ignored.
+    Signals that are ignored, such as SIGHUP under `nohup`, stay ignored.
 
     Args:
-        stop: Asks the work to stop; called in the middle of anything.
+        stop: Requests the stop; called from the signal handler.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
-        self._before: dict[int, object] = {}
+        self._previous: dict[int, object] = {}
         self.exit_code = 0
-        """What a shell wants to hear: 130 after Ctrl-C, 143 after SIGTERM, 0 if there was no signal."""
+        """Exit code for the shell: 130 after Ctrl-C, 143 after SIGTERM, 0 without a signal."""
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.getsignal(number) for number in _SIGNALS}
-        for number, handler in self._before.items():
+        self._previous = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number, handler in self._previous.items():
             if handler is not signal.SIG_IGN:
-                signal.signal(number, self._take)
+                signal.signal(number, self._handle)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # it came from there
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # as returned by getsignal
 
-    def _take(self, number: int, _: FrameType | None) -> None:
+    def _handle(self, number: int, _: FrameType | None) -> None:
         if self.exit_code:
             raise KeyboardInterrupt
-        self.exit_code = _FAMILY + number
+        self.exit_code = _EXIT_CODE_BASE + number
         self._stop()
 
 
 @contextmanager
-def orderly_termination() -> Iterator[None]:
-    """Lets SIGTERM unwind the program, so that no temporary file is left; without effect outside of the main thread."""
+def graceful_termination() -> Iterator[None]:
+    """Turns SIGTERM into `SystemExit`, so that temporary files are removed; no effect outside of the main thread."""
 
     def leave(number: int, _: FrameType | None) -> None:
-        sys.exit(_FAMILY + number)
+        sys.exit(_EXIT_CODE_BASE + number)
 
     try:
-        before = signal.signal(signal.SIGTERM, leave)
-    except ValueError:  # another thread
+        previous = signal.signal(signal.SIGTERM, leave)
+    except ValueError:  # not the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)

@@ -1,4 +1,4 @@
-"""`e2pose doctor` alone: what is installed here, and what would run a model."""
+"""`e2pose doctor` without a subcommand: reports the installation and the usable runtimes."""
 
 from __future__ import annotations
 
@@ -14,30 +14,29 @@ from cyclopts import Parameter
 
 from e2pose.core.errors import E2PoseError
 
-LIBRARIES = ("numpy", "opencv-python-headless", "av", "onnx", "faster-coco-eval", "tensorflow-cpu", "tf2onnx")
-SETTINGS = ("E2POSE_HOME", "E2POSE_OFFLINE", "E2POSE_MIRROR")
+_LIBRARIES = ("numpy", "opencv-python-headless", "av", "onnx", "faster-coco-eval", "tensorflow-cpu", "tf2onnx")
+_VARIABLES = ("E2POSE_HOME", "E2POSE_OFFLINE", "E2POSE_MIRROR")
 
 
 def machine(*, json_path: Annotated[Path | None, Parameter(name="--json")] = None) -> int:
-    """Say what is installed, what would run a model here, and why.
+    """Report the installed libraries, the usable runtimes and the one that runs the default model.
 
-    The exit code is 1 if the default model cannot be run, and 0 otherwise.
+    Exits with 1 if the default model cannot run.
 
     Args:
-        json_path: Write it to this file too.
+        json_path: Also write the report to this JSON file.
     """
     from e2pose.core.files import atomic_path
 
-    found = examine()
-    print("\n".join(lines(found)))
+    report = _inspect()
+    print("\n".join(_format(report)))
     if json_path is not None:
         with atomic_path(json_path) as temporary:
-            temporary.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    return 1 if found["problem"] else 0
+            temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 1 if report["error"] else 0
 
 
-def examine() -> dict[str, Any]:
-    """Everything that could matter, by name."""
+def _inspect() -> dict[str, Any]:
     from e2pose.core.errors import OutputError
     from e2pose.core.files import check_folder
     from e2pose.runtimes.cpu import usable_cores
@@ -46,60 +45,58 @@ def examine() -> dict[str, Any]:
     from e2pose.zoo.cache import cache_folder
     from e2pose.zoo.catalogue import read_catalogue, resolve_model
 
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "e2pose": version("e2pose"),
         "python": platform.python_version(),
         "system": platform.platform(),
         "cores": usable_cores(),
-        "libraries": {name: installed(name) for name in LIBRARIES},
-        "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
+        "libraries": {name: _installed_version(name) for name in _LIBRARIES},
+        "environment": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
         "cache": str(cache_folder("models")),
-        "cache_problem": "",
+        "cache_error": "",
         "model": read_catalogue()[1],
-        "problem": "",
+        "error": "",
     }
     try:
         check_folder(cache_folder("models"))
     except OutputError as error:
-        found["cache_problem"] = error.message
+        report["cache_error"] = error.message
     try:
         path = resolve_model("default").path
-        found |= {"model_file": str(path), "chosen": open_runtime(path).description}
-        found["runtimes"] = [asdict(state) for state in probe_runtimes(path)]
+        report |= {"model_file": str(path), "runtime": open_runtime(path).description}
+        report["runtimes"] = [asdict(state) for state in probe_runtimes(path)]
     except E2PoseError as error:
-        found["problem"] = error.message
-    return found
+        report["error"] = error.message
+    return report
 
 
-def installed(name: str) -> str | None:
-    """The version of a library; None if it is not there."""
+def _installed_version(package: str) -> str | None:
     try:
-        return version(name)
+        return version(package)
     except PackageNotFoundError:
         return None
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """The same for people."""
-    libraries = ", ".join(f"{name} {number or '-'}" for name, number in found["libraries"].items())
-    settings = ", ".join(f"{name}={value}" for name, value in found["settings"].items()) or "none"
-    text = [
-        f"e2pose     {found['e2pose']}, Python {found['python']}, {found['system']}, {found['cores']} usable cores",
-        f"libraries  {libraries}",
-        f"settings   {settings}",
-        f"cache      {found['cache']}" + (f": {found['cache_problem']}" if found["cache_problem"] else ""),
+def _format(report: dict[str, Any]) -> list[str]:
+    libraries = ", ".join(f"{name} {number or '-'}" for name, number in report["libraries"].items())
+    environment = ", ".join(f"{name}={value}" for name, value in report["environment"].items()) or "no variables set"
+    lines = [
+        f"e2pose       {report['e2pose']}, Python {report['python']}, {report['system']}, {report['cores']} cores",
+        f"libraries    {libraries}",
+        f"environment  {environment}",
+        f"cache        {report['cache']}" + (f": {report['cache_error']}" if report["cache_error"] else ""),
         "",
     ]
-    for state in found.get("runtimes", []):
-        text.append(f"{state['name']:<11}  {state['version'] or '-'}")
-        text += [f"{'':<11}  works: {one}" for one in state["works"]]
-        text += [f"{'':<11}  does not: {one}" for one in state["problems"]]
-    if found["problem"]:
-        return [*text, f"the default model '{found['model']}' cannot be run: {found['problem']}"]
+    for state in report.get("runtimes", []):
+        lines.append(f"{state['name']:<11}  {state['version'] or '-'}")
+        lines += [f"{'':<11}  works: {line}" for line in state["works"]]
+        lines += [f"{'':<11}  unavailable: {line}" for line in state["problems"]]
+    if report["error"]:
+        return [*lines, f"cannot run the default model '{report['model']}': {report['error']}"]
+    suffix, runtime = Path(report["model_file"]).suffix, report["runtime"].partition(" ")[0]
     return [
-        *text,
+        *lines,
         "",
-        f"would run  {found['model']}, {found['chosen']}",
-        f"because    .{found['model_file'].rpartition('.')[2]} files are for "
-        f"{found['chosen'].partition(' ')[0]}, on the CPU unless --device says otherwise",
+        f"default      {report['model']}, {report['runtime']}",
+        f"reason       {suffix} files run with {runtime}; --device selects another device than the CPU",
     ]

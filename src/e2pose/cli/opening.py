@@ -1,4 +1,4 @@
-"""How commands open the model and the pictures that they were asked for."""
+"""Models and images that commands open."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from e2pose.inference.estimator import Estimator
 
-_USUAL_SCENES = range(1, 25, 3)
+_PERSONS_PER_SCENE = range(1, 25, 3)
 
 
 def open_estimator(
@@ -28,14 +28,14 @@ def open_estimator(
     num_images: int | None = 1,
     quiet: bool = False,
 ) -> Estimator:
-    """Loads a model and says what really runs it.
+    """Opens a model and prints its name, runtime and device.
 
     Args:
-        model: A name from the catalogue, or the path of a model file.
-        options: What runs it.
-        threshold: Leave out persons with a lower score; None for the model's own value.
+        model: Name from the catalogue, or path of a model file.
+        options: Runtime of the model.
+        threshold: Minimum score of a person; None for the model's own value.
         num_images: Number of images to process; None if unknown. Several images are processed in parallel.
-        quiet: Say nothing, but that something else is used than what was asked for.
+        quiet: Print only warnings, such as a fallback to another runtime.
     """
     from e2pose.inference.estimator import Estimator
 
@@ -46,25 +46,23 @@ def open_estimator(
     for warning in caught:
         print_message(f"warning: {warning.message}")
     if not quiet:
-        print_message(
-            f"model: {estimator.description}"
-            + (f", {estimator.num_parallel} pictures at once" if estimator.num_parallel > 1 else "")
-        )
+        parallel = f", {estimator.num_parallel} images in parallel" if estimator.num_parallel > 1 else ""
+        print_message(f"model: {estimator.description}{parallel}")
     return estimator
 
 
-def read_images(names: tuple[str, ...], most: int) -> list[UInt8[np.ndarray, "_ _ 3"]]:
-    """The first pictures and frames behind some names; scenes with 1 to 22 photographed people if there is no name.
+def read_images(names: tuple[str, ...], max_images: int) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+    """Reads the first images and video frames; without names, returns synthetic scenes with 1 to 22 persons.
 
     Args:
-        names: What `open_source` understands.
-        most: How many there are at most.
+        names: As for `open_source`.
+        max_images: Maximum number of images.
     """
     if not names:
         from e2pose.bench.images import crowd
 
-        return [crowd(people) for people in _USUAL_SCENES]
+        return [crowd(persons) for persons in _PERSONS_PER_SCENE]
     from e2pose.sources.open import open_source
 
     with open_source(names) as source:
-        return [frame.image for frame in islice(source, most)]
+        return [frame.image for frame in islice(source, max_images)]

@@ -1,4 +1,4 @@
-"""What a person sees while a command runs. All of it goes to stderr, so that stdout is free for data."""
+"""Messages, errors and progress for the user. All of it goes to stderr; stdout is reserved for data."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ if TYPE_CHECKING:
 
     from e2pose.core.errors import E2PoseError
 
-PATIENCE_S = 1.0
-"""Work that takes no longer than this gets no progress bar."""
+_MIN_DURATION_S = 1.0
 
 
 def print_message(text: str) -> None:
-    """Prints a line for people."""
+    """Prints a line for the user."""
     print(text, file=sys.stderr)
 
 
 def print_error(error: E2PoseError) -> None:
-    """Prints what is wrong and what to do about it."""
+    """Prints the message and the hint of an error."""
     print_message(f"error: {error.message}")
     if error.hint:
         print_message(f"\nhint: {error.hint}")
 
 
 class Progress:
-    """A bar with rate and time left, for work that takes longer than a second in front of a person.
+    """A progress bar with rate and remaining time, shown in a terminal after one second of work.
 
     Args:
-        total: How many steps there will be, or None if nobody knows yet.
-        shown: False to show nothing, whatever happens.
+        total: Number of steps; None if unknown.
+        shown: False to never show the bar.
     """
 
     def __init__(self, total: int | None = None, *, shown: bool = True) -> None:
@@ -47,12 +46,12 @@ class Progress:
         self._bar: RichProgress | None = None
 
     def advance(self, total: int | None = None) -> None:
-        """Counts one step, and corrects the total if it is given."""
+        """Counts one step and updates the total, if given."""
         self._done += 1
         self._total = total or self._total
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], total=self._total, completed=self._done, rate=self._rate())
-        elif self._shown and monotonic() - self._start > PATIENCE_S:
+        elif self._shown and monotonic() - self._start > _MIN_DURATION_S:
             self._bar = self._open.enter_context(self._make_bar())
             self._bar.add_task("", total=self._total, completed=self._done, rate=self._rate())
 

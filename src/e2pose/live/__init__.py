@@ -1,1 +1,1 @@
-"""The interactive live view: a window, its keys, and a model that can be changed while it runs."""
+"""Detection from any source into files and an interactive window whose keys change the running model."""

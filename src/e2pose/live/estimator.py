@@ -1,4 +1,4 @@
-"""The model of a run, which may be changed while it runs."""
+"""An estimator whose model and threshold can change during a run."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ if TYPE_CHECKING:
     from e2pose.inference.estimator import Estimator
     from e2pose.tracking.tracker import Tracker
 
-STILL_THE_SAME = 0.5
-"""Somebody who is tracked is still seen at this part of the threshold."""
+_TRACKED_THRESHOLD = 0.5
+"""A tracked person is kept while its score stays above this fraction of the threshold."""
 
 
 class LiveEstimator:
-    """Finds poses; model and threshold may change from one picture to the next, and the tracker goes along.
+    """Detects poses; model and threshold may change between two images, and the tracker is updated with them.
 
     Args:
-        estimator: The first model, with the threshold of a person.
-        tracker: What tells people apart, if anything does.
-        keeps_doubtful: Whether tracked people are kept down to a part of the threshold.
-        keypoint_threshold: Keypoints with a lower score are not drawn; None for each model's own value.
-        num_parallel: How many pictures it looks at at the same time; it cannot be changed while these are several.
+        estimator: First model, with its person threshold. If it runs images in parallel, it must not be replaced.
+        tracker: Tracker of the run, if any.
+        keep_tracked: Whether tracked persons are kept down to half the threshold.
+        keypoint_threshold: Minimum score of a drawn keypoint; None for the value of the current model.
     """
 
     def __init__(
@@ -35,53 +34,51 @@ class LiveEstimator:
         estimator: Estimator,
         tracker: Tracker | None = None,
         *,
-        keeps_doubtful: bool = False,
+        keep_tracked: bool = False,
         keypoint_threshold: float | None = None,
-        num_parallel: int = 1,
     ) -> None:
-        self.num_parallel = num_parallel
-        self.tracker = tracker
-        self._share = STILL_THE_SAME if keeps_doubtful else 1.0
+        self._tracker = tracker
+        self._threshold_factor = _TRACKED_THRESHOLD if keep_tracked else 1.0
         self._keypoint_threshold = keypoint_threshold
         self._estimator = estimator
-        self.stopwatch = Stopwatch(self._with_margin(estimator), num_parallel)
-        """How fast it is."""
+        self.stopwatch = Stopwatch(self._with_margin(estimator))
+        """Measures rate and latency."""
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"]) -> Poses:
-        """Finds everybody in one picture."""
+        """Detects the persons in the next image of the run."""
         return self.stopwatch(image)
 
-    def look_again(self, image: UInt8[np.ndarray, "h w 3"]) -> Poses:
-        """Finds everybody in a picture without regard to the run: no memory, no margin, no measurement."""
+    def detect_once(self, image: UInt8[np.ndarray, "h w 3"]) -> Poses:
+        """Detects the persons in an image outside of the run: exact threshold, no time measurement."""
         return self._estimator(image)
 
     @property
     def spec(self) -> ModelSpec:
-        """What the model is."""
+        """Description of the current model."""
         return self._estimator.spec
 
     @property
     def threshold(self) -> float:
-        """Persons with a lower score are left out, or only continued."""
+        """Minimum score of a new person; may be changed between images."""
         return self._estimator.threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float) -> None:
+        self.switch_to(self._estimator.with_threshold(threshold))
 
     @property
     def keypoint_threshold(self) -> float:
-        """Keypoints with a lower score are not drawn."""
+        """Minimum score of a drawn keypoint."""
         return self.spec.keypoint_threshold if self._keypoint_threshold is None else self._keypoint_threshold
 
-    def use(self, estimator: Estimator) -> None:
-        """Goes on with another model or threshold; people are new if the model has other keypoints."""
-        self.stopwatch.use(self._with_margin(estimator))
-        if self.tracker is not None:
-            self.tracker.threshold = estimator.threshold
+    def switch_to(self, estimator: Estimator) -> None:
+        """Replaces the model; the tracker starts anew if the keypoint schema differs."""
+        self.stopwatch.switch_to(self._with_margin(estimator))
+        if self._tracker is not None:
+            self._tracker.threshold = estimator.threshold
             if estimator.spec.schema != self.spec.schema:
-                self.tracker.reset()
+                self._tracker.reset()
         self._estimator = estimator
 
-    def look_for(self, threshold: float) -> None:
-        """Goes on with the same model and another threshold."""
-        self.use(self._estimator.with_threshold(threshold))
-
     def _with_margin(self, estimator: Estimator) -> Estimator:
-        return estimator.with_threshold(self._share * estimator.threshold)
+        return estimator.with_threshold(self._threshold_factor * estimator.threshold)

@@ -1,4 +1,4 @@
-"""The window of a run: what it shows, and how its keys change the run."""
+"""The window of a run, whose keys change the run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Self
 
 from e2pose.core.errors import E2PoseError
 from e2pose.live.snapshot import save_snapshot
-from e2pose.live.view import MOST_THRESHOLD, View, draw_panels, draw_view, press
+from e2pose.live.view import MAX_THRESHOLD, View, draw_panels, draw_view, press
 from e2pose.live.window import Window
-from e2pose.render.hud import Numbers
+from e2pose.render.hud import RunStats
 from e2pose.runtimes.select import RUNTIMES
 from e2pose.zoo.catalogue import local_models, read_catalogue
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from e2pose.runtimes.options import RuntimeOptions
     from e2pose.sources.prefetch import Prefetch
 
-_GLANCE_S = 0.03
-_RECENT = 30
+_POLL_S = 0.03
+_RATE_WINDOW = 30  # frames
 
 
 class LiveSession:
-    """A sink that a person sees, and whose keys are obeyed between two frames and while there is none.
+    """A sink that shows frames in a window and handles its keys between frames and while waiting for a frame.
 
     Args:
-        view: What to show in the beginning.
-        model: What finds the poses.
-        ahead: Where the frames come from; stopped when the person has seen enough.
-        models: What `open_model` may be asked for; the first is the one that runs.
-        open_model: Opens one of them, or raises an error, and then the run goes on with the one before.
+        view: Initial state of the view.
+        estimator: Detects the poses.
+        source: Source of the frames; stopped when the window is closed.
+        models: Arguments for `open_model` that the model key cycles through; the first one is running.
+        open_model: Opens a model. If it raises an `E2PoseError`, the run continues with the current model.
         report: Receives the errors of actions that a key started.
         notify: Receives messages for the user, such as the name of a saved file.
     """
@@ -47,47 +47,47 @@ class LiveSession:
     def __init__(
         self,
         view: View,
-        model: LiveEstimator,
-        ahead: Prefetch,
+        estimator: LiveEstimator,
+        source: Prefetch,
         *,
         models: Sequence[str],
         open_model: Callable[[str], Estimator],
         report: Callable[[E2PoseError], None],
         notify: Callable[[str], None],
     ) -> None:
-        self._model = model
-        self.view = self._with_threshold(replace(view, models=len(models)))
-        self._ahead = ahead
+        self._estimator = estimator
+        self.view = self._with_model_threshold(replace(view, num_models=len(models)))
+        self._source = source
         self._models = models
         self._open_model = open_model
         self._report = report
         self._notify = notify
         self._shown: tuple[Frame, Poses] | None = None
-        self._times_s: deque[float] = deque(maxlen=_RECENT)
+        self._times_s: deque[float] = deque(maxlen=_RATE_WINDOW)
         self._window = Window()
-        ahead.on_wait = self.attend
+        source.on_wait = self.handle_keys
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Shows a frame, obeys the keys, and does not return while the person wants to pause."""
+        """Shows a frame and handles keys; returns only after the end of a pause."""
         if not self.view.is_open:
             return
         self._times_s.append(perf_counter())
         self._shown = frame, poses
         self._draw()
-        self.attend()
+        self.handle_keys()
         if self.view.is_paused:
-            while self.view.is_paused and not self._ahead.is_stopped:
-                sleep(_GLANCE_S)
-                self.attend()
+            while self.view.is_paused and not self._source.is_stopped:
+                sleep(_POLL_S)
+                self.handle_keys()
             self._times_s.clear()
 
-    def attend(self) -> None:
-        """Obeys the keys that were pressed meanwhile, one after the other."""
+    def handle_keys(self) -> None:
+        """Applies all pending key presses in order."""
         if not self.view.is_open:
             return
-        for key in self._window.pressed():
+        for key in self._window.take_keys():
             before, self.view = self.view, press(self.view, key)
-            self._obey(before)
+            self._apply_changes(before)
             if not self.view.is_open:
                 return
             if self.view != before:
@@ -100,26 +100,26 @@ class LiveSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Closes the window."""
-        self._ahead.on_wait = None
+        self._source.on_wait = None
         self._window.close()
 
-    def _obey(self, before: View) -> None:
+    def _apply_changes(self, before: View) -> None:
         if not self.view.is_open:
             self._window.hide()
-            self._ahead.stop()
-        if self.view.saves != before.saves:
+            self._source.stop()
+        if self.view.num_saves != before.num_saves:
             self._save()
         if self.view.threshold != before.threshold:
-            self._model.look_for(self.view.threshold)
-            self._look_again()
-        if self.view.model != before.model:
-            self._change_model(self._models[self.view.model])
+            self._estimator.threshold = self.view.threshold
+            self._redetect()
+        if self.view.model_index != before.model_index:
+            self._change_model(self._models[self.view.model_index])
 
     def _save(self) -> None:
         if self._shown is None:
             return
         frame, poses = self._shown
-        image = draw_view(frame, poses, self.view, keypoint_threshold=self._model.keypoint_threshold)
+        image = draw_view(frame, poses, self.view, keypoint_threshold=self._estimator.keypoint_threshold)
         try:
             self._notify(f"saved {save_snapshot(image, frame, Path())}")
         except E2PoseError as error:
@@ -128,39 +128,45 @@ class LiveSession:
     def _change_model(self, name: str) -> None:
         self._draw(f"opening {Path(name).name} ...")
         try:
-            self._model.use(self._open_model(name))
+            self._estimator.switch_to(self._open_model(name))
         except E2PoseError as error:
             self._report(error)
             return
-        self.view = self._with_threshold(self.view)
-        self._look_again()
+        self.view = self._with_model_threshold(self.view)
+        self._redetect()
 
-    def _with_threshold(self, view: View) -> View:
-        """The view of the model as it is; a blur that was asked for loses nobody to a higher threshold."""
-        threshold = self._model.threshold
-        most = MOST_THRESHOLD if view.least_blur is None else threshold
-        return replace(view, threshold=threshold, most_threshold=most)
+    def _with_model_threshold(self, view: View) -> View:
+        """Returns the view with the threshold of the model.
 
-    def _look_again(self) -> None:
-        """Looks at the shown frame anew if it stays, unless this could uncover somebody whom the tracker knew."""
-        if self.view.is_paused and self._shown is not None and self.view.least_blur is None:
+        With a blur from the command line, keys cannot raise the threshold, because persons below it are not blurred.
+        """
+        threshold = self._estimator.threshold
+        max_threshold = MAX_THRESHOLD if view.min_blur is None else threshold
+        return replace(view, threshold=threshold, max_threshold=max_threshold)
+
+    def _redetect(self) -> None:
+        """Updates the poses of a paused frame.
+
+        Skipped with a blur from the command line, because a single detection could miss a person that the tracker kept.
+        """
+        if self.view.is_paused and self._shown is not None and self.view.min_blur is None:
             frame, _ = self._shown
-            self._shown = frame, self._model.look_again(frame.image)
+            self._shown = frame, self._estimator.detect_once(frame.image)
 
     def _draw(self, model: str | None = None) -> None:
         if self._shown is None:
             return
         frame, poses = self._shown
-        image = draw_view(frame, poses, self.view, keypoint_threshold=self._model.keypoint_threshold)
-        numbers = Numbers(
-            model=model or self._model.spec.name,
+        image = draw_view(frame, poses, self.view, keypoint_threshold=self._estimator.keypoint_threshold)
+        stats = RunStats(
+            model=model or self._estimator.spec.name,
             images_per_second=self._rate(),
-            latency_ms=self._model.stopwatch.latency_ms,
-            persons=len(poses),
+            latency_ms=self._estimator.stopwatch.latency_ms,
+            num_persons=len(poses),
             threshold=self.view.threshold,
-            dropped=self._ahead.num_dropped if self._ahead.info.is_live else None,
+            num_dropped=self._source.num_dropped if self._source.info.is_live else None,
         )
-        self._window.show(draw_panels(self._window.fitted(image), self.view, numbers))
+        self._window.show(draw_panels(self._window.fit(image), self.view, stats))
 
     def _rate(self) -> float:
         if len(self._times_s) < 2:
@@ -168,14 +174,16 @@ class LiveSession:
         return (len(self._times_s) - 1) / (self._times_s[-1] - self._times_s[0])
 
 
-def models_in_turn(asked: Sequence[str], options: RuntimeOptions) -> list[str]:
-    """The models that a key goes through: those asked for, then those of the catalogue that need no fetching.
+def list_models(requested: Sequence[str], options: RuntimeOptions) -> list[str]:
+    """Returns the models that the model key cycles through.
+
+    The requested models come first, followed by all catalogue models that need no download.
 
     Args:
-        asked: Names and files; at least one.
-        options: What runs them.
+        requested: Names and files; at least one.
+        options: Runtime that opens them.
     """
     _, default = read_catalogue()
-    known = {default if name == "default" else name for name in asked}
-    at_hand = local_models(RUNTIMES[options.runtime or "onnxruntime"].suffixes)
-    return [*dict.fromkeys(asked), *(name for name in at_hand if name not in known)]
+    listed = {default if name == "default" else name for name in requested}
+    local = local_models(RUNTIMES[options.runtime or "onnxruntime"].suffixes)
+    return [*dict.fromkeys(requested), *(name for name in local if name not in listed)]

@@ -1,4 +1,4 @@
-"""Single frames of a run as pictures."""
+"""Single frames of a run as image files."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from e2pose.core.files import atomic_path
 from e2pose.core.frame import Frame
 from e2pose.sinks.images import encode_image
 
-_UNUSUAL = re.compile(r"[^\w.]+")  # characters of addresses that mean something to some file system
+_UNSAFE = re.compile(r"[^\w.]+")  # characters of an address that some file systems reserve
 
 
 def save_snapshot(image: UInt8[np.ndarray, "h w 3"], frame: Frame, folder: Path) -> Path:
-    """Writes a picture as a PNG that is named by input and number of the frame; it replaces no file.
+    """Writes an image as a PNG named after the source and the index of the frame. Never replaces a file.
 
     Args:
         image: RGB.
-        frame: What the picture shows.
-        folder: Where to write it.
+        frame: Frame that the image shows.
+        folder: Destination folder.
 
     Returns:
-        The file: `run-000012.png`, or `run-000012-2.png` if there is one already.
+        The file: `run-000012.png`, or `run-000012-2.png` if the first name is taken.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     origin = frame.origin
-    source = origin.path.stem if origin.path else _UNUSUAL.sub("-", Path(origin.name).name).strip("-.") or "live"
+    source = origin.path.stem if origin.path else _UNSAFE.sub("-", Path(origin.name).name).strip("-.") or "live"
     name = f"{source}-{frame.index:06d}"
     names = chain([name], (f"{name}-{number}" for number in count(2)))
-    path = next(path for path in (folder / f"{free}.png" for free in names) if not path.exists())
+    path = next(path for path in (folder / f"{name}.png" for name in names) if not path.exists())
     with atomic_path(path) as temporary:
         temporary.write_bytes(encode_image(image, path))
     return path

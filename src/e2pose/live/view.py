@@ -1,4 +1,4 @@
-"""What the window of a live view shows, and the keys that change it. All of it works without a window."""
+"""State of the live view, the keys that change it, and how it is drawn. No window is needed."""
 
 from __future__ import annotations
 
@@ -12,147 +12,147 @@ from jaxtyping import UInt8
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.render.blur import Blur, blur_image
-from e2pose.render.hud import Numbers
+from e2pose.render.hud import RunStats
 from e2pose.render.overlay import draw_poses
 from e2pose.render.text import draw_table
 
-STEP = 0.05
-"""How much a key changes the threshold."""
+THRESHOLD_STEP = 0.05
+"""Change of the threshold per key press."""
 
-LEAST_THRESHOLD, MOST_THRESHOLD = 0.05, 0.95
-"""How far keys change the threshold."""
+MIN_THRESHOLD, MAX_THRESHOLD = 0.05, 0.95
+"""Range of the threshold that keys can reach."""
 
-_BLURS: tuple[Blur | None, ...] = (None, *get_args(Blur))  # each hides what those before it hide
-_LINES_PER_PICTURE = 30
-_LEAST_LINE, _MOST_LINE = 20, 30  # pixels
+_BLURS: tuple[Blur | None, ...] = (None, *get_args(Blur))  # each one covers more than the one before it
+_LINES_PER_IMAGE = 30
+_MIN_LINE_HEIGHT, _MAX_LINE_HEIGHT = 20, 30  # pixels
 
 
 @dataclass(frozen=True)
 class View:
-    """What a person wants to see, and has asked for so far.
+    """State of the live view.
 
     Args:
-        threshold: Persons with a lower score are left out.
-        most_threshold: No key raises the threshold above this.
-        blur: What is made unrecognisable.
-        least_blur: No key takes away this much of it.
-        model: Which of the models looks.
-        models: How many there are.
-        shows_poses: Whether poses are drawn.
-        shows_picture: Whether they are drawn over the picture; otherwise over black.
-        shows_numbers: Whether numbers about the run are shown.
-        shows_help: Whether the keys are shown.
-        is_paused: Whether the run waits.
-        saves: How often it was asked to save the picture.
-        is_open: Whether the view goes on.
+        threshold: Minimum score of a person.
+        max_threshold: Upper limit of the threshold for keys.
+        blur: Region that is blurred.
+        min_blur: Blur that keys cannot remove; they can only blur more.
+        model_index: Index of the current model.
+        num_models: Number of models that can be selected.
+        show_poses: Whether poses are drawn.
+        show_image: Whether the image is shown; otherwise poses are drawn over black.
+        show_stats: Whether statistics of the run are shown.
+        show_help: Whether the list of keys is shown.
+        is_paused: Whether the run is paused.
+        num_saves: How often a snapshot was requested.
+        is_open: False after a request to quit.
     """
 
     threshold: float = 0.4
-    most_threshold: float = MOST_THRESHOLD
+    max_threshold: float = MAX_THRESHOLD
     blur: Blur | None = None
-    least_blur: Blur | None = None
-    model: int = 0
-    models: int = 1
-    shows_poses: bool = True
-    shows_picture: bool = True
-    shows_numbers: bool = True
-    shows_help: bool = False
+    min_blur: Blur | None = None
+    model_index: int = 0
+    num_models: int = 1
+    show_poses: bool = True
+    show_image: bool = True
+    show_stats: bool = True
+    show_help: bool = False
     is_paused: bool = False
-    saves: int = 0
+    num_saves: int = 0
     is_open: bool = True
 
 
 class Key(NamedTuple):
-    """A key and what it does.
+    """A key binding.
 
     Args:
-        names: The character that it writes, or the name that it has; all of them do the same.
-        does: That in a few words.
-        change: That.
+        names: Characters or Tk names of equivalent keys.
+        description: Text for the help panel.
+        change: Returns the state after the key press.
     """
 
     names: tuple[str, ...]
-    does: str
+    description: str
     change: Callable[[View], View]
 
 
 def _next_blur(view: View) -> View:
-    allowed = _BLURS[_BLURS.index(view.least_blur) :]
+    allowed = _BLURS[_BLURS.index(view.min_blur) :]
     return replace(view, blur=allowed[(allowed.index(view.blur) + 1) % len(allowed)])
 
 
-def _raise(view: View) -> View:
-    highest = max(view.threshold, view.most_threshold)
-    return replace(view, threshold=min(round(view.threshold + STEP, 4), highest))
+def _raise_threshold(view: View) -> View:
+    highest = max(view.threshold, view.max_threshold)
+    return replace(view, threshold=min(round(view.threshold + THRESHOLD_STEP, 4), highest))
 
 
-def _lower(view: View) -> View:
-    lowest = min(view.threshold, LEAST_THRESHOLD)
-    return replace(view, threshold=max(round(view.threshold - STEP, 4), lowest))
+def _lower_threshold(view: View) -> View:
+    lowest = min(view.threshold, MIN_THRESHOLD)
+    return replace(view, threshold=max(round(view.threshold - THRESHOLD_STEP, 4), lowest))
 
 
 KEYS = (
-    Key(("space",), "pause, go on", lambda view: replace(view, is_paused=not view.is_paused)),
-    Key(("s",), "save the picture", lambda view: replace(view, saves=view.saves + 1)),
-    Key(("b",), "blur heads, people, all", _next_blur),
-    Key(("p",), "poses on, off", lambda view: replace(view, shows_poses=not view.shows_poses)),
-    Key(("i",), "picture on, off", lambda view: replace(view, shows_picture=not view.shows_picture)),
-    Key(("+", "="), "threshold up", _raise),
-    Key(("-",), "threshold down", _lower),
-    Key(("m",), "next model", lambda view: replace(view, model=(view.model + 1) % view.models)),
-    Key(("f",), "numbers on, off", lambda view: replace(view, shows_numbers=not view.shows_numbers)),
-    Key(("h", "F1"), "this help on, off", lambda view: replace(view, shows_help=not view.shows_help)),
-    Key(("q", "Escape"), "end", lambda view: replace(view, is_open=False)),
+    Key(("space",), "pause, resume", lambda view: replace(view, is_paused=not view.is_paused)),
+    Key(("s",), "save the image", lambda view: replace(view, num_saves=view.num_saves + 1)),
+    Key(("b",), "blur heads, bodies, frame", _next_blur),
+    Key(("p",), "poses on, off", lambda view: replace(view, show_poses=not view.show_poses)),
+    Key(("i",), "image on, off", lambda view: replace(view, show_image=not view.show_image)),
+    Key(("+", "="), "threshold up", _raise_threshold),
+    Key(("-",), "threshold down", _lower_threshold),
+    Key(("m",), "next model", lambda view: replace(view, model_index=(view.model_index + 1) % view.num_models)),
+    Key(("f",), "statistics on, off", lambda view: replace(view, show_stats=not view.show_stats)),
+    Key(("h", "F1"), "help on, off", lambda view: replace(view, show_help=not view.show_help)),
+    Key(("q", "Escape"), "quit", lambda view: replace(view, is_open=False)),
 )
-"""All keys of a live view."""
+"""All key bindings of the live view."""
 
 _CHANGES = {name.casefold(): key.change for key in KEYS for name in key.names}
 
 
 def press(view: View, key: str) -> View:
-    """The view after a key; the same one if the key means nothing.
+    """Returns the state after a key press; keys without a binding change nothing.
 
     Args:
-        view: What is shown.
-        key: The character that the key writes, in either case, or its name if it writes none that can be seen.
+        view: State before the key press.
+        key: Character that the key types, in either case, or its Tk name if the character is not printable.
     """
     change = _CHANGES.get(key.casefold())
     return view if change is None else change(view)
 
 
 def draw_view(frame: Frame, poses: Poses, view: View, *, keypoint_threshold: float) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture that shows the poses of a frame: as large as the frame, and without numbers and help.
+    """Draws the poses of a frame, without statistics and help, at the size of the frame.
 
     Args:
-        frame: Not changed.
-        poses: Who is in it.
-        view: What to show of both.
-        keypoint_threshold: Keypoints with a lower score are not drawn, in [0, 1].
+        frame: Not modified.
+        poses: Persons in the frame.
+        view: Selects blur, image and poses.
+        keypoint_threshold: Minimum score of a drawn keypoint, in [0, 1].
     """
     image = frame.image
-    if not view.shows_picture:
+    if not view.show_image:
         image = np.zeros_like(image)
     elif view.blur is not None:
         image = blur_image(image, poses, view.blur)
-    return draw_poses(image, poses, threshold=keypoint_threshold) if view.shows_poses else image
+    return draw_poses(image, poses, threshold=keypoint_threshold) if view.show_poses else image
 
 
-def draw_panels(image: UInt8[np.ndarray, "h w 3"], view: View, numbers: Numbers) -> UInt8[np.ndarray, "h w 3"]:
-    """Draws the numbers and the help, if they are wanted, over a copy of the picture.
+def draw_panels(image: UInt8[np.ndarray, "h w 3"], view: View, stats: RunStats) -> UInt8[np.ndarray, "h w 3"]:
+    """Returns a copy of an image with the statistics on the left and the help on the right, as far as selected.
 
     Args:
-        image: RGB; not changed.
-        view: Which of them to show.
-        numbers: What is known of the run.
+        image: RGB; not modified.
+        view: Selects the panels.
+        stats: Statistics of the run.
     """
-    canvas = np.array(image, order="C")  # OpenCV draws into no other layout
-    line = min(max(min(canvas.shape[:2]) / _LINES_PER_PICTURE, _LEAST_LINE), _MOST_LINE)
-    rows = numbers.rows if view.shows_numbers else []
-    if view.shows_numbers and view.blur is not None:
+    drawn = np.array(image, order="C")  # OpenCV draws only into C-contiguous arrays
+    line_height = min(max(min(drawn.shape[:2]) / _LINES_PER_IMAGE, _MIN_LINE_HEIGHT), _MAX_LINE_HEIGHT)
+    rows = stats.rows if view.show_stats else []
+    if view.show_stats and view.blur is not None:
         rows.append(("blur", view.blur))
     if view.is_paused:
-        rows.append(("paused", "space goes on"))
-    draw_table(canvas, rows, "left", line)
-    if view.shows_help:
-        draw_table(canvas, [(", ".join(key.names), key.does) for key in KEYS], "right", line)
-    return canvas
+        rows.append(("paused", "space resumes"))
+    draw_table(drawn, rows, "left", line_height)
+    if view.show_help:
+        draw_table(drawn, [(", ".join(key.names), key.description) for key in KEYS], "right", line_height)
+    return drawn

@@ -1,4 +1,4 @@
-"""A window on the screen: pictures go in, keys come out."""
+"""A window on the screen that shows images and collects key presses."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from e2pose.core.errors import OutputError
 from e2pose.transforms.fit import fit_affine
 from e2pose.transforms.warp import warp
 
-_SHARE_OF_SCREEN = 0.9
-_INSTEAD = "leave it out and write a video with -o"
-_CLOSE_BUTTON = "Escape"
+_MAX_SCREEN_SHARE = 0.9
+_ALTERNATIVE = "write a video instead: replace --show with -o out.mp4"
+_CLOSE_KEY = "Escape"
 
 
 class Window:
-    """Shows pictures. It belongs to the thread that makes it, as windows do.
+    """Shows images. Must be used from the thread that creates it.
 
     Raises:
         OutputError: There is no screen, or Python was built without Tk.
@@ -26,25 +26,25 @@ class Window:
             import tkinter
         except ImportError as error:
             raise OutputError(
-                "no window can be opened: this Python has no Tk", f"install it (on Debian: python3-tk), or {_INSTEAD}"
+                "cannot open a window: this Python has no Tk", f"install Tk (Debian: python3-tk), or {_ALTERNATIVE}"
             ) from error
         try:
             self._window = tkinter.Tk(className="e2pose")
         except tkinter.TclError as error:
             raise OutputError(
-                f"no window can be opened on this machine: {error}", f"run it in a desktop session, or {_INSTEAD}"
+                f"cannot open a window on this machine: {error}", f"run in a desktop session, or {_ALTERNATIVE}"
             ) from error
-        self._pressed: list[str] = []
-        self._window.title("e2pose - h shows the keys")
-        self._window.protocol("WM_DELETE_WINDOW", lambda: self._pressed.append(_CLOSE_BUTTON))
-        self._window.bind("<Key>", lambda event: self._pressed.append(_key(event.char, event.keysym)))
+        self._keys: list[str] = []
+        self._window.title("e2pose - press h for help")
+        self._window.protocol("WM_DELETE_WINDOW", lambda: self._keys.append(_CLOSE_KEY))
+        self._window.bind("<Key>", lambda event: self._keys.append(_key(event.char, event.keysym)))
         self._photo = tkinter.PhotoImage(master=self._window)
         tkinter.Label(self._window, image=self._photo, borderwidth=0, background="black").pack()
 
-    def fitted(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-        """The picture, made smaller if it is larger than the screen."""
+    def fit(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+        """Returns the image, scaled down to at most 90 % of the screen."""
         height, width = image.shape[:2]
-        scale = _SHARE_OF_SCREEN * min(
+        scale = _MAX_SCREEN_SHARE * min(
             self._window.winfo_screenheight() / height, self._window.winfo_screenwidth() / width
         )
         if scale >= 1:
@@ -53,27 +53,28 @@ class Window:
         return warp(image, fit_affine((height, width), size_hw, "stretch"), size_hw)
 
     def show(self, image: UInt8[np.ndarray, "h w 3"]) -> None:
-        """Shows a picture in the place of the one before."""
+        """Replaces the image in the window."""
         height, width = image.shape[:2]
         self._photo.configure(data=f"P6 {width} {height} 255 ".encode() + image.tobytes(), format="ppm")
         self._window.update()
 
-    def pressed(self) -> list[str]:
-        """The keys that were pressed since the last call: the character that each writes, or its name.
+    def take_keys(self) -> list[str]:
+        """Processes window events and returns the keys pressed since the last call.
 
-        The close button counts as Escape. A window reacts to nothing between two calls.
+        A key is the character it types, or its Tk name if the character is not printable. The close button counts as
+        Escape. The window does not respond between two calls.
         """
         self._window.update()
-        names, self._pressed = self._pressed, []
-        return names
+        keys, self._keys = self._keys, []
+        return keys
 
     def hide(self) -> None:
-        """Takes the window off the screen."""
+        """Removes the window from the screen."""
         self._window.withdraw()
         self._window.update()
 
     def close(self) -> None:
-        """Ends it."""
+        """Destroys the window."""
         self._window.destroy()
 
 

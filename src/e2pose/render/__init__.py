@@ -1,1 +1,1 @@
-"""Poses as pixels: pure functions from a picture to a new picture."""
+"""Drawing of poses, labels and blur into images: pure functions from pixels to pixels."""

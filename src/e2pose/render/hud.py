@@ -1,4 +1,4 @@
-"""Numbers about the run, in a corner of the picture."""
+"""Statistics of a run as text in a corner of the image."""
 
 from __future__ import annotations
 
@@ -9,51 +9,51 @@ from jaxtyping import UInt8
 
 from e2pose.render.text import draw_label
 
-_SHARE_OF_PICTURE = 1 / 16
-_LEAST_HEIGHT = 14
+_LABEL_HEIGHT = 1 / 16  # relative to the shorter side of the image
+_MIN_LABEL_HEIGHT = 14  # pixels
 
 
 def draw_rate(image: UInt8[np.ndarray, "h w 3"], images_per_second: float) -> UInt8[np.ndarray, "h w 3"]:
-    """Draws the rate into the upper left corner of a copy of the picture.
+    """Returns a copy of an image with the frame rate in its upper left corner.
 
     Args:
-        image: RGB; not changed.
-        images_per_second: The rate.
+        image: RGB; not modified.
+        images_per_second: Rate to print.
     """
-    canvas = np.array(image, order="C")  # OpenCV draws into no other layout
-    height = max(_LEAST_HEIGHT, min(canvas.shape[:2]) * _SHARE_OF_PICTURE)
-    draw_label(canvas, f"{images_per_second:.1f} FPS", (height / 3, height / 3), height)
-    return canvas
+    drawn = np.array(image, order="C")  # OpenCV draws only into C-contiguous arrays
+    height = max(_MIN_LABEL_HEIGHT, min(drawn.shape[:2]) * _LABEL_HEIGHT)
+    draw_label(drawn, f"{images_per_second:.1f} FPS", (height / 3, height / 3), height)
+    return drawn
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What can be said of a run in the middle of it.
+class RunStats:
+    """Statistics of a running pipeline.
 
     Args:
         model: Name of the model.
-        images_per_second: How many frames come out of the whole run; 0 if nobody knows yet.
-        latency_ms: From pixels to poses.
-        persons: How many are in the picture.
-        threshold: Persons with a lower score are left out.
-        dropped: How many frames of a live source nobody could look at; None if the source waits.
+        images_per_second: Output rate of the whole run; 0 before the second frame.
+        latency_ms: Milliseconds from pixels to poses.
+        num_persons: Persons in the current frame.
+        threshold: Minimum score of a person.
+        num_dropped: Frames of a live source that were skipped; None for files, which skip none.
     """
 
     model: str
     images_per_second: float
     latency_ms: float
-    persons: int
+    num_persons: int
     threshold: float
-    dropped: int | None = None
+    num_dropped: int | None = None
 
     @property
     def rows(self) -> list[tuple[str, str]]:
-        """What each number is called and what it is."""
+        """Label and value of each statistic."""
         rows = [
             ("FPS", f"{self.images_per_second:.1f}" if self.images_per_second else "-"),
             ("latency", f"{self.latency_ms:.0f} ms"),
-            ("people", str(self.persons)),
+            ("persons", str(self.num_persons)),
             ("threshold", f"{self.threshold:.2f}"),
             ("model", self.model),
         ]
-        return rows if self.dropped is None else [*rows, ("dropped", str(self.dropped))]
+        return rows if self.num_dropped is None else [*rows, ("dropped", str(self.num_dropped))]

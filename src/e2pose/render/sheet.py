@@ -1,4 +1,4 @@
-"""Many small pictures on one large one."""
+"""Contact sheets: many small images on one large one."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _BACKGROUND = 32
 
 
 def contact_sheet(
-    pictures: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int, gap: int = 4
+    images: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int, gap: int = 4
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Lays pictures of one size side by side, row by row, on a dark ground.
+    """Arranges images of one size row by row on a dark background.
 
     Args:
-        pictures: At least one.
-        columns: How many in a row.
-        gap: Pixels between them.
+        images: At least one.
+        columns: Images per row.
+        gap: Pixels between images.
     """
-    height, width = pictures[0].shape[:2]
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
+    height, width = images[0].shape[:2]
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
     size_hw = rows * (height + gap) - gap, columns * (width + gap) - gap
     sheet = np.full((*size_hw, 3), _BACKGROUND, np.uint8)
-    for index, picture in enumerate(pictures):
+    for index, image in enumerate(images):
         y, x = (index // columns) * (height + gap), (index % columns) * (width + gap)
-        sheet[y : y + height, x : x + width] = picture
+        sheet[y : y + height, x : x + width] = image
     return sheet

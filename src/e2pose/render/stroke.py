@@ -1,4 +1,4 @@
-"""Lines and dots at exact places, of any length."""
+"""Lines and dots with subpixel precision, clipped to the image."""
 
 from __future__ import annotations
 
@@ -15,50 +15,51 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True, eq=False)
 class Stroke:
-    """A line, or a dot where it starts and ends at the same point.
+    """A line, or a dot if start and end are the same point.
 
     Args:
-        ends_xy: Start and end in pixels of the picture; may lie far outside.
+        ends_xy: Start and end in pixels of the image; may lie far outside.
         thickness: Thickness of the line or diameter of the dot in pixels.
-        rgb: Its colour.
+        rgb: Colour.
     """
 
     ends_xy: Float[np.ndarray, "2 2"]
     thickness: float
     rgb: Rgb
 
-    def draw(self, canvas: UInt8[np.ndarray, "h w 3"], rgb: Rgb, grow: float = 0.0) -> None:
-        """Draws the stroke into a picture.
+    def draw(self, image: UInt8[np.ndarray, "h w 3"], rgb: Rgb, grow: float = 0.0) -> None:
+        """Draws the stroke into an image, in place.
 
         Args:
-            canvas: The picture to draw into.
+            image: Image to draw into.
             rgb: Colour.
-            grow: Width in pixels to add on each side.
+            grow: Extra width on each side in pixels.
         """
-        part = self._near(canvas)
-        if part is None:
+        ends_xy = self._clip(image)
+        if ends_xy is None:
             return
-        start, end = np.rint((part - 0.5) * 2**_SUBPIXEL_BITS).astype(int).tolist()  # OpenCV counts from pixel centres
+        # OpenCV coordinates start at pixel centres.
+        start, end = np.rint((ends_xy - 0.5) * 2**_SUBPIXEL_BITS).astype(int).tolist()
         thickness = self.thickness + 2 * grow
         if (self.ends_xy[0] == self.ends_xy[1]).all():
             radius = round(thickness / 2 * 2**_SUBPIXEL_BITS)
-            cv2.circle(canvas, start, radius, rgb, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
+            cv2.circle(image, start, radius, rgb, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
         else:
-            cv2.line(canvas, start, end, rgb, max(1, round(thickness)), cv2.LINE_AA, _SUBPIXEL_BITS)
+            cv2.line(image, start, end, rgb, max(1, round(thickness)), cv2.LINE_AA, _SUBPIXEL_BITS)
 
-    def _near(self, canvas: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "2 2"] | None:
-        """The part of the stroke that can be seen, or None; OpenCV cannot cope with coordinates of any size.
+    def _clip(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "2 2"] | None:
+        """Returns the part of the stroke near the image, or None; OpenCV overflows on very large coordinates.
 
         Source:
             Liang and Barsky, "A new concept and method for line clipping", 1984.
         """
         margin = 2 * self.thickness + 8
-        middle_xy = np.array(canvas.shape[1::-1]) / 2
-        if (np.abs(self.ends_xy - middle_xy) <= middle_xy + margin).all():
+        center_xy = np.array(image.shape[1::-1]) / 2
+        if (np.abs(self.ends_xy - center_xy) <= center_xy + margin).all():
             return self.ends_xy
         start, step = self.ends_xy[0], self.ends_xy[1] - self.ends_xy[0]
         first, last = 0.0, 1.0
-        for axis, size in enumerate(canvas.shape[1::-1]):
+        for axis, size in enumerate(image.shape[1::-1]):
             low, high = -margin - start[axis], size + margin - start[axis]
             if step[axis] == 0:
                 if low > 0 or high < 0:

@@ -1,1 +1,1 @@
-"""Poses with memory: who is who from frame to frame, and steady keypoints."""
+"""Stages that use earlier frames: track ids and smooth keypoints."""

@@ -1,11 +1,11 @@
-"""Which pose belongs to which person that was seen before."""
+"""Similarity of poses and their optimal assignment."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
 
-_LEAST_SIZE = 8.0  # pixels; a person smaller than this is as large as the error of a pose, and one point has no size
+_MIN_SIZE = 8.0  # pixels; smaller persons are within the localisation error, and a single keypoint has no size
 
 _TINY = np.finfo(np.float64).tiny
 
@@ -13,73 +13,73 @@ _TINY = np.finfo(np.float64).tiny
 def pose_weights(
     keypoints: Float[np.ndarray, "n k 2"], keypoint_scores: Float[np.ndarray, "n k"]
 ) -> Float[np.ndarray, "n k"]:
-    """How much each keypoint counts: its score, or 0 if it has no place or no score."""
-    known = np.isfinite(keypoints).all(axis=-1) & np.isfinite(keypoint_scores)
-    return np.asarray(np.where(known, np.clip(keypoint_scores, 0, 1), 0), dtype=np.float64)
+    """Returns the weight of each keypoint: its score, clipped to [0, 1], or 0 if position or score is not finite."""
+    finite = np.isfinite(keypoints).all(axis=-1) & np.isfinite(keypoint_scores)
+    return np.asarray(np.where(finite, np.clip(keypoint_scores, 0, 1), 0), dtype=np.float64)
 
 
 def pose_sizes(keypoints: Float[np.ndarray, "*p k 2"], weights: Float[np.ndarray, "*q k"]) -> Float[np.ndarray, "*q"]:
-    """The size of each person in pixels: how far the keypoints lie from their centre, as a root mean square.
+    """Returns the size of each person in pixels: the weighted RMS distance of the keypoints from their centroid.
 
-    For people that is about the square root of their area. It needs no box, and no keypoint alone decides it.
+    The size is about the square root of the area of a person. It needs no box, and no single keypoint dominates it.
 
     Args:
-        keypoints: Poses; finite.
-        weights: How much each keypoint counts; one pose may come with several.
+        keypoints: Poses; finite. The leading axes broadcast against those of the weights.
+        weights: Weight of each keypoint.
     """
     shares = weights / np.maximum(weights.sum(axis=-1, keepdims=True), _TINY)
-    centres = (shares[..., None] * keypoints).sum(axis=-2, keepdims=True)
-    squared = (shares * np.square(keypoints - centres).sum(axis=-1)).sum(axis=-1)
-    return np.asarray(np.maximum(np.sqrt(squared), _LEAST_SIZE))
+    centroids = (shares[..., None] * keypoints).sum(axis=-2, keepdims=True)
+    squared = (shares * np.square(keypoints - centroids).sum(axis=-1)).sum(axis=-1)
+    return np.asarray(np.maximum(np.sqrt(squared), _MIN_SIZE))
 
 
 def pose_similarity(
     expected: Float[np.ndarray, "*p k 2"],
-    found: Float[np.ndarray, "*q k 2"],
+    detected: Float[np.ndarray, "*q k 2"],
     weights: Float[np.ndarray, "*r k"],
     tolerances: Float[np.ndarray, "*t k"],
 ) -> Float[np.ndarray, "*r"]:
-    """Object keypoint similarity for poses that nobody annotated: unsure keypoints count less, unknown ones not at all.
+    """Returns object keypoint similarities, weighted by keypoint confidence instead of annotated visibility.
 
     Args:
-        expected: Where the keypoints are thought to be; finite.
-        found: Poses; finite.
-        weights: How much each keypoint counts for each pair.
+        expected: Predicted keypoints; finite.
+        detected: Detected keypoints; finite.
+        weights: Weight of each keypoint of each pair.
         tolerances: Standard deviation of each keypoint in pixels.
 
     Returns:
-        Similarities in [0, 1]; 0 where nothing counts.
+        Similarities in [0, 1]; 0 where all weights are 0.
 
     Source:
         Object keypoint similarity: cocodataset.org/#keypoints-eval, section 1.2.
     """
-    squared = np.square(expected - found).sum(axis=-1)
+    squared = np.square(expected - detected).sum(axis=-1)
     closeness = np.exp(-squared / (2 * np.square(tolerances)))
     return np.asarray((weights * closeness).sum(axis=-1) / np.maximum(weights.sum(axis=-1), _TINY))
 
 
-def best_pairs(worth: Float[np.ndarray, "t n"]) -> list[tuple[int, int]]:
-    """The pairs that are worth most together, each row and column in at most one pair.
+def assign_pairs(affinity: Float[np.ndarray, "t n"]) -> list[tuple[int, int]]:
+    """Returns the pairs with the highest total affinity; each row and each column is in at most one pair.
 
     Args:
-        worth: Of each pair; 0 for those that must not be made, and above 0 for all others.
+        affinity: Affinity of each pair, above 0; 0 for pairs that are not allowed.
 
     Returns:
-        Rows with their columns, by rising row.
+        (row, column) pairs, sorted by row.
     """
-    if not worth.any():
+    if not affinity.any():
         return []
-    if len(worth) > worth.shape[1]:
-        return sorted((row, column) for column, row in best_pairs(worth.T))
-    columns = _cheapest_columns(worth.max() - worth)
-    return [(row, column) for row, column in enumerate(columns) if worth[row, column] > 0]
+    if len(affinity) > affinity.shape[1]:
+        return sorted((row, column) for column, row in assign_pairs(affinity.T))
+    columns = _minimize_cost(affinity.max() - affinity)
+    return [(row, column) for row, column in enumerate(columns) if affinity[row, column] > 0]
 
 
-def _cheapest_columns(costs: Float[np.ndarray, "r c"]) -> list[int]:
-    """For each row a column of its own, so that the sum of costs is least; no more rows than columns.
+def _minimize_cost(costs: Float[np.ndarray, "r c"]) -> list[int]:
+    """Returns a distinct column for each row, so that the sum of the costs is minimal. Needs rows <= columns.
 
-    Rows enter one after the other. Each one follows the cheapest path over columns that are taken to one that is free,
-    and everybody on the path moves on by one; prices of rows and columns keep all remaining costs at 0 or above.
+    Rows are added one by one. Each row follows the shortest augmenting path over assigned columns to a free column, and
+    the rows on the path move to the next column. Prices of rows and columns keep all reduced costs non-negative.
 
     Source:
         Jonker and Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment problems",
@@ -87,16 +87,16 @@ def _cheapest_columns(costs: Float[np.ndarray, "r c"]) -> list[int]:
     """
     rows, columns = costs.shape
     row_prices, column_prices = np.zeros(rows), np.zeros(columns)
-    owner = np.full(columns, -1)
+    owner = np.full(columns, -1)  # row of each column
     for entering in range(rows):
-        distance = np.full(columns, np.inf)  # of the cheapest path to each column
-        previous = np.full(columns, -1)  # the column before it on that path
+        distance = np.full(columns, np.inf)  # of the shortest path to each column
+        previous = np.full(columns, -1)  # column before it on that path
         done = np.zeros(columns, dtype=bool)
         row, last, length = entering, -1, 0.0
         while row >= 0:
-            steps = length + costs[row] - row_prices[row] - column_prices
-            shorter = ~done & (steps < distance)
-            distance[shorter], previous[shorter] = steps[shorter], last
+            candidates = length + costs[row] - row_prices[row] - column_prices
+            shorter = ~done & (candidates < distance)
+            distance[shorter], previous[shorter] = candidates[shorter], last
             last = int(np.where(done, np.inf, distance).argmin())
             length = float(distance[last])
             done[last] = True
@@ -109,7 +109,7 @@ def _cheapest_columns(costs: Float[np.ndarray, "r c"]) -> list[int]:
             before = int(previous[last])
             owner[last] = entering if before < 0 else owner[before]
             last = before
-    answer = np.full(rows, -1)
+    assignment = np.full(rows, -1)
     taken = np.flatnonzero(owner >= 0)
-    answer[owner[taken]] = taken
-    return [int(column) for column in answer]
+    assignment[owner[taken]] = taken
+    return [int(column) for column in assignment]

@@ -1,18 +1,18 @@
-"""The time of a run, across pictures, videos and cameras."""
+"""Time of a run across images, videos and cameras."""
 
 from __future__ import annotations
 
 from e2pose.core.frame import Frame, Origin
 
 STILL_STEP_S = 1 / 30
-"""Still pictures in a row count as the frames of a video, this many seconds apart, unless they have times."""
+"""Assumed time between consecutive still images without timestamps, as if they were frames of a video."""
 
 
 class Clock:
-    """Seconds of a run; they never go back.
+    """Seconds of a run, which never decrease.
 
-    A frame does not continue the one before it if it comes from another video or camera, has another size, or an
-    earlier time.
+    A frame starts a new sequence if it comes from another video or camera, has another size, or an earlier time. Still
+    images of one size form one sequence.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Clock:
         self._last: tuple[Origin, tuple[int, int], float] | None = None
 
     def advance(self, frame: Frame) -> bool:
-        """Goes on to a frame and says whether it continues the one before it."""
+        """Advances to a frame and returns whether it continues the sequence of the previous frame."""
         last, self._last = self._last, (frame.origin, frame.size_hw, frame.time_s)
         if last is None:
             return False

@@ -1,4 +1,4 @@
-"""Steady keypoints: less trembling at rest, hardly any delay in motion."""
+"""Keypoint smoothing: less jitter at rest, almost no lag in motion."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.tracking.association import pose_sizes, pose_weights
 from e2pose.tracking.clock import Clock
 
-_REST_HZ = 1.0  # cutoff for a keypoint at rest
-_HZ_PER_SPEED = 10.0  # what a speed of one size per second adds to it
-_TREMBLING = 0.85  # tolerances per second that a keypoint may seem to move at rest; they add nothing
-_GOES_ON_S = 1.0  # a velocity that nothing confirms fades like this
-_SURE = 0.5  # keypoints that score this much or more are believed in full
-_GAP_S = 0.5  # a keypoint that was away for longer starts anew
+_REST_CUTOFF_HZ = 1.0  # cutoff frequency of a keypoint at rest
+_CUTOFF_HZ_PER_SPEED = 10.0  # added cutoff for a speed of one person size per second
+_JITTER_SPEED = 0.85  # in sigmas of the keypoint per second; slower apparent motion counts as rest
+_VELOCITY_DECAY_S = 1.0  # time constant
+_FULL_SCORE = 0.5  # keypoints with at least this score have full influence
+_MAX_GAP_S = 0.5  # a keypoint that is missing for longer starts anew
 
 
 class Smoother:
-    """Makes the keypoints of tracked people steady: a stage of the belt, after a `Tracker`.
+    """Smooths the keypoints of tracked persons. A stage for `e2pose.run`, after a `Tracker`.
 
-    Each keypoint has a One-Euro filter: a low-pass filter whose cutoff rises with speed. It smooths what a keypoint
-    does other than go on as before, so that steady motion is not delayed at all. Speeds are relative to the person's
-    size, gaps in time count as what they are, and the lower the score of a keypoint, the less it pulls. Scores stay as
-    they are, and so do keypoints that are not finite or have no score.
+    Each keypoint has a One-Euro filter: a low-pass filter whose cutoff frequency rises with speed. It filters the
+    deviation from uniform motion, so that uniform motion has no lag. Speeds are relative to the size of the person,
+    times come from the frames, and keypoints with low scores have less influence. Scores are not changed, nor are
+    keypoints that are not finite or have no score.
 
     Source:
-        Cutoff that rises with speed: Casiez, Roussel and Vogel, "1 Euro Filter: A Simple Speed-based Low-pass Filter
-        for Noisy Input in Interactive Systems", CHI 2012. Position and velocity from one constant: LaViola, "Double
+        Speed-dependent cutoff: Casiez, Roussel and Vogel, "1 Euro Filter: A Simple Speed-based Low-pass Filter for
+        Noisy Input in Interactive Systems", CHI 2012. Position and velocity from one constant: LaViola, "Double
         Exponential Smoothing: An Alternative to Kalman Filter-Based Predictive Tracking", EGVE 2003.
     """
 
@@ -41,50 +41,53 @@ class Smoother:
         self._time_s = -np.inf
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
-        """Smooths the poses of a frame; as `update`, with the time of the frame."""
+        """Smooths the poses of a frame, like `update` with the time of the frame. Resets where a new video starts."""
         if not self._clock.advance(frame):
             self.reset()
         return self.update(poses, self._clock.time_s)
 
     def reset(self) -> None:
-        """Forgets everybody: the next poses stay as they are."""
+        """Discards all filters: the next poses are returned unchanged."""
         self._filters.clear()
         self._time_s = -np.inf
 
     def update(self, poses: Poses, time_s: float) -> Poses:
-        """Smooths tracked poses from anywhere; no picture is needed.
+        """Smooths tracked poses without an image.
 
         Args:
-            poses: With `track_ids`. People whose identity is `NO_TRACK` stay as they are.
-            time_s: When they were seen, in seconds; at least the time before, unless there was a reset.
+            poses: Poses with `track_ids`. Persons with the id `NO_TRACK` are returned unchanged.
+            time_s: Time of the poses in seconds; must not decrease, except after `reset`.
 
         Raises:
-            OptionError: The poses have no identities, or the time goes back or is no number.
+            OptionError: The poses have no track ids, or the time decreases or is not finite.
         """
         if poses.track_ids is None:
             raise OptionError(
-                "poses without track ids cannot be smoothed: nobody knows who is who",
-                "track them first, with e2pose.Tracker()",
+                "cannot smooth poses without track ids", "assign them first, with e2pose.Tracker() or --track"
             )
         if not np.isfinite(time_s) or time_s < self._time_s:
             raise OptionError(
-                f"the time of a frame must be a number of seconds from {self._time_s}, not {time_s}",
-                "give the frames in order; call reset() before another video",
+                f"the time of a frame must be at least {self._time_s} seconds, not {time_s}",
+                "pass frames in order of time; call reset() before another video",
             )
         self._time_s = time_s
         weights = pose_weights(poses.keypoints, poses.keypoint_scores)
-        known = np.where(weights[..., None] > 0, poses.keypoints, 0).astype(np.float64)
-        sizes = pose_sizes(known, weights)
-        trembling = _TREMBLING * np.array(poses.schema.sigmas)
+        detected = np.where(weights[..., None] > 0, poses.keypoints, 0).astype(np.float64)
+        sizes = pose_sizes(detected, weights)
+        jitter_speeds = _JITTER_SPEED * np.array(poses.schema.sigmas)
         smooth = poses.keypoints.copy()
-        for index, number in enumerate(poses.track_ids.tolist()):
-            if number == NO_TRACK:
+        for index, track_id in enumerate(poses.track_ids.tolist()):
+            if track_id == NO_TRACK:
                 continue
-            seen = weights[index] > 0
-            person = self._filters.setdefault(number, _Filter.empty(len(poses.schema)))
-            person.advance(known[index], weights[index], float(sizes[index]), trembling, time_s)
-            smooth[index, seen] = person.keypoints[seen]
-        self._filters = {n: person for n, person in self._filters.items() if time_s - person.seen_s.max() <= _GAP_S}
+            present = weights[index] > 0
+            person = self._filters.setdefault(track_id, _Filter.empty(len(poses.schema)))
+            person.update(detected[index], weights[index], float(sizes[index]), jitter_speeds, time_s)
+            smooth[index, present] = person.keypoints[present]
+        self._filters = {
+            track_id: person
+            for track_id, person in self._filters.items()
+            if time_s - person.last_seen_s.max() <= _MAX_GAP_S
+        }
         return replace(poses, keypoints=smooth)
 
 
@@ -93,43 +96,53 @@ class _Filter:
     """One-Euro filters of all keypoints of a person.
 
     Args:
-        keypoints: Filtered, in pixels.
-        velocities: Filtered, in pixels per second.
-        seen_s: When each was last seen.
+        keypoints: Filtered positions in pixels.
+        velocities: Filtered velocities in pixels per second.
+        last_seen_s: Time of the last detection of each keypoint.
     """
 
     keypoints: Float[np.ndarray, "k 2"]
     velocities: Float[np.ndarray, "k 2"]
-    seen_s: Float[np.ndarray, "k"]
+    last_seen_s: Float[np.ndarray, "k"]
 
     @staticmethod
-    def empty(count: int) -> _Filter:
-        """Somebody of whom nothing was seen."""
-        return _Filter(np.zeros((count, 2)), np.zeros((count, 2)), np.full(count, -np.inf))
+    def empty(num_keypoints: int) -> _Filter:
+        """Returns filters without any detection."""
+        shape = num_keypoints, 2
+        return _Filter(np.zeros(shape), np.zeros(shape), np.full(num_keypoints, -np.inf))
 
-    def advance(
+    def update(
         self,
-        found: Float[np.ndarray, "k 2"],
+        detected: Float[np.ndarray, "k 2"],
         weights: Float[np.ndarray, "k"],
         size: float,
-        trembling: Float[np.ndarray, "k"],
+        jitter_speeds: Float[np.ndarray, "k"],
         time_s: float,
     ) -> None:
-        """Takes in the next sight of the person; keypoints without weight wait, speeds up to `trembling` are rest."""
-        elapsed_s = time_s - self.seen_s
-        again = (weights > 0) & (elapsed_s <= _GAP_S) & (elapsed_s > 0)
-        new = (weights > 0) & (elapsed_s > _GAP_S)
-        step_s = elapsed_s[again, None]
+        """Filters a detection of the person; keypoints with weight 0 keep their state.
 
-        speeds = np.linalg.norm(self.velocities[again], axis=1, keepdims=True) / size
-        trust = np.minimum(weights[again, None] / _SURE, 1)
-        cutoff_hz = (_REST_HZ + _HZ_PER_SPEED * np.maximum(speeds - trembling[again, None], 0)) * trust
-        kept = 1 / (1 + 2 * np.pi * cutoff_hz * step_s)  # of what was thought before the step
-        velocities = self.velocities[again] * np.exp(-step_s / _GOES_ON_S)
-        expected = self.keypoints[again] + velocities * step_s
-        surprise = found[again] - expected
-        self.keypoints[again] = expected + (1 - kept**2) * surprise
-        self.velocities[again] = velocities + (1 - kept) ** 2 * surprise / step_s
+        Args:
+            detected: Positions in pixels.
+            weights: Weight of each keypoint, in [0, 1].
+            size: Size of the person in pixels.
+            jitter_speeds: Speed below which a keypoint is at rest, in sizes per second.
+            time_s: Time of the detection.
+        """
+        elapsed_s = time_s - self.last_seen_s
+        continued = (weights > 0) & (elapsed_s <= _MAX_GAP_S) & (elapsed_s > 0)
+        new = (weights > 0) & (elapsed_s > _MAX_GAP_S)
+        step_s = elapsed_s[continued, None]
 
-        self.keypoints[new], self.velocities[new] = found[new], 0
-        self.seen_s[again | new] = time_s
+        speeds = np.linalg.norm(self.velocities[continued], axis=1, keepdims=True) / size
+        influence = np.minimum(weights[continued, None] / _FULL_SCORE, 1)
+        motion = np.maximum(speeds - jitter_speeds[continued, None], 0)
+        cutoff_hz = (_REST_CUTOFF_HZ + _CUTOFF_HZ_PER_SPEED * motion) * influence
+        retained = 1 / (1 + 2 * np.pi * cutoff_hz * step_s)  # share of the prediction in the new state
+        velocities = self.velocities[continued] * np.exp(-step_s / _VELOCITY_DECAY_S)
+        expected = self.keypoints[continued] + velocities * step_s
+        residual = detected[continued] - expected
+        self.keypoints[continued] = expected + (1 - retained**2) * residual
+        self.velocities[continued] = velocities + (1 - retained) ** 2 * residual / step_s
+
+        self.keypoints[new], self.velocities[new] = detected[new], 0
+        self.last_seen_s[continued | new] = time_s

@@ -1,4 +1,4 @@
-"""What is remembered of one person."""
+"""Detections of one frame, and the state of one tracked person."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from jaxtyping import Float, Int
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.tracking.association import pose_similarity, pose_sizes, pose_weights
 
-_VELOCITY_S = 0.2  # how long a velocity is averaged
-_COASTING_S = 1.5  # somebody out of sight slows down like this: nobody walks straight on for ever
-_MOST_SIZES_PER_S = 8.0  # a sprinter is about this fast
-_SURE = 0.5  # keypoints that score this much or more are believed in full
-_SIZE_S = 0.5  # how long a size is averaged
+_VELOCITY_S = 0.2  # time constant of the velocity average
+_COASTING_S = 1.5  # time constant with which an undetected person slows down
+_MAX_SIZES_PER_S = 8.0  # about the speed of a sprinter
+_FULL_SCORE = 0.5  # keypoints with at least this score have full influence
+_SIZE_S = 0.5  # time constant of the size average
 
-# How far from where they are expected people may turn up, in sizes: after t seconds without sight of them, v t + a t^2.
-_DRIFT_NEW = 4.0  # v: at the second sight of them nothing is known of their movement
-_DRIFT_KNOWN = 0.6
-_DRIFT_TURN = 1.0  # a: they may go another way
+# Standard deviation of the predicted position after t seconds without detection, in sizes: v t + a t^2.
+_DRIFT_NEW = 4.0  # v after the first detection, when the velocity is unknown
+_DRIFT_KNOWN = 0.6  # v afterwards
+_DRIFT_TURN = 1.0  # a, for changes of direction
 
 
 @dataclass(frozen=True, eq=False)
-class Sightings:
-    """The poses of one frame, ready to be compared.
+class Detections:
+    """The poses of one frame, prepared for comparison.
 
     Args:
-        keypoints: Finite; without meaning where the weight is 0.
-        weights: How much each keypoint counts, in [0, 1].
-        sizes: Of each person, in pixels.
+        keypoints: Positions in pixels; finite, and 0 where the weight is 0.
+        weights: Weight of each keypoint, in [0, 1].
+        sizes: Size of each person in pixels.
         sigmas: Tolerance of each keypoint, relative to the size.
-        flip: For each keypoint the index of its partner on the other side.
+        flip: Index of the left-right partner of each keypoint.
     """
 
     keypoints: Float[np.ndarray, "n k 2"]
@@ -43,101 +43,103 @@ class Sightings:
     flip: Int[np.ndarray, "k"]
 
     @staticmethod
-    def of(poses: Poses) -> Sightings:
+    def of(poses: Poses) -> Detections:
         """Prepares the poses of a frame."""
         weights = pose_weights(poses.keypoints, poses.keypoint_scores)
         keypoints = np.where(weights[..., None] > 0, poses.keypoints, 0).astype(np.float64)
         schema = poses.schema
         sizes = pose_sizes(keypoints, weights)
-        return Sightings(keypoints, weights, sizes, np.array(schema.sigmas), np.array(schema.flip))
+        return Detections(keypoints, weights, sizes, np.array(schema.sigmas), np.array(schema.flip))
 
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def without_doubles(self, indices: Iterable[int], taken: Collection[int], least: float) -> list[int]:
-        """Those of some poses that are of nobody whose pose is taken, nor of anybody named before them.
+    def without_duplicates(self, indices: Iterable[int], taken: Collection[int], similarity: float) -> list[int]:
+        """Returns the indices of poses that duplicate no taken pose and no earlier pose in `indices`.
 
-        A person seen from behind may well be found twice, once with left and right exchanged.
+        Poses are also compared with left and right swapped, because a person seen from behind may be detected twice,
+        once with swapped sides.
 
         Args:
-            indices: The poses to look through.
-            taken: Poses that are somebody for sure.
-            least: Poses that are at least so similar, from 0 to 1, count as the same person.
+            indices: Poses to filter, best first.
+            taken: Poses that are kept in any case.
+            similarity: Poses that are at least this similar, from 0 to 1, are duplicates.
         """
         kept: list[int] = []
         for index in indices:
-            if (self._alike[[*taken, *kept], index] < least).all():
+            if (self._similarities[[*taken, *kept], index] < similarity).all():
                 kept.append(index)
         return kept
 
     @cached_property
-    def _alike(self) -> Float[np.ndarray, "n n"]:
-        """How similar each pose is to each other one, or to that one with left and right exchanged."""
+    def _similarities(self) -> Float[np.ndarray, "n n"]:
+        """Similarity of each pair of poses, as they are or with left and right swapped, whichever is higher."""
         tolerances = (2 * self.sigmas * self.sizes[:, None])[:, None]
 
         def similarity(order: Int[np.ndarray, "k"]) -> Float[np.ndarray, "n n"]:
             weights = np.minimum(self.weights[:, None], self.weights[:, order])
             return pose_similarity(self.keypoints[:, None], self.keypoints[:, order], weights, tolerances)
 
-        alike: Float[np.ndarray, "n n"] = np.maximum(similarity(np.arange(len(self.flip))), similarity(self.flip))
-        return alike
+        result: Float[np.ndarray, "n n"] = np.maximum(similarity(np.arange(len(self.flip))), similarity(self.flip))
+        return result
 
 
 @dataclass(eq=False)
 class Track:
-    """One person: the last sight of them and how they move.
+    """State of one person.
 
     Args:
-        keypoints: Last seen in pixels; finite.
-        weights: How much each keypoint counts, in [0, 1].
-        size: In pixels, averaged over time.
-        seen_s: When they were last seen.
-        number: Their identity; `NO_TRACK` while they may yet be nobody.
-        sightings: How often they were seen.
+        keypoints: Last positions in pixels; finite.
+        weights: Weight of each keypoint, in [0, 1].
+        size: Size in pixels, averaged over time.
+        last_seen_s: Time of the last detection.
+        track_id: Id, or `NO_TRACK` while the track is unconfirmed.
+        num_detections: Number of detections so far.
     """
 
     keypoints: Float[np.ndarray, "k 2"]
     weights: Float[np.ndarray, "k"]
     size: float
-    seen_s: float
-    number: int = NO_TRACK
-    sightings: int = 1
+    last_seen_s: float
+    track_id: int = NO_TRACK
+    num_detections: int = 1
     _velocity: Float[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))  # pixels per second
 
     @staticmethod
-    def begin(sightings: Sightings, index: int, time_s: float) -> Track:
-        """Somebody seen for the first time, in one of the poses of a frame."""
-        return Track(sightings.keypoints[index], sightings.weights[index], float(sightings.sizes[index]), time_s)
+    def start(detections: Detections, index: int, time_s: float) -> Track:
+        """Starts an unconfirmed track from one of the detections of a frame."""
+        return Track(detections.keypoints[index], detections.weights[index], float(detections.sizes[index]), time_s)
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether this is somebody for sure."""
-        return self.number != NO_TRACK
+        """Whether the track has an id."""
+        return self.track_id != NO_TRACK
 
     def expected(self, time_s: float) -> Float[np.ndarray, "k 2"]:
-        """Where the keypoints should be at a time, in pixels."""
-        coasting_s = _COASTING_S * (1 - np.exp(-(time_s - self.seen_s) / _COASTING_S))
+        """Predicts the keypoints at a time, in pixels."""
+        coasting_s = _COASTING_S * (1 - np.exp(-(time_s - self.last_seen_s) / _COASTING_S))
         return np.asarray(self.keypoints + self._velocity * coasting_s)
 
     def drift(self, time_s: float) -> float:
-        """How far off that may be, as a standard deviation in pixels."""
-        unseen_s = time_s - self.seen_s
-        speed = _DRIFT_KNOWN if self.sightings > 1 else _DRIFT_NEW
+        """Returns the standard deviation of the prediction in pixels."""
+        unseen_s = time_s - self.last_seen_s
+        speed = _DRIFT_KNOWN if self.num_detections > 1 else _DRIFT_NEW
         return self.size * (speed * unseen_s + _DRIFT_TURN * unseen_s**2)
 
-    def see(self, sightings: Sightings, index: int, time_s: float) -> None:
-        """Takes over one of the poses of a frame."""
-        found, weights = sightings.keypoints[index], sightings.weights[index]
-        elapsed_s = time_s - self.seen_s
+    def update(self, detections: Detections, index: int, time_s: float) -> None:
+        """Continues the track with one of the detections of a frame."""
+        detected, weights = detections.keypoints[index], detections.weights[index]
+        elapsed_s = time_s - self.last_seen_s
         common = np.minimum(weights, self.weights)
-        newness = 1 - np.exp(-elapsed_s / _VELOCITY_S)
+        refresh = 1 - np.exp(-elapsed_s / _VELOCITY_S)
         expected = self.expected(time_s)
         if elapsed_s > 0 and common.any():
-            velocity = np.average(found - self.keypoints, axis=0, weights=common) / elapsed_s
-            velocity *= min(1.0, _MOST_SIZES_PER_S * self.size / max(float(np.hypot(*velocity)), 1e-9))
-            gain = max(1 / self.sightings, newness) * min(1.0, common.mean() / _SURE)
+            velocity = np.average(detected - self.keypoints, axis=0, weights=common) / elapsed_s
+            velocity *= min(1.0, _MAX_SIZES_PER_S * self.size / max(float(np.hypot(*velocity)), 1e-9))
+            gain = max(1 / self.num_detections, refresh) * min(1.0, common.mean() / _FULL_SCORE)
             self._velocity = self._velocity + gain * (velocity - self._velocity)
-        pull = np.where(self.weights > 0, np.maximum(np.minimum(weights / _SURE, 1), newness), 1)[:, None]
-        self.keypoints, self.weights, self.seen_s = expected + pull * (found - expected), weights, time_s
-        self.size += (1 - np.exp(-elapsed_s / _SIZE_S)) * (float(sightings.sizes[index]) - self.size)
-        self.sightings += 1
+        influence = np.where(self.weights > 0, np.maximum(np.minimum(weights / _FULL_SCORE, 1), refresh), 1)[:, None]
+        self.keypoints = expected + influence * (detected - expected)
+        self.weights, self.last_seen_s = weights, time_s
+        self.size += (1 - np.exp(-elapsed_s / _SIZE_S)) * (float(detections.sizes[index]) - self.size)
+        self.num_detections += 1

@@ -1,4 +1,4 @@
-"""Who is who: the same number for the same person in every frame."""
+"""Stable track ids for persons across frames."""
 
 from __future__ import annotations
 
@@ -12,82 +12,82 @@ from e2pose.core.errors import OptionError
 from e2pose.core.frame import Frame
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
-from e2pose.tracking.association import best_pairs, pose_similarity, pose_sizes
+from e2pose.tracking.association import assign_pairs, pose_similarity, pose_sizes
 from e2pose.tracking.clock import Clock
 from e2pose.tracking.scene_cut import CutDetector
-from e2pose.tracking.track import Sightings, Track
+from e2pose.tracking.track import Detections, Track
 
-_BLINK_S = 0.25  # somebody out of sight for longer must be seen twice to be found again
-_LEAST_SIMILARITY = 0.1  # between what is expected and found, from 0 to 1
-_TRUST_IF_UNSURE = 0.3  # so much less does it count for a pose below the threshold or a double of a better one
-_DOUBLE = 0.7  # poses of one frame that are more alike show one person
-_DOUBLE_IF_NEW = 0.25  # of people in photographs one pair in 200 is more alike
-_CHANCE = 0.01  # the same for a pose and somebody that have nothing to do with each other, below all that is accepted
-_FADING = 0.5  # a second out of sight makes people this much less likely to be who they seem
-_GROWTH = 0.18  # how much sizes differ from sight to sight: standard deviation of their logarithm
-_MOST_GROWTH = 0.25  # the same, to tell what is possible: a person is not lost for a single bad pose
-_HIDING = 0.2  # how much the share of a person that can be seen differs from sight to sight: standard deviation
-_HIDING_PER_S = 1.0  # what each second out of sight adds: who was hidden comes out from behind others
+_MAX_GAP_S = 0.25  # a track without detection for longer is lost: recovering it takes two detections
+_MIN_SIMILARITY = 0.1  # of predicted and detected pose, from 0 to 1, including the factor for the size
+_WEAK_FACTOR = 0.3  # factor of the similarity of weak detections
+_DUPLICATE_SIMILARITY = 0.7  # more similar detections of one frame show one person
+_NEW_SIMILARITY = 0.25  # a detection more similar than this to another one starts no track; 1 in 200 real pairs is
+_MIN_LIKELIHOOD = 0.01  # likelihood of an unrelated pair, below that of all accepted pairs
+_LIKELIHOOD_PER_S = 0.5  # factor of the likelihood for each second without detection
+_SIZE_SPREAD = 0.18  # standard deviation of the logarithm of the size ratio between two detections
+_GATE_SIZE_SPREAD = 0.25  # the same for rejecting pairs; wider, so that one bad pose does not lose a person
+_VISIBILITY_SPREAD = 0.2  # standard deviation of the change of the visible share of a person
+_VISIBILITY_SPREAD_PER_S = 1.0  # added for each second without detection, for persons who come out of occlusion
 
 
 class Tracker:
-    """Gives everybody a number that stays the same from frame to frame: a stage of the belt.
+    """Assigns track ids that stay the same from frame to frame. A stage for `e2pose.run`.
 
-    Numbers start at 1 and are never given twice, not even after a reset. In the first frame everybody gets one; later,
-    somebody new gets one when seen for the second time in a row and `NO_TRACK` until then, so that a single false pose
-    uses up no number.
+    Ids start at 1 and are never reused, not even after a reset. All persons in the first frame get an id; later, a new
+    person gets one with the second detection in consecutive frames and `NO_TRACK` until then, so that a single false
+    positive uses no id.
 
-    Nobody is left out who scores at least the threshold; only poses that show somebody a second time are. Poses below
-    the threshold are kept only where they continue somebody who was seen a moment ago; to make use of that, let the
-    estimator give poses down to about half the threshold.
+    Detections at or above the threshold are kept, except duplicates. Detections below the threshold are kept only where
+    they continue a recently detected person; to use that, let the estimator return poses down to about half the
+    threshold.
 
     Args:
-        threshold: Least score of somebody new, in [0, 1].
-        memory_s: For how many seconds somebody out of sight is remembered; frames must follow each other faster.
+        threshold: Minimum score of a new person, in [0, 1].
+        memory_s: Seconds without detection after which a person is forgotten; must exceed the time between frames.
 
     Raises:
         OptionError: An option is out of range.
 
     Source:
-        Poses below the threshold continue people: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every
-        Detection Box", ECCV 2022. Scores and sizes tell people at the same place apart: Yang et al., "Hybrid-SORT: Weak
-        Cues Matter for Online Multi-Object Tracking", AAAI 2024.
+        Continuation with low scores: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection
+        Box", ECCV 2022. Scores and sizes distinguish overlapping persons: Yang et al., "Hybrid-SORT: Weak Cues Matter
+        for Online Multi-Object Tracking", AAAI 2024.
     """
 
     def __init__(self, threshold: float = 0.4, *, memory_s: float = 2.0) -> None:
         if not 0 < memory_s < np.inf:
             raise OptionError(
-                f"'memory_s' must be a number of seconds above 0, not {memory_s}", "leave it out, or say 2"
+                f"'memory_s' must be a positive number of seconds, not {memory_s}", "leave it out, or use 2"
             )
         self.threshold = threshold
         self._memory_s = memory_s
         self._clock = Clock()
         self._is_cut = CutDetector()
-        self._last_number = 0
+        self._last_id = 0
         self.reset()
 
     @property
     def threshold(self) -> float:
-        """Least score of somebody new; may be changed between frames."""
+        """Minimum score of a new person; may be changed between frames."""
         return self._threshold
 
     @threshold.setter
     def threshold(self, threshold: float) -> None:
         if not 0 <= threshold <= 1:
-            raise OptionError(f"the threshold must lie between 0 and 1, not {threshold}", "leave it out, or say 0.4")
+            raise OptionError(f"the threshold must be between 0 and 1, not {threshold}", "leave it out, or use 0.4")
         self._threshold = threshold
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
-        """Numbers the poses of a frame.
+        """Assigns ids to the poses of a frame.
 
-        Everybody is forgotten at a scene cut, and where another video, size of picture or count of time begins.
+        Resets at scene cuts and where the video, the size of the image or the time starts anew.
 
         Args:
-            frame: Where the poses were found; frames come in order.
+            frame: Frame of the poses; frames come in order.
             poses: As for `update`.
 
         Raises:
-            OptionError: The poses have other keypoints than those before.
+            OptionError: The poses have another schema than before.
         """
         continues = self._clock.advance(frame)
         if self._is_cut(frame.image) or not continues:
@@ -95,127 +95,133 @@ class Tracker:
         return self.update(poses, self._clock.time_s)
 
     def reset(self) -> None:
-        """Forgets everybody: whoever comes next is new."""
+        """Discards all tracks: the next persons are new."""
         self._tracks: list[Track] = []
         self._schema: KeypointSchema | None = None
         self._time_s = -np.inf
 
     def update(self, poses: Poses, time_s: float) -> Poses:
-        """Numbers poses from anywhere; no picture is needed, and no scene cut is noticed.
+        """Assigns ids to poses without an image and without detection of scene cuts.
 
         Args:
-            poses: Of any schema. Numbers that they already have are replaced.
-            time_s: When they were seen, in seconds; at least the time before, unless there was a reset.
+            poses: Poses of any schema; existing track ids are replaced.
+            time_s: Time of the poses in seconds; must not decrease, except after `reset`.
 
         Returns:
-            The poses with `track_ids`.
+            The kept poses, with `track_ids`.
 
         Raises:
-            OptionError: The time goes back or is no number, or the poses have other keypoints than those before.
+            OptionError: The time decreases or is not finite, or the poses have another schema than before.
         """
         self._check(poses, time_s)
         is_first = self._schema is None
-        sightings = Sightings.of(poses)
-        sure = [int(index) for index in np.flatnonzero(poses.scores >= self._threshold)]
-        self._tracks = [track for track in self._tracks if time_s - track.seen_s <= self._memory_s]
-        owners = self._recognise(sightings, sure, time_s)
-        self._tracks = [track for track in self._tracks if track.is_confirmed or track in owners.values()]
-        others = sightings.without_doubles((index for index in sure if index not in owners), owners, _DOUBLE)
-        for index in sightings.without_doubles(others, owners, _DOUBLE_IF_NEW):
-            owners[index] = Track.begin(sightings, index, time_s)
-            self._tracks.append(owners[index])
-        seen_twice = [
+        detections = Detections.of(poses)
+        strong = [int(index) for index in np.flatnonzero(poses.scores >= self._threshold)]
+        self._tracks = [track for track in self._tracks if time_s - track.last_seen_s <= self._memory_s]
+        assigned = self._continue_tracks(detections, strong, time_s)
+        self._tracks = [track for track in self._tracks if track.is_confirmed or track in assigned.values()]
+        unassigned = (index for index in strong if index not in assigned)
+        others = detections.without_duplicates(unassigned, assigned, _DUPLICATE_SIMILARITY)
+        for index in detections.without_duplicates(others, assigned, _NEW_SIMILARITY):
+            assigned[index] = Track.start(detections, index, time_s)
+            self._tracks.append(assigned[index])
+        confirmable = [
             index
-            for index, track in sorted(owners.items())
-            if not track.is_confirmed and (is_first or track.sightings > 1)
+            for index, track in sorted(assigned.items())
+            if not track.is_confirmed and (is_first or track.num_detections > 1)
         ]
-        self._number(seen_twice, owners, sightings, time_s)
+        self._confirm(confirmable, assigned, detections, time_s)
         self._time_s, self._schema = time_s, poses.schema
-        kept = sorted({*owners, *others})
-        numbers = [owners[index].number if index in owners else NO_TRACK for index in kept]
-        return replace(poses[kept], track_ids=np.array(numbers, np.int64))
+        kept = sorted({*assigned, *others})
+        ids = [assigned[index].track_id if index in assigned else NO_TRACK for index in kept]
+        return replace(poses[kept], track_ids=np.array(ids, np.int64))
 
     def _check(self, poses: Poses, time_s: float) -> None:
         if not np.isfinite(time_s) or time_s < self._time_s:
             raise OptionError(
-                f"the time of a frame must be a number of seconds from {self._time_s}, not {time_s}",
-                "give the frames in order; call reset() before another video",
+                f"the time of a frame must be at least {self._time_s} seconds, not {time_s}",
+                "pass frames in order of time; call reset() before another video",
             )
         if self._schema is not None and poses.schema != self._schema:
             raise OptionError(
-                f"poses of the schema '{poses.schema.name}' cannot continue poses of the schema '{self._schema.name}'",
-                "use a tracker for each schema, or call reset() in between",
+                f"poses of the schema '{poses.schema.name}' cannot continue tracks of the schema '{self._schema.name}'",
+                "use one tracker per schema, or call reset() in between",
             )
 
-    def _recognise(self, sightings: Sightings, sure: Sequence[int], time_s: float) -> dict[int, Track]:
-        """The tracks that poses continue, by the index of the pose.
+    def _continue_tracks(self, detections: Detections, strong: Sequence[int], time_s: float) -> dict[int, Track]:
+        """Updates tracks with matching detections and returns them by the index of the detection.
 
-        First come people with numbers. A pose that is unsure, or looks like a better one, must suit them better. One
-        that suits somebody lost best is nobody's yet: it waits for a second sight of them. Sure poses that are left go
-        to those who have only just appeared.
+        Confirmed tracks are matched first. Weak detections, which are below the threshold or duplicate a better one,
+        must match more closely. A detection that matches a lost track best stays unassigned: it needs a second
+        detection. Remaining strong detections are matched with unconfirmed tracks.
         """
-        known = [track for track in self._tracks if track.is_confirmed]
-        singles = sightings.without_doubles(range(len(sightings)), (), _DOUBLE)
-        candidates = sorted({*sure, *singles})
-        trust = np.where(np.isin(candidates, sure) & np.isin(candidates, singles), 1.0, _TRUST_IF_UNSURE)
-        pairs = best_pairs(_worth(known, sightings, candidates, time_s, trust))
-        found = [(candidates[column], known[row]) for row, column in pairs]
-        owners = {index: track for index, track in found if not self._is_lost(track, time_s)}
+        confirmed = [track for track in self._tracks if track.is_confirmed]
+        unique = detections.without_duplicates(range(len(detections)), (), _DUPLICATE_SIMILARITY)
+        candidates = sorted({*strong, *unique})
+        factors = np.where(np.isin(candidates, strong) & np.isin(candidates, unique), 1.0, _WEAK_FACTOR)
+        pairs = assign_pairs(_affinity(confirmed, detections, candidates, time_s, factors))
+        matches = [(candidates[column], confirmed[row]) for row, column in pairs]
+        assigned = {index: track for index, track in matches if not self._is_lost(track, time_s)}
 
-        recent = [track for track in self._tracks if not track.is_confirmed]
-        left = [index for index in sure if index not in owners]
-        pairs = best_pairs(_worth(recent, sightings, left, time_s))
-        owners |= {left[column]: recent[row] for row, column in pairs}
-        for index, track in owners.items():
-            track.see(sightings, index, time_s)
-        return owners
+        unconfirmed = [track for track in self._tracks if not track.is_confirmed]
+        remaining = [index for index in strong if index not in assigned]
+        pairs = assign_pairs(_affinity(unconfirmed, detections, remaining, time_s))
+        assigned |= {remaining[column]: unconfirmed[row] for row, column in pairs}
+        for index, track in assigned.items():
+            track.update(detections, index, time_s)
+        return assigned
 
     def _is_lost(self, track: Track, time_s: float) -> bool:
-        """Whether somebody was not seen in the frame before, nor shortly before that."""
-        return track.seen_s < min(self._time_s, time_s - _BLINK_S)
+        """Returns whether a track was detected neither in the previous frame nor within the maximum gap."""
+        return track.last_seen_s < min(self._time_s, time_s - _MAX_GAP_S)
 
-    def _number(self, indices: Sequence[int], owners: Mapping[int, Track], sightings: Sightings, time_s: float) -> None:
-        """Gives each of some people the number of somebody lost whom they suit, or else a new one."""
+    def _confirm(
+        self, indices: Sequence[int], assigned: Mapping[int, Track], detections: Detections, time_s: float
+    ) -> None:
+        """Gives tracks the id of a matching lost track, which is removed, or a new id."""
         lost = [track for track in self._tracks if track.is_confirmed and self._is_lost(track, time_s)]
-        for row, column in best_pairs(_worth(lost, sightings, indices, time_s)):
-            owners[indices[column]].number = lost[row].number
+        for row, column in assign_pairs(_affinity(lost, detections, indices, time_s)):
+            assigned[indices[column]].track_id = lost[row].track_id
             self._tracks.remove(lost[row])
         for index in indices:
-            if not owners[index].is_confirmed:
-                self._last_number += 1
-                owners[index].number = self._last_number
+            if not assigned[index].is_confirmed:
+                self._last_id += 1
+                assigned[index].track_id = self._last_id
 
 
-def _worth(
+def _affinity(
     tracks: Sequence[Track],
-    sightings: Sightings,
+    detections: Detections,
     indices: Sequence[int],
     time_s: float,
-    trust: Float[np.ndarray, "n"] | float = 1.0,
+    factors: Float[np.ndarray, "n"] | float = 1.0,
 ) -> Float[np.ndarray, "t n"]:
-    """How well poses suit people who were seen before, or 0 if not at all.
+    """Returns the log likelihood ratio of each pair of track and detection, plus 1; 0 for rejected pairs.
 
-    Place, pose and size count, how much of a person can be seen, and the time out of sight. How much can be seen tells
-    whoever stands in front from whoever is hidden there.
+    The likelihood combines position, pose, size, visible share and time since the last detection. The visible share
+    (mean keypoint weight) distinguishes a person in front from a person occluded at the same place.
     """
     if not tracks or not indices:
         return np.zeros((len(tracks), len(indices)))
     sizes = np.array([track.size for track in tracks])[:, None]
     drifts = np.array([track.drift(time_s) for track in tracks])[:, None]
-    unseen_s = np.array([time_s - track.seen_s for track in tracks])[:, None]
+    unseen_s = np.array([time_s - track.last_seen_s for track in tracks])[:, None]
     expected = np.stack([track.expected(time_s) for track in tracks])[:, None]
-    found = sightings.keypoints[None, indices]
-    known, seen = np.stack([track.weights for track in tracks])[:, None], sightings.weights[None, indices]
-    weights = np.minimum(known, seen)
-    similarity = pose_similarity(expected, found, weights, np.hypot(2 * sightings.sigmas * sizes, drifts)[:, None])
-    growth = np.log(pose_sizes(found, weights) / pose_sizes(expected, weights))
-    similarity *= trust
-    possible = similarity * _normal(growth, _MOST_GROWTH) >= _LEAST_SIMILARITY
-    hiding = (seen.mean(axis=-1) - known.mean(axis=-1)) / (_HIDING + _HIDING_PER_S * unseen_s)
-    likelihood = similarity * _normal(growth, _GROWTH) * _normal(hiding, 1) * _FADING**unseen_s
-    return np.where(possible, np.log(np.maximum(likelihood, _CHANCE) / _CHANCE) + 1, 0.0)
+    track_weights = np.stack([track.weights for track in tracks])[:, None]
+    detected, detected_weights = detections.keypoints[None, indices], detections.weights[None, indices]
+    weights = np.minimum(track_weights, detected_weights)
+    tolerances = np.hypot(2 * detections.sigmas * sizes, drifts)[:, None]
+    similarity = pose_similarity(expected, detected, weights, tolerances) * factors
+    growth = np.log(pose_sizes(detected, weights) / pose_sizes(expected, weights))
+    is_possible = similarity * _gaussian(growth, _GATE_SIZE_SPREAD) >= _MIN_SIMILARITY
+    visibility_spread = _VISIBILITY_SPREAD + _VISIBILITY_SPREAD_PER_S * unseen_s
+    visibility_change = (detected_weights.mean(axis=-1) - track_weights.mean(axis=-1)) / visibility_spread
+    likelihood = (
+        similarity * _gaussian(growth, _SIZE_SPREAD) * _gaussian(visibility_change, 1) * _LIKELIHOOD_PER_S**unseen_s
+    )
+    return np.where(is_possible, np.log(np.maximum(likelihood, _MIN_LIKELIHOOD) / _MIN_LIKELIHOOD) + 1, 0.0)
 
 
-def _normal(values: Float[np.ndarray, "t n"], spread: float) -> Float[np.ndarray, "t n"]:
-    """The density of a normal distribution around 0, relative to that at 0."""
+def _gaussian(values: Float[np.ndarray, "t n"], spread: float) -> Float[np.ndarray, "t n"]:
+    """Returns the density of a normal distribution around 0, relative to its maximum."""
     return np.asarray(np.exp(-np.square(values / spread) / 2))

@@ -1,8 +1,9 @@
-"""A model that is changed while it runs, and a tracker that goes along."""
+"""Changing model and threshold during a run, with the tracker in step."""
 
 import numpy as np
 import pytest
 
+from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError
 from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import ModelSpec
@@ -12,7 +13,7 @@ from e2pose.tracking.tracker import Tracker
 
 
 class OtherRuntime:
-    """One person with two keypoints, or a fault."""
+    """Returns one person with two keypoints, or fails."""
 
     description = "other"
     spec = ModelSpec("other", (8, 8), "stretch", KeypointSchema.from_names("ends", ["left_end", "right_end"]), 0.3, 0.2)
@@ -21,8 +22,6 @@ class OtherRuntime:
         self.fails = fails
 
     def __call__(self, pixels):
-        from e2pose.core.candidates import Candidates
-
         if self.fails:
             raise ModelError("out of memory")
         ones = np.ones((len(pixels), 1), np.float32)
@@ -30,7 +29,8 @@ class OtherRuntime:
         return Candidates(ones, np.ones((len(pixels), 1, 2), np.float32), points)
 
 
-def picture(brightness):
+def flat_image(brightness):
+    """An image whose person has the score brightness / 255 for the tiny model."""
     return np.full((40, 60, 3), brightness, np.uint8)
 
 
@@ -39,66 +39,77 @@ def estimator(tiny_model):
     return load(tiny_model, threads=1)
 
 
-def test_it_finds_what_the_estimator_finds(estimator):
+def test_poses_are_those_of_the_estimator(estimator):
     model = LiveEstimator(estimator)
-    np.testing.assert_array_equal(model(picture(200)).keypoints, estimator(picture(200)).keypoints)
+    np.testing.assert_array_equal(model(flat_image(200)).keypoints, estimator(flat_image(200)).keypoints)
     assert (model.threshold, model.keypoint_threshold, model.spec) == (0.4, 0.5, estimator.spec)
 
 
-def test_another_threshold(estimator):
+def test_threshold_can_change(estimator):
     model = LiveEstimator(estimator, keypoint_threshold=0.1)
-    model.look_for(0.9)
-    assert len(model(picture(200))) == 0
-    model.look_for(0.7)
-    assert len(model(picture(200))) == 1
+    model.threshold = 0.9
+    assert len(model(flat_image(200))) == 0
+    model.threshold = 0.7
+    assert len(model(flat_image(200))) == 1
     assert (model.threshold, model.keypoint_threshold) == (0.7, 0.1)
 
 
-def test_the_tracker_has_the_same_threshold_and_the_model_a_margin(estimator):
+def test_without_keep_tracked_the_threshold_has_no_margin(estimator):
+    model = LiveEstimator(estimator, Tracker(estimator.threshold))
+    assert len(model(flat_image(90))) == 0
+
+
+def test_keep_tracked_lowers_the_model_threshold_to_half_and_not_that_of_the_tracker(estimator):
     tracker = Tracker(estimator.threshold)
-    model = LiveEstimator(estimator, tracker, keeps_doubtful=True)
-    assert len(model(picture(60))) == 1, "half of 0.4 is enough to be continued"
-    model.look_for(0.8)
+    model = LiveEstimator(estimator, tracker, keep_tracked=True)
+    assert (len(model(flat_image(48))), len(model(flat_image(54)))) == (0, 1), "scores 0.19 and 0.21"
+    model.threshold = 0.8
     assert tracker.threshold == 0.8
-    assert (len(model(picture(90))), len(model(picture(110)))) == (0, 1)
-    assert len(model.look_again(picture(110))) == 0
+    assert (len(model(flat_image(100))), len(model(flat_image(104)))) == (0, 1), "scores 0.39 and 0.41"
+    assert len(model.detect_once(flat_image(110))) == 0, "outside of the run there is no margin"
 
 
-def test_a_person_keeps_the_number_whatever_the_threshold(estimator):
+def test_detect_once_is_not_measured(estimator):
+    model = LiveEstimator(estimator)
+    model.detect_once(flat_image(200))
+    assert model.stopwatch.latency_ms == 0
+
+
+def test_track_ids_survive_threshold_changes(estimator):
     tracker = Tracker(estimator.threshold)
-    model = LiveEstimator(estimator, tracker, keeps_doubtful=True)
-    numbers = []
+    model = LiveEstimator(estimator, tracker, keep_tracked=True)
+    ids = []
     for index, threshold in enumerate([0.4, 0.9, 0.9, 0.05, 0.4]):
-        model.look_for(threshold)
-        numbers.append(tracker.update(model(picture(200)), index / 30).track_ids.tolist())
-    assert numbers == [[1]] * 5
+        model.threshold = threshold
+        ids.append(tracker.update(model(flat_image(200)), index / 30).track_ids.tolist())
+    assert ids == [[1]] * 5
 
 
-def test_other_keypoints_are_new_people_and_the_way_back_too(estimator):
+def test_another_schema_restarts_tracking(estimator):
     tracker = Tracker(estimator.threshold)
     model = LiveEstimator(estimator, tracker)
-    numbers = []
-    for index, another in enumerate([estimator, Estimator(OtherRuntime()), estimator]):
-        model.use(another)
-        numbers.append(tracker.update(model(picture(255)), index / 30).track_ids.tolist())
-        assert (tracker.threshold, model.keypoint_threshold) == (another.threshold, another.spec.keypoint_threshold)
-    assert numbers == [[1], [2], [3]]
+    ids = []
+    for index, other in enumerate([estimator, Estimator(OtherRuntime()), estimator]):
+        model.switch_to(other)
+        ids.append(tracker.update(model(flat_image(255)), index / 30).track_ids.tolist())
+        assert (tracker.threshold, model.keypoint_threshold) == (other.threshold, other.spec.keypoint_threshold)
+    assert ids == [[1], [2], [3]]
 
 
-def test_another_model_with_the_same_keypoints_keeps_the_numbers(estimator, tiny_model):
+def test_another_model_with_the_same_schema_keeps_track_ids(estimator, tiny_model):
     tracker = Tracker(estimator.threshold)
     model = LiveEstimator(estimator, tracker)
-    tracker.update(model(picture(255)), 0.0)
-    model.use(load(tiny_model, threads=1))
-    assert tracker.update(model(picture(255)), 0.1).track_ids.tolist() == [1]
+    tracker.update(model(flat_image(255)), 0.0)
+    model.switch_to(load(tiny_model, threads=1))
+    assert tracker.update(model(flat_image(255)), 0.1).track_ids.tolist() == [1]
 
 
-def test_a_model_that_fails_at_once_changes_nothing(estimator):
+def test_model_that_fails_its_first_run_changes_nothing(estimator):
     tracker = Tracker(estimator.threshold)
     model = LiveEstimator(estimator, tracker)
-    tracker.update(model(picture(255)), 0.0)
+    tracker.update(model(flat_image(255)), 0.0)
     with pytest.raises(ModelError, match="out of memory"):
-        model.use(Estimator(OtherRuntime(fails=True)))
+        model.switch_to(Estimator(OtherRuntime(fails=True)))
     assert model.spec.name == "tiny"
     assert tracker.threshold == 0.4
-    assert tracker.update(model(picture(255)), 0.1).track_ids.tolist() == [1]
+    assert tracker.update(model(flat_image(255)), 0.1).track_ids.tolist() == [1]

@@ -1,7 +1,7 @@
-"""The window of a run: keys are obeyed between frames, in a pause, and while no frame comes."""
+"""The window of a run: keys take effect between frames, in a pause, and while waiting for a frame."""
 
 import sys
-import time
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from e2pose.inference.estimator import load
 from e2pose.inference.run import run
 from e2pose.live import session as module
 from e2pose.live.estimator import LiveEstimator
-from e2pose.live.session import LiveSession, models_in_turn
+from e2pose.live.session import LiveSession, list_models
 from e2pose.live.view import View
 from e2pose.runtimes.options import RuntimeOptions
 from e2pose.sources.base import SourceInfo
@@ -23,28 +23,28 @@ from e2pose.sources.prefetch import LatestFrame, Prefetch
 from helpers.fake_tk import FakeTk
 
 CHECKERS = np.kron(np.indices((30, 40)).sum(axis=0) % 2, np.ones((4, 4)))[..., None].repeat(3, 2).astype(np.uint8) * 255
-QUIET = {"shows_numbers": False, "shows_poses": False}
+PLAIN = {"show_stats": False, "show_poses": False}
 
 
-class Frames:
-    """A source of checkers that stops giving any after some frames if it is told to."""
+class Checkers:
+    """A source of checkerboard frames that can stall before one of them until it is closed."""
 
-    def __init__(self, count, is_live=False, halts_at=None):
+    def __init__(self, count, is_live=False, stalls_at=None):
         self.info = SourceInfo(count, is_live=is_live)
-        self.halts_at, self.is_halted, self.is_left = halts_at, False, False
+        self.stalls_at, self.is_stalled, self.closed = stalls_at, False, threading.Event()
 
     def __iter__(self):
         for index in range(self.info.frame_count):
-            while index == self.halts_at and not self.is_left:
-                self.is_halted = True
-                time.sleep(0.005)
+            if index == self.stalls_at:
+                self.is_stalled = True
+                self.closed.wait()
             yield Frame(CHECKERS, Origin("run.mp4", Path("run.mp4"), Fraction(25)), index, index / 25)
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        self.is_left = True
+        self.closed.set()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def estimator(tiny_model):
 
 
 class Recorder:
-    """A sink beside the window."""
+    """A sink next to the window."""
 
     def __init__(self):
         self.counts, self.indices = [], []
@@ -78,74 +78,74 @@ class Recorder:
 
 
 def watch(estimator, frames, view=None, models=("one",), open_model=None):
-    """Runs the belt with a live view and a recorder; gives the view, the recorder and what went wrong."""
-    problems, recorder, model = [], Recorder(), LiveEstimator(estimator)
-    ahead = LatestFrame(frames) if frames.info.is_live else Prefetch(frames)
+    """Runs a source with a window and a recorder; returns both and the reported errors."""
+    errors, recorder, model = [], Recorder(), LiveEstimator(estimator)
+    source = LatestFrame(frames) if frames.info.is_live else Prefetch(frames)
     live = LiveSession(
         view or View(),
         model,
-        ahead,
+        source,
         models=models,
         open_model=open_model or (lambda _: None),
-        report=problems.append,
+        report=errors.append,
         notify=print,
     )
-    run(model, ahead, sinks=[live, recorder])
-    return live, recorder, problems
+    run(model, source, sinks=[live, recorder])
+    return live, recorder, errors
 
 
 def test_every_frame_is_shown_and_the_window_closed(toolkit, estimator):
-    _, recorder, _ = watch(estimator, Frames(4), View(**QUIET))
+    _, recorder, _ = watch(estimator, Checkers(4), View(**PLAIN))
     assert [image.tobytes() for image in toolkit.shown] == [CHECKERS.tobytes()] * 4
     assert recorder.indices == [0, 1, 2, 3]
     assert toolkit.is_open is False
 
 
 @pytest.mark.parametrize("key", ["q", "Escape", "close button"])
-def test_closing_ends_the_run_after_the_frame_in_hand(toolkit, estimator, key):
+def test_quit_ends_the_run_after_the_current_frame(toolkit, estimator, key):
     toolkit.plan[2] = [key, "s", "b"]
-    live, recorder, _ = watch(estimator, Frames(50))
+    live, recorder, _ = watch(estimator, Checkers(50))
     assert recorder.indices == [0, 1]
     assert len(toolkit.shown) == 2
     assert toolkit.is_hidden
-    assert live.view.blur is None, "nothing counts after that"
+    assert live.view.blur is None, "later keys have no effect"
     assert not list(Path().glob("*.png"))
 
 
-def test_a_pause_loses_no_frame_of_a_video(toolkit, estimator):
-    calls = []
+def test_pause_loses_no_frame_of_a_video(toolkit, estimator):
+    updates = []
 
-    def go_on_later():
-        calls.append(len(toolkit.shown))
-        if calls.count(3) == 8:
+    def resume_after_some_updates():
+        updates.append(len(toolkit.shown))
+        if updates.count(3) == 8:
             toolkit.press("space")
 
     toolkit.plan[2] = ["space"]
-    toolkit.on_update = go_on_later
-    live, recorder, _ = watch(estimator, Frames(6), View(**QUIET))
+    toolkit.on_update = resume_after_some_updates
+    live, recorder, _ = watch(estimator, Checkers(6), View(**PLAIN))
     assert recorder.indices == list(range(6))
-    assert calls.count(3) >= 8, "it reacts all the time"
+    assert updates.count(3) >= 8, "the window responds during the pause"
     assert not live.view.is_paused
 
 
-def test_a_paused_live_source_goes_on_with_the_newest_frame(toolkit, estimator):
-    frames = Frames(500, is_live=True, halts_at=400)
+def test_resumed_live_source_continues_with_the_newest_frame(toolkit, estimator):
+    frames = Checkers(500, is_live=True, stalls_at=400)
 
-    def go_on_when_the_newest_is_there():
-        if len(toolkit.shown) == 2 and frames.is_halted:
+    def resume_after_the_newest_frame():
+        if len(toolkit.shown) == 2 and frames.is_stalled:
             toolkit.on_update = lambda: None
             toolkit.press("space")
 
     toolkit.plan.update({1: ["space"], 4: ["q"]})
-    toolkit.on_update = go_on_when_the_newest_is_there
+    toolkit.on_update = resume_after_the_newest_frame
     _, recorder, _ = watch(estimator, frames)
     first, second = recorder.indices
     assert first < second == 399
 
 
-def test_what_a_key_changes_is_shown_in_a_pause(toolkit, estimator):
+def test_view_changes_are_shown_during_a_pause(toolkit, estimator):
     toolkit.plan.update({1: ["space"], 2: ["i"], 3: ["i"], 4: ["b", "b", "b"], 7: ["q"]})
-    watch(estimator, Frames(3), View(**QUIET))
+    watch(estimator, Checkers(3), View(**PLAIN))
     corner = [image[-20:, -20:] for image in toolkit.shown]
     assert corner[0].std() > 100
     assert not corner[2].any()
@@ -153,137 +153,148 @@ def test_what_a_key_changes_is_shown_in_a_pause(toolkit, estimator):
     assert corner[6].std() < 30
 
 
-def test_ctrl_c_ends_a_pause(toolkit, estimator):
+def test_stopped_source_ends_a_pause(toolkit, estimator):
     model, recorder = LiveEstimator(estimator), Recorder()
-    ahead = Prefetch(Frames(50))
-    live = LiveSession(View(), model, ahead, models=["one"], open_model=lambda _: None, report=print, notify=print)
+    source = Prefetch(Checkers(50))
+    live = LiveSession(View(), model, source, models=["one"], open_model=lambda _: None, report=print, notify=print)
     toolkit.plan[1] = ["space"]
-    toolkit.on_update = lambda: ahead.stop() if len(toolkit.shown) == 2 else None
-    run(model, ahead, sinks=[live, recorder])
+    toolkit.on_update = lambda: source.stop() if len(toolkit.shown) == 2 else None
+    run(model, source, sinks=[live, recorder])
     assert recorder.indices == [0]
 
 
-def test_keys_are_obeyed_while_no_frame_comes(toolkit, estimator):
+def test_keys_take_effect_while_waiting_for_a_frame(toolkit, estimator):
     updates = []
 
-    def close_after_a_while():
+    def quit_after_some_updates():
         updates.append(None)
         if len(updates) == 12:
             toolkit.press("i", "q")
 
-    toolkit.on_update = close_after_a_while
-    live, recorder, _ = watch(estimator, Frames(9, is_live=True, halts_at=1))
+    toolkit.on_update = quit_after_some_updates
+    live, recorder, _ = watch(estimator, Checkers(9, is_live=True, stalls_at=1))
     assert recorder.indices == [0]
-    assert not live.view.shows_picture
+    assert not live.view.show_image
 
 
-def test_the_threshold_counts_for_the_whole_run(toolkit, estimator):
+def test_threshold_applies_to_all_sinks(toolkit, estimator):
     toolkit.plan.update({2: ["+"] * 3, 8: ["-"] * 2})  # half of the checkers are white: the score is 0.5
-    live, recorder, _ = watch(estimator, Frames(8))
+    live, recorder, _ = watch(estimator, Checkers(8))
     assert recorder.counts == [1, 1, 0, 0, 0, 1, 1, 1]
     assert live.view.threshold == pytest.approx(0.45)
 
 
-def test_a_paused_picture_is_looked_at_again(toolkit, estimator):
-    seen = []
-    view = View(is_paused=True, shows_picture=False, shows_numbers=False)
+def test_paused_frame_is_detected_again_after_a_threshold_change(toolkit, estimator):
+    view = View(is_paused=True, show_image=False, show_stats=False)
     toolkit.plan.update({1: ["+"] * 4, 5: ["-"] * 4, 9: ["q"]})
-    toolkit.on_update = lambda: seen.append(len(toolkit.shown))
-    _, recorder, _ = watch(estimator, Frames(3), view)
+    _, recorder, _ = watch(estimator, Checkers(3), view)
     poses = [image[60:].any() for image in toolkit.shown]
     assert poses == [True, True, True, False, False, False, True, True, True]
-    assert recorder.counts == [1], "what is written is what the run has found"
+    assert recorder.counts == [1], "sinks get the poses of the run"
+
+
+def test_statistics_hold_rate_latency_and_dropped_frames(toolkit, estimator, monkeypatch):
+    time_s = iter(np.arange(0, 100, 0.25))
+    monkeypatch.setattr(module, "perf_counter", lambda: next(time_s))
+    shown = []
+    monkeypatch.setattr(module, "draw_panels", lambda image, view, stats: shown.append(stats) or image)
+    watch(estimator, Checkers(40))
+    assert [stats.images_per_second for stats in shown] == pytest.approx([0] + [4] * 39)
+    assert all(stats.latency_ms > 0 for stats in shown)
+    assert {(stats.model, stats.num_persons, stats.num_dropped) for stats in shown} == {("tiny", 1, None)}
+    watch(estimator, Checkers(2, is_live=True))
+    assert shown[-1].num_dropped is not None
 
 
 # Blur.
 
 
-def secret(image):
-    """How much is to be seen of the checkers where the tiny model has its person."""
+def contrast(image):
+    """Contrast of the checkers where the tiny model detects its person."""
     return image[40:80, 60:100].std()
 
 
-def test_blur_that_was_asked_for_is_in_every_picture_whatever_the_keys(toolkit, estimator):
-    view = View(blur="people", least_blur="people")
+def test_blur_from_the_command_line_is_in_every_image_whatever_the_keys(toolkit, estimator):
+    view = View(blur="bodies", min_blur="bodies")
     keys = ["b", "m", "+", "+", "+", "-", "p", "i", "i", "f", "h", "s", "b", "s", "space", "+", "+", "+", "s", "m", "b"]
     toolkit.plan.update({index: [key] for index, key in enumerate(keys, start=1)})
     toolkit.plan[40] = ["space"]
     toolkit.on_update = lambda: toolkit.press("i", "i", "s") if len(toolkit.shown) in range(22, 38) else None
-    live, _, _ = watch(estimator, Frames(60), view, ["one", "two"], lambda _: estimator)
+    live, _, _ = watch(estimator, Checkers(60), view, ["one", "two"], lambda _: estimator)
     assert len(toolkit.shown) > 40
-    assert all(secret(image) < 0.5 * secret(CHECKERS) for image in toolkit.shown)
+    assert all(contrast(image) < 0.5 * contrast(CHECKERS) for image in toolkit.shown)
     saved = [cv2.imread(str(path)) for path in Path().glob("*.png")]
     assert len(saved) > 3
-    assert all(secret(image) < 0.5 * secret(CHECKERS) for image in saved)
-    assert live.view.threshold <= estimator.threshold, "nobody is lost to a higher threshold"
+    assert all(contrast(image) < 0.5 * contrast(CHECKERS) for image in saved)
+    assert live.view.threshold <= estimator.threshold, "a higher threshold would leave persons without blur"
 
 
-# Saving.
+# Snapshots.
 
 
-def test_saved_pictures_are_what_is_shown_without_the_panels(toolkit, estimator, capsys):
+def test_snapshots_have_full_size_and_no_panels(toolkit, estimator, capsys):
     toolkit.screen_hw = (60, 80)
     toolkit.plan.update({3: ["h", "p", "s", "s"]})
-    _, _, problems = watch(estimator, Frames(5))
+    _, _, errors = watch(estimator, Checkers(5))
     assert sorted(path.name for path in Path().iterdir()) == ["run-000002-2.png", "run-000002.png"]
-    np.testing.assert_array_equal(cv2.imread("run-000002.png"), CHECKERS)  # not shrunk either
+    np.testing.assert_array_equal(cv2.imread("run-000002.png"), CHECKERS)
     assert capsys.readouterr().out == "saved run-000002.png\nsaved run-000002-2.png\n"
-    assert not problems
+    assert not errors
 
 
-def test_a_picture_that_cannot_be_saved_is_said_and_the_run_goes_on(toolkit, estimator, monkeypatch, tmp_path):
+def test_failed_snapshot_is_reported_and_the_run_continues(toolkit, estimator, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(module, "Path", lambda *_: tmp_path / "file" / "below")
+    monkeypatch.setattr(module, "Path", lambda: tmp_path / "file" / "below")
     toolkit.plan[1] = ["s"]
-    _, recorder, (problem,) = watch(estimator, Frames(3))
-    assert "cannot write" in problem.message
+    _, recorder, (error,) = watch(estimator, Checkers(3))
+    assert "cannot write" in error.message
     assert recorder.indices == [0, 1, 2]
 
 
 # Models.
 
 
-def test_the_next_model_is_opened_and_brings_its_threshold(toolkit, estimator, tiny_model):
-    asked = []
+def test_next_model_is_opened_with_its_threshold(toolkit, estimator, tiny_model):
+    opened = []
 
     def open_model(name):
-        asked.append(name)
+        opened.append(name)
         return load(tiny_model, threads=1, threshold=0.9 if name == "b/two.onnx" else 0.3)
 
     toolkit.plan.update({2: ["m"], 5: ["m"], 8: ["m"]})
-    live, recorder, _ = watch(estimator, Frames(10), models=["one", "b/two.onnx"], open_model=open_model)
-    assert asked[:2] == ["b/two.onnx", "one"]
+    live, recorder, _ = watch(estimator, Checkers(10), models=["one", "b/two.onnx"], open_model=open_model)
+    assert opened[:2] == ["b/two.onnx", "one"]
     assert recorder.counts[:3] == [1, 1, 0]
     assert 1 in recorder.counts[3:]
-    assert live.view.threshold == {"b/two.onnx": 0.9, "one": 0.3}[asked[-1]]
+    assert live.view.threshold == {"b/two.onnx": 0.9, "one": 0.3}[opened[-1]]
 
 
-def test_a_model_that_cannot_be_opened_is_passed_over(toolkit, estimator):
-    asked = []
+def test_model_that_cannot_be_opened_is_reported_and_skipped(toolkit, estimator):
+    opened = []
 
     def open_model(name):
-        asked.append(name)
+        opened.append(name)
         if name == "bad":
             raise ModelError("it is damaged")
         return estimator.with_threshold(0.6)
 
     toolkit.plan.update({2: ["+"], 5: ["m"], 8: ["m"]})
-    live, recorder, (problem,) = watch(estimator, Frames(9), models=["one", "bad", "good"], open_model=open_model)
-    assert asked == ["bad", "good"]
-    assert problem.message == "it is damaged"
+    live, recorder, (error,) = watch(estimator, Checkers(9), models=["one", "bad", "good"], open_model=open_model)
+    assert opened == ["bad", "good"]
+    assert error.message == "it is damaged"
     assert len(recorder.indices) == 9
     assert live.view.threshold == 0.6
 
 
-def test_a_single_model_is_not_opened_again(toolkit, estimator):
+def test_single_model_is_not_opened_again(toolkit, estimator):
     toolkit.plan.update({1: ["m", "m"]})
-    _, recorder, problems = watch(estimator, Frames(3), open_model=lambda _: pytest.fail("it was"))
-    assert (len(recorder.indices), problems) == (3, [])
+    _, recorder, errors = watch(estimator, Checkers(3), open_model=lambda _: pytest.fail("opened"))
+    assert (len(recorder.indices), errors) == (3, [])
 
 
-def test_models_in_turn(monkeypatch):
+def test_requested_models_come_before_local_models_of_the_catalogue(monkeypatch):
     monkeypatch.setattr(module, "read_catalogue", lambda: ({}, "first"))
     monkeypatch.setattr(module, "local_models", lambda suffixes: ["first", "second"] if ".onnx" in suffixes else ["t"])
-    assert models_in_turn(["default"], RuntimeOptions()) == ["default", "second"]
-    assert models_in_turn(["second", "a.onnx", "second"], RuntimeOptions()) == ["second", "a.onnx", "first"]
-    assert models_in_turn(["first"], RuntimeOptions(runtime="torch")) == ["first", "t"]
+    assert list_models(["default"], RuntimeOptions()) == ["default", "second"]
+    assert list_models(["second", "a.onnx", "second"], RuntimeOptions()) == ["second", "a.onnx", "first"]
+    assert list_models(["first"], RuntimeOptions(runtime="torch")) == ["first", "t"]

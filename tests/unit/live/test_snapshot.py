@@ -1,4 +1,4 @@
-"""Single frames: named by where they come from, and never in the place of another file."""
+"""Snapshots: file names, contents, and no replaced files."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -11,11 +11,11 @@ from e2pose.core.errors import OutputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.live.snapshot import save_snapshot
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
 
 
 def frame(name, path=None, index=12):
-    return Frame(PICTURE, Origin(name, path, Fraction(25)), index)
+    return Frame(IMAGE, Origin(name, path, Fraction(25)), index)
 
 
 @pytest.mark.parametrize(
@@ -30,22 +30,22 @@ def frame(name, path=None, index=12):
         ("übung", None, "übung-000012.png"),
     ],
 )
-def test_names(tmp_path, name, path, file):
-    saved = save_snapshot(PICTURE, frame(name, path), tmp_path)
+def test_name_holds_source_and_frame_index(tmp_path, name, path, file):
+    saved = save_snapshot(IMAGE, frame(name, path), tmp_path)
     assert saved == tmp_path / file
     assert [path.name for path in tmp_path.iterdir()] == [file]
     pixels = cv2.imdecode(np.frombuffer(saved.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    np.testing.assert_array_equal(pixels[..., ::-1], PICTURE)
+    np.testing.assert_array_equal(pixels[..., ::-1], IMAGE)
 
 
-def test_nothing_is_overwritten(tmp_path):
+def test_existing_files_are_not_replaced(tmp_path):
     (tmp_path / "a-000012.png").write_text("mine")
-    saved = [save_snapshot(PICTURE, frame("a"), tmp_path).name for _ in range(3)]
+    saved = [save_snapshot(IMAGE, frame("a"), tmp_path).name for _ in range(3)]
     assert saved == ["a-000012-2.png", "a-000012-3.png", "a-000012-4.png"]
     assert (tmp_path / "a-000012.png").read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_unwritable_folder_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        save_snapshot(PICTURE, frame("a"), tmp_path / "file" / "below")
+        save_snapshot(IMAGE, frame("a"), tmp_path / "file" / "below")

@@ -1,4 +1,4 @@
-"""Blur: hides what it should, and only that."""
+"""Blur covers the selected region, and nothing else."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ TOOL = KeypointSchema.from_names("tool", ["tip", "grip"])
 
 
 def noise(height=240, width=200):
-    """Black and white pixels at random: any blur shows in their spread."""
+    """Random black and white pixels with a standard deviation of 127, which any blur reduces."""
     return np.random.default_rng(0).choice(np.uint8([0, 255]), (height, width, 1)).repeat(3, axis=2)
 
 
-def standing(score=1.0):
-    """A person 160 pixels tall with the nose at (100, 40)."""
+def standing_person(score=1.0):
+    """A person of 160 pixels with the nose at (100, 40) and ears at a distance of 20 pixels."""
     head = [[100, 40], [104, 36], [96, 36], [110, 38], [90, 38]]
     arms = [[120, 65], [80, 65], [130, 95], [70, 95], [130, 120], [70, 120]]
     legs = [[112, 125], [88, 125], [112, 160], [88, 160], [112, 195], [88, 195]]
@@ -25,15 +25,15 @@ def standing(score=1.0):
     return Poses(keypoints[None], np.full((1, 17), score, np.float32), np.ones(1, np.float32), COCO)
 
 
-def changed(image, poses, what):
-    return (blur_image(image, poses, what) != image).any(axis=2)
+def changed(image, poses, region):
+    return (blur_image(image, poses, region) != image).any(axis=2)
 
 
-@pytest.mark.parametrize("what", ["heads", "people", "frame"])
-def test_the_input_is_left_as_it_is(what):
+@pytest.mark.parametrize("region", ["heads", "bodies", "frame"])
+def test_input_is_not_modified(region):
     image = noise()
     image.setflags(write=False)
-    blurred = blur_image(image, standing(), what)
+    blurred = blur_image(image, standing_person(), region)
     np.testing.assert_array_equal(image, noise())
     assert blurred.shape == image.shape
     assert blurred.dtype == np.uint8
@@ -41,47 +41,86 @@ def test_the_input_is_left_as_it_is(what):
 
 
 @pytest.mark.parametrize("score", [0.0, 1.0])
-def test_heads_are_hidden_whatever_their_score(score):
+def test_heads_are_blurred_whatever_their_score(score):
     image = noise()
-    hidden = changed(image, standing(score), "heads")
-    assert hidden[22:58, 90:110].mean() > 0.99, "from chin to hair and from ear to ear"
-    rows, columns = np.nonzero(hidden)
-    assert rows.max() < 75
-    assert columns.max() - columns.min() < 60, "the rest of the picture is as it was"
-    assert blur_image(image, standing(score), "heads")[25:50, 92:108].std() < 40, "noise has a spread of 127"
+    covered = changed(image, standing_person(score), "heads")
+    assert covered[22:58, 90:110].mean() > 0.99, "from chin to hair and from ear to ear"
+    assert blur_image(image, standing_person(score), "heads")[25:50, 92:108].std() < 40
 
 
-def test_people_are_hidden_from_head_to_foot():
+def test_head_circle_has_about_the_diameter_of_two_ear_distances():
+    rows, columns = np.nonzero(changed(noise(), standing_person(), "heads"))
+    extent = np.hypot(20, 4)
+    for low, high, center in ((rows.min(), rows.max() + 1, 38), (columns.min(), columns.max() + 1, 100)):
+        assert high - low == pytest.approx(2 * 1.05 * extent, abs=2)
+        assert (low + high) / 2 == pytest.approx(center, abs=1)
+
+
+def test_head_in_profile_gets_a_circle_relative_to_the_person():
+    keypoints = standing_person().keypoints.copy()
+    keypoints[0, :5] = [100, 38]
+    person = Poses(keypoints, standing_person().keypoint_scores, standing_person().scores, COCO)
+    rows, columns = np.nonzero(changed(noise(), person, "heads"))
+    size = 195 - 38
+    assert np.ptp(rows) + 1 == pytest.approx(2 * 0.09 * size, abs=2)
+    assert np.ptp(columns) + 1 == pytest.approx(2 * 0.09 * size, abs=2)
+
+
+def test_bodies_are_blurred_from_head_to_foot():
     image = noise()
-    hidden = changed(image, standing(), "people")
-    assert hidden[22:210, 65:135].mean() > 0.99
-    assert not hidden[:, :30].any()
-    assert blur_image(image, standing(), "people")[22:210, 65:135].std() < 25
+    covered = changed(image, standing_person(), "bodies")
+    assert covered[22:210, 65:135].mean() > 0.99
+    assert blur_image(image, standing_person(), "bodies")[22:210, 65:135].std() < 25
+
+
+def test_body_box_extends_beyond_the_keypoints_by_a_share_of_the_person():
+    rows, columns = np.nonzero(changed(noise(), standing_person(), "bodies"))
+    margin = 0.15 * (195 - 36)
+    assert rows.max() + 1 == pytest.approx(195 + margin, abs=1)
+    assert (columns.min(), columns.max() + 1) == pytest.approx((70 - margin, 130 + margin), abs=1)
+    assert rows.min() == 0, "the head circle counts"
 
 
 @pytest.mark.parametrize("size_hw", [(240, 200), (2000, 3000), (16, 16)])
-def test_the_whole_frame_is_hidden(size_hw):
+def test_whole_frame_is_blurred(size_hw):
     blurred = blur_image(noise(*size_hw), Poses.empty(COCO), "frame")
     assert blurred.std() < 60
-    face = np.zeros((*size_hw, 3), np.uint8)
-    face[size_hw[0] // 2 :] = 255
-    assert blur_image(face, Poses.empty(COCO), "frame").std() > 90, "the scene can still be told"
+    halves = np.zeros((*size_hw, 3), np.uint8)
+    halves[size_hw[0] // 2 :] = 255
+    assert blur_image(halves, Poses.empty(COCO), "frame").std() > 90, "large structures remain"
 
 
-def test_details_of_a_face_vanish_but_its_colour_stays():
-    """Two faces that differ in fine stripes look the same afterwards."""
+def edge_width(region, edge_x, rows, poses):
+    """Pixels over which the blur spreads a vertical edge: from 10 to 90 % of the contrast."""
+    image = np.zeros((240, 200, 3), np.uint8)
+    image[:, edge_x:] = 250
+    profile = blur_image(image, poses, region)[rows, :, 0].mean(axis=0)
+    return int(((profile > 25) & (profile < 225)).sum())
+
+
+def test_blur_averages_over_a_fixed_number_of_cells():
+    """An edge spreads over one to two cells, which have 240 / 24, 207 / 9 and 43 / 5 pixels."""
+    person = standing_person()
+    assert 9 <= edge_width("frame", 100, slice(0, 240), person) <= 16
+    assert 26 <= edge_width("bodies", 100, slice(100, 120), person) <= 44
+    assert 14 <= edge_width("heads", 100, slice(36, 41), person) <= 23
+
+
+def test_facial_details_vanish_and_the_colour_remains():
+    """Two faces that differ only in fine stripes are alike after the blur."""
     skin = np.full((240, 200, 3), (200, 150, 120), np.uint8)
     striped = [skin.copy(), skin.copy()]
     striped[0][20:60:4], striped[0][22:60:4] = 90, 250
     striped[1][20:60:4], striped[1][22:60:4] = 250, 90
-    first, second = (blur_image(image, standing(), "heads")[28:52, 92:108].astype(int) for image in striped)
+    first, second = (blur_image(image, standing_person(), "heads")[28:52, 92:108].astype(int) for image in striped)
     assert abs(striped[0].astype(int) - striped[1])[28:52:2].mean() > 100
     assert abs(first - second).mean() < 12
+    assert abs(first.mean(axis=(0, 1)) - striped[0][28:52, 92:108].mean(axis=(0, 1))).max() < 15
 
 
-@pytest.mark.parametrize("what", ["heads", "people", "frame"])
+@pytest.mark.parametrize("region", ["heads", "bodies", "frame"])
 @pytest.mark.parametrize("size_hw", [(1, 1), (2, 3), (5, 400), (64, 64)])
-def test_every_size(size_hw, what):
+def test_any_image_size_is_accepted(size_hw, region):
     image = noise(*size_hw)
     inside = Poses(
         np.random.default_rng(0).uniform(0, 1, (2, 17, 2)).astype(np.float32) * np.float32(size_hw[::-1]),
@@ -89,37 +128,45 @@ def test_every_size(size_hw, what):
         np.ones(2, np.float32),
         COCO,
     )
-    assert blur_image(image, inside, what).shape == image.shape
+    assert blur_image(image, inside, region).shape == image.shape
+
+
+def test_tiny_heads_are_blurred_over_at_least_three_pixels():
+    keypoints = (standing_person().keypoints - np.float32([100, 40])) * np.float32(0.02) + np.float32([100, 40])
+    tiny = Poses(keypoints, standing_person().keypoint_scores, standing_person().scores, COCO)
+    rows, columns = np.nonzero(changed(noise(), tiny, "heads"))
+    assert 4 <= np.ptp(rows) + 1 <= 8
+    assert 4 <= np.ptp(columns) + 1 <= 8
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e38, -1e38])
-@pytest.mark.parametrize("what", ["heads", "people"])
-def test_strange_numbers_do_no_harm(what, value):
-    person = standing()
+@pytest.mark.parametrize("region", ["heads", "bodies"])
+def test_extreme_coordinates_do_not_prevent_the_blur(region, value):
+    person = standing_person()
     keypoints = person.keypoints.copy()
     keypoints[0, 0] = value
     poses = Poses(keypoints, person.keypoint_scores, person.scores, COCO)
-    assert changed(noise(), poses, what)[36:40, 92:108].mean() > 0.95, "the rest of the head is hidden all the same"
+    assert changed(noise(), poses, region)[36:40, 92:108].mean() > 0.95, "the rest of the head is blurred"
     everything = Poses(np.full((1, 17, 2), value, np.float32), person.keypoint_scores, person.scores, COCO)
-    assert blur_image(noise(), everything, what).shape == (240, 200, 3)
+    assert blur_image(noise(), everything, region).shape == (240, 200, 3)
 
 
-def test_a_head_without_keypoints_hides_the_person():
-    keypoints = standing().keypoints.copy()
+def test_person_without_head_keypoints_is_blurred_entirely():
+    keypoints = standing_person().keypoints.copy()
     keypoints[0, :5] = np.nan
-    poses = Poses(keypoints, standing().keypoint_scores, standing().scores, COCO)
+    poses = Poses(keypoints, standing_person().keypoint_scores, standing_person().scores, COCO)
     assert changed(noise(), poses, "heads")[65:195, 75:125].mean() > 0.99
 
 
-def test_a_schema_without_a_head_hides_the_person():
+def test_schema_without_head_group_blurs_the_body():
     poses = Poses(np.float32([[[50, 50], [100, 100]]]), np.ones((1, 2), np.float32), np.ones(1, np.float32), TOOL)
     assert changed(noise(), poses, "heads")[50:100, 50:100].mean() > 0.99
 
 
-@pytest.mark.parametrize("what", ["heads", "people"])
-def test_nobody_and_people_outside_change_nothing(what):
+@pytest.mark.parametrize("region", ["heads", "bodies"])
+def test_no_persons_and_persons_outside_change_nothing(region):
     image = noise()
-    assert not changed(image, Poses.empty(COCO), what).any()
-    person = standing()
+    assert not changed(image, Poses.empty(COCO), region).any()
+    person = standing_person()
     outside = Poses(person.keypoints + np.float32(5000), person.keypoint_scores, person.scores, COCO)
-    assert not changed(image, outside, what).any()
+    assert not changed(image, outside, region).any()

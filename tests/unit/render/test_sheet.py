@@ -7,9 +7,9 @@ from e2pose.render.sheet import contact_sheet
 @pytest.mark.parametrize(
     ("count", "columns", "shape"), [(5, 3, (2 * 8 + 2, 3 * 6 + 2 * 2, 3)), (2, 4, (8, 6 * 2 + 2, 3))]
 )
-def test_pictures_lie_row_by_row(count, columns, shape):
-    pictures = [np.full((8, 6, 3), 100 + index, np.uint8) for index in range(count)]
-    sheet = contact_sheet(pictures, columns, gap=2)
+def test_images_are_arranged_row_by_row(count, columns, shape):
+    images = [np.full((8, 6, 3), 100 + index, np.uint8) for index in range(count)]
+    sheet = contact_sheet(images, columns, gap=2)
     assert sheet.shape == shape
     for index in range(count):
         y, x = divmod(index, min(columns, count))

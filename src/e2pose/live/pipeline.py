@@ -1,0 +1,185 @@
+"""The run behind `e2pose predict`: source, model, tracking, live view and files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from e2pose.core.errors import E2PoseError, ModelError
+from e2pose.inference.run import run
+from e2pose.live.estimator import LiveEstimator
+from e2pose.live.session import LiveSession, list_models
+from e2pose.live.view import View, draw_view
+from e2pose.render.hud import draw_rate
+from e2pose.sinks.open import open_sink
+from e2pose.sinks.tee import TeeSink
+from e2pose.sinks.threaded import ThreadedSink
+from e2pose.sources.prefetch import LatestFrame, Prefetch
+from e2pose.tracking.smoothing import Smoother
+from e2pose.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    import numpy as np
+    from jaxtyping import UInt8
+
+    from e2pose.core.frame import Frame
+    from e2pose.core.poses import Poses
+    from e2pose.inference.estimator import Estimator
+    from e2pose.inference.run import RunSummary, Stage
+    from e2pose.live.options import PredictOptions
+    from e2pose.runtimes.options import RuntimeOptions
+    from e2pose.sinks.base import Sink
+    from e2pose.sources.base import Source
+
+_DEFAULT_OUTPUT = "out/"
+
+
+class Pipeline:
+    """Connects a source to a model, stages and sinks.
+
+    Files are processed in parallel; live sources and the window skip frames instead of lagging behind.
+
+    Args:
+        source: Opened source.
+        options: What to detect and draw.
+        runtime: Runtime of the models.
+        outputs: Files and folders to write; if empty, overlays go to `out/` unless a window shows them.
+        open_estimator: Opens a model for a number of images; None if unknown.
+        report: Receives errors that do not end the run.
+        notify: Receives messages for the user.
+
+    Raises:
+        E2PoseError: The model, the window or an output cannot be opened.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        options: PredictOptions,
+        runtime: RuntimeOptions,
+        outputs: Sequence[str],
+        *,
+        open_estimator: Callable[[str, int | None], Estimator],
+        report: Callable[[E2PoseError], None],
+        notify: Callable[[str], None],
+    ) -> None:
+        self._options = options
+        self._runtime = runtime
+        self._open_estimator = open_estimator
+        self.outputs = tuple(outputs) or (() if options.show else (_DEFAULT_OUTPUT,))
+        """Files and folders that are written."""
+        is_interactive = source.info.is_live or options.show
+        estimator = open_estimator(options.model[0], 1 if is_interactive else source.info.frame_count)
+        self.num_parallel = estimator.num_parallel
+        """Number of images that the model processes in parallel."""
+        self._tracker = Tracker(estimator.threshold) if options.track or options.smooth else None
+        self._estimator = LiveEstimator(
+            estimator,
+            self._tracker,
+            keep_tracked=options.track,
+            keypoint_threshold=options.keypoint_threshold,
+        )
+        self._source = LatestFrame(source) if source.info.is_live else Prefetch(source)
+        self._sinks: list[Sink] = []
+        if options.show:
+            self._sinks.append(self._open_window(report, notify))
+        if self.outputs:
+            files = [open_sink(output, draw=self._draw, inputs=source.info.paths) for output in self.outputs]
+            self._sinks.append(ThreadedSink(TeeSink(files, on_error=report)))
+
+    @property
+    def num_dropped(self) -> int:
+        """Frames of a live source that were skipped."""
+        return self._source.num_dropped
+
+    def stop(self) -> None:
+        """Ends the run after the current frame. Can be called from any thread and from a signal handler."""
+        self._source.stop()
+
+    def run(self, on_frame: Callable[[], None]) -> RunSummary | None:
+        """Processes all frames.
+
+        Args:
+            on_frame: Called after each frame.
+
+        Returns:
+            Counts and times, or None if the source gave no frame; no output is written then.
+        """
+        try:
+            return run(
+                self._estimator,
+                self._source,
+                self._stages(),
+                [*self._sinks, _RequireFrames()],
+                lambda *_: on_frame(),
+                num_parallel=self.num_parallel,
+            )
+        except _NoFramesError:
+            return None
+
+    def _stages(self) -> list[Stage]:
+        if self._tracker is None:
+            return []
+        stages: list[Stage] = [self._tracker]
+        if self._options.smooth:
+            stages.append(Smoother())
+        if not self._options.track:
+            stages.append(_remove_track_ids)
+        return stages
+
+    def _draw(self, frame: Frame, poses: Poses) -> UInt8[np.ndarray, "h w 3"]:
+        view = View(blur=self._options.blur)
+        image = draw_view(frame, poses, view, keypoint_threshold=self._estimator.keypoint_threshold)
+        return draw_rate(image, self._estimator.stopwatch.images_per_second) if self._options.fps else image
+
+    def _open_window(self, report: Callable[[E2PoseError], None], notify: Callable[[str], None]) -> LiveSession:
+        blur = self._options.blur
+        return LiveSession(
+            View(blur=blur, min_blur=blur, is_paused=self._source.info.frame_count == 1),
+            self._estimator,
+            self._source,
+            models=list_models(self._options.model, self._runtime),
+            open_model=self._open_next_model,
+            report=report,
+            notify=notify,
+        )
+
+    def _open_next_model(self, name: str) -> Estimator:
+        estimator = self._open_estimator(name, 1)
+        schema, new_schema = self._estimator.spec.schema, estimator.spec.schema
+        if self.outputs and new_schema != schema:
+            raise ModelError(
+                f"'{name}' detects the keypoints of '{new_schema.name}', but the outputs of this run hold those of "
+                f"'{schema.name}'",
+                "leave out -o to switch between schemas",
+            )
+        return estimator
+
+
+class _NoFramesError(Exception):
+    """The source gave no frame; it has reported the reason already."""
+
+
+class _RequireFrames:
+    """A sink that fails a run without frames, so that the other sinks discard their empty files."""
+
+    _is_empty = True
+
+    def write(self, _frame: Frame, _poses: Poses) -> None:
+        self._is_empty = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_empty and error is None:
+            raise _NoFramesError
+
+
+def _remove_track_ids(_: Frame, poses: Poses) -> Poses:
+    return replace(poses, track_ids=None)
