@@ -1,4 +1,4 @@
-"""Checks every array that passes through the package against the shape and type that its signature promises."""
+"""Checks all arguments and results of the package against their type annotations, array shapes included."""
 
 import os
 import sys
@@ -12,18 +12,18 @@ import pytest
 from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeDecorHintPep673Exception
 
-INTEGERS_ARE_FLOATS = BeartypeConf(is_pep484_tower=True)  # as every static type checker has it
+INTEGERS_ARE_FLOATS = BeartypeConf(is_pep484_tower=True)  # as in static type checkers
 
 
 def check(function):
-    """Checks a function with beartype, which understands `Self` only in classes that it decorates as a whole."""
+    """Checks a function with beartype, unless it uses `Self`, which beartype supports in decorated classes only."""
     try:
         return beartype(function, conf=INTEGERS_ARE_FLOATS)
     except BeartypeDecorHintPep673Exception:
         return function
 
 
-sys.modules["shape_checks"] = sys.modules[__name__]  # the hook wants the name of a module
+sys.modules["shape_checks"] = sys.modules[__name__]  # the hook takes the name of a module
 jaxtyping.install_import_hook("e2pose", "shape_checks.check")
 
 
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def unchecked():
-    """Leaves wrong arguments to the package's own validation, as outside of tests."""
+    """Disables the type checks, so that wrong arguments reach the package's own validation."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -48,7 +48,7 @@ def unchecked():
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose score for its one person is the brightness of the picture: it sees nobody in the dark."""
+    """A model that finds one person; its score is the brightness of the image, so a black image has no detections."""
     from helpers.synthetic import write_tiny_model
 
     return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")

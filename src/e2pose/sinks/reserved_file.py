@@ -30,12 +30,12 @@ class ReservedFile(io.FileIO):
     """
 
     def __init__(self, path: Path, target: Path, reserved_bytes: int) -> None:
-        super().__init__(path, "w")
-        self.name = f"file:{path}"  # FFmpeg opens the file by this name to move the index to its front
         self._target = target
         self._error: OSError | None = None
         self._reserve = tempfile.TemporaryFile(dir=path.parent, buffering=0)  # noqa: SIM115 - closed in `close`
         try:
+            super().__init__(path, "w")
+            self.name = f"file:{path}"  # FFmpeg opens the file by this name to move the index to its front
             self._reserve.write(bytes(reserved_bytes))
         except BaseException:
             self.close()
