@@ -46,7 +46,9 @@ class NumberedFilesSink:
         Raises:
             OutputError: The file is an input or cannot be written.
         """
-        path = self._pattern.with_name(_NUMBER.sub(self._format_index, self._pattern.name))
+        path = self._pattern.with_name(
+            _NUMBER.sub(lambda match: f"{self._index:{match[1] or ''}d}", self._pattern.name)
+        )
         check_not_an_input(path, self._inputs)
         data = self._encode(frame, poses)
         with atomic_path(path) as temporary:
@@ -58,9 +60,6 @@ class NumberedFilesSink:
 
     def __exit__(self, *exception: object) -> None:
         """Does nothing: every file is complete."""
-
-    def _format_index(self, match: re.Match[str]) -> str:
-        return f"{self._index:{match[1] or ''}d}"
 
     def _choose_encoder(self, draw: Draw) -> Callable[[Frame, Poses], bytes]:
         suffix = self._pattern.suffix.lower()

@@ -18,15 +18,13 @@ from e2pose.sinks.video import VIDEO_SUFFIXES, VideoFileSink
 from e2pose.sinks.virtual_camera import PREFIX as CAMERA
 from e2pose.sinks.virtual_camera import VirtualCameraSink
 
-_DRAWN: dict[str, Callable[[Path, Draw], Sink]] = {
+_SINKS: dict[str, Callable[[Path, Draw], Sink]] = {
     **dict.fromkeys(sorted(IMAGE_SUFFIXES), ImageFileSink),
     **dict.fromkeys(sorted(VIDEO_SUFFIXES), VideoFileSink),
-}
-_DATA: dict[str, Callable[[Path], Sink]] = {
-    ".json": CocoJsonSink,
-    ".jsonl": JsonlSink,
-    ".csv": CsvSink,
-    ".parquet": ParquetSink,
+    ".json": lambda path, _: CocoJsonSink(path),
+    ".jsonl": lambda path, _: JsonlSink(path),
+    ".csv": lambda path, _: CsvSink(path),
+    ".parquet": lambda path, _: ParquetSink(path),
 }
 
 
@@ -62,10 +60,10 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
     if is_numbered(path):
         return NumberedFilesSink(path, draw, inputs=inputs)
     suffix = path.suffix.lower()
-    if suffix not in _DRAWN and suffix not in _DATA:
+    if suffix not in _SINKS:
         raise OptionError(
             f"cannot write '{target}': unsupported output type '{suffix}'",
-            f"use a folder that ends with a slash, or a file with the suffix {', '.join([*_DRAWN, *_DATA])}",
+            f"use a folder that ends with a slash, or a file with the suffix {', '.join(_SINKS)}",
         )
     check_not_an_input(path, inputs)
-    return _DRAWN[suffix](path, draw) if suffix in _DRAWN else _DATA[suffix](path)
+    return _SINKS[suffix](path, draw)

@@ -66,11 +66,7 @@ class JsonlSink(TextSink):
 
 
 class CsvSink(TextSink):
-    """Writes one row of comma-separated values for each person, in the format of `formats/table.py`.
-
-    Args:
-        path: The file to write.
-    """
+    """Writes one row of comma-separated values for each person, in the format of `formats/table.py`."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
@@ -93,9 +89,6 @@ class CocoJsonSink(TextSink):
     Each person is an entry in COCO format plus `file_name`. The `image_id` of an image is the number in its file name
     if the name is only a number ("000000000139.jpg" has the id 139) and the id is unused. Other images and each frame
     of a video get the next unused number from 1. Entries of videos and cameras also have `frame` and `time_s`.
-
-    Args:
-        path: The file to write.
     """
 
     def __init__(self, path: str | Path) -> None:

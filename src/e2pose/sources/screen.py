@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mss import MSS
 
 PREFIX = "screen:"
-_RATE = Fraction(30)
 _REGION = re.compile(r"(-?\d+),(-?\d+),(\d+),(\d+)")
 
 
@@ -34,7 +33,7 @@ class ScreenConnection:
         InputError: The screen does not exist, or there is no desktop session.
     """
 
-    rate = _RATE
+    rate = Fraction(30)
 
     def __init__(self, area: str = "") -> None:
         with _open_grabber() as grabber:
@@ -51,7 +50,7 @@ class ScreenConnection:
         with _open_grabber() as grabber:  # a grabber belongs to the thread that uses it
             while True:
                 yield _grab(grabber, self._region)
-                due = max(due + float(1 / _RATE), monotonic())
+                due = max(due + float(1 / self.rate), monotonic())
                 sleep(max(0.0, due - monotonic()))
 
     def close(self) -> None:

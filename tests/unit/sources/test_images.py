@@ -41,7 +41,7 @@ def test_grey_becomes_rgb(tmp_path):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (png((1, 3), 8, 4, [[10, 255, 200, 0, 0, 128]]), [[10] * 3, WHITE, [127] * 3]),  # grey and alpha
+        (png((1, 3), 8, 4, [[10, 255, 200, 0, 10, 100]]), [[10] * 3, WHITE, [159] * 3]),  # grey and alpha
         (png((1, 3), 8, 6, [[*RED, 255, *BLUE, 0, *GREEN, 51]]), [RED, WHITE, [204, 255, 204]]),  # RGBA
         (png((1, 2), 8, 3, [[0, 1]], PLTE=bytes([*RED, *GREEN]), tRNS=bytes([255, 0])), [RED, WHITE]),  # palette
         (png((1, 2), 8, 2, [[*RED, *GREEN]], tRNS=struct.pack(">3H", *RED)), [WHITE, GREEN]),  # one transparent colour
@@ -59,9 +59,9 @@ def test_fourth_channel_of_a_bmp_is_not_alpha(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 def test_16_bit_values_are_scaled_to_8_bits(tmp_path, suffix):
-    deep = np.array([[[0, 257 * 100, 65535]]], np.uint16)
+    deep = np.array([[[0, 257 * 200, 65535]]], np.uint16)
     data = cv2.imencode(suffix, deep[..., ::-1])[1].tobytes()
-    assert read_image(save(tmp_path / f"a{suffix}", data)).tolist() == [[[0, 100, 255]]]
+    assert read_image(save(tmp_path / f"a{suffix}", data)).tolist() == [[[0, 200, 255]]]
 
 
 @pytest.mark.parametrize(

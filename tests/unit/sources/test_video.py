@@ -106,6 +106,7 @@ def test_common_containers_are_read(tmp_path, name):
     codec = {"a.mpg": "mpeg1video", "a.webm": "libvpx"}.get(name, "mpeg4")
     frames, message = read(write_clip(tmp_path / name, [flat(RED, (48, 64))] * 10, codec=codec))
     assert (len(frames), message) == (10, "")
+    assert frames[0].origin.frame_count == (None if name == "a.mpg" else 10)
     assert_colour(frames[5].image[24, 30], RED)
 
 

@@ -107,8 +107,8 @@ def test_frames_times_and_rotation_agree_with_the_reference(tmp_path, clip, prob
     except InputError:
         assert clip == "truncated"
     if clip == "truncated" and probe == "packets":
-        times_s = times_s[: len(frames)]  # the decoder may refuse the last one
-        assert len(frames) > 25
+        assert len(frames) >= len(times_s) - 1 > 25  # the decoder may refuse the last one
+        times_s = times_s[: len(frames)]
     assert [frame.time_s for frame in frames] == pytest.approx([time_s - times_s[0] for time_s in times_s], abs=1e-5)
     with av.open(str(path)) as container:
         stored_hw = container.streams.video[0].height, container.streams.video[0].width
