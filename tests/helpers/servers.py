@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import av
 import cv2
+import numpy as np
 
 from helpers.media import RED, flat
 
@@ -88,6 +89,25 @@ def transport_stream(camera, stream):
         video.pix_fmt = "yuv420p"
         for image in camera.images():
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+
+
+def video_then_audio(camera, stream):
+    """H.264 and AAC in MPEG-TS over HTTP; after 20 images, only audio for 10 s."""
+    request(stream)
+    stream.write(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n")
+    options = {"max_interleave_delta": "1000"}  # microseconds; the muxer must not wait for video
+    with av.open(WriteOnly(stream), "w", format="mpegts", container_options=options) as container:
+        video = container.add_stream("libx264", rate=RATE, options={"tune": "zerolatency", "g": "10"})
+        video.height, video.width = camera.size_hw
+        video.pix_fmt = "yuv420p"
+        audio = container.add_stream("aac", rate=48_000, layout="mono")
+        samples = 48_000 // RATE
+        for index, image in zip(range(10 * RATE), camera.images(), strict=False):
+            if index < 20:
+                container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            wave = av.AudioFrame.from_ndarray(np.zeros((1, samples), np.int16), format="s16", layout="mono")
+            wave.rate, wave.pts, wave.time_base = 48_000, samples * index, Fraction(1, 48_000)
+            container.mux(audio.encode(wave))
 
 
 class WriteOnly:

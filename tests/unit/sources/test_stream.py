@@ -13,7 +13,7 @@ from e2pose.sources.prefetch import LatestFrame
 from e2pose.sources.stream import STALL_TIMEOUT_S, StreamConnection
 from e2pose.sources.video import VideoSource
 from helpers.media import BLUE, GREEN, RED, WHITE, flat, write_clip
-from helpers.servers import Camera, motion_jpeg, request, rtsp, transport_stream
+from helpers.servers import Camera, motion_jpeg, request, rtsp, transport_stream, video_then_audio
 
 SERVERS = {"http": transport_stream, "mjpeg": motion_jpeg, "rtsp": rtsp}
 
@@ -67,6 +67,15 @@ def test_stalled_stream_is_reconnected(camera):
     assert "no image arrived for 0.5 s" in notices[0]
     assert notices[1] == "reconnected to 'it'"
     assert camera.clients >= 2
+
+
+def test_audio_does_not_hide_a_stalled_video():
+    server = Camera(video_then_audio)
+    connection = StreamConnection(f"http://127.0.0.1:{server.port}/one", stall_timeout_s=0.5)
+    with pytest.raises(InputError, match=r"no image arrived for 0\.5 s"):
+        list(connection)
+    connection.close()
+    server.kill()
 
 
 def test_default_stall_timeout_is_the_documented_one():
