@@ -10,7 +10,7 @@ from typing import Any
 
 import av
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 
 _COPIED_CODECS = {
@@ -39,7 +39,8 @@ class AudioTracks:
         self._container = container
         self._input = av.open(f"file:{source}")
         try:
-            start_s = _video_start_s(self._input)
+            video = self._input.streams.video[0]
+            start_s = Fraction((video.start_time or 0) * (video.time_base or 0))  # time of the first video frame
             self._streams = [stream for stream in self._input.streams.audio if stream.codec_context is not None]
             self._tracks = {stream.index: _Track(stream, container, suffix, start_s) for stream in self._streams}
             self._packets = self._ordered_packets()
@@ -143,11 +144,3 @@ def _can_be_copied(stream: AudioStream, suffix: str) -> bool:
     codec = stream.codec_context.codec.canonical_name
     rate_is_too_low = suffix == ".mp4" and codec == "mp3" and stream.rate < _MIN_MP3_RATE
     return codec in _COPIED_CODECS[suffix] and not rate_is_too_low
-
-
-def _video_start_s(source: InputContainer) -> Fraction:
-    """Returns the timestamp of the first video frame."""
-    video = source.streams.video[0]
-    if video.start_time is None or video.time_base is None:
-        return Fraction(0)
-    return video.start_time * video.time_base

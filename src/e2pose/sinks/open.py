@@ -15,8 +15,7 @@ from e2pose.sinks.numbered import NumberedFilesSink, is_numbered
 from e2pose.sinks.parquet import ParquetSink
 from e2pose.sinks.text import CocoJsonSink, CsvSink, JsonlSink
 from e2pose.sinks.video import VIDEO_SUFFIXES, VideoFileSink
-from e2pose.sinks.virtual_camera import PREFIX as CAMERA
-from e2pose.sinks.virtual_camera import VirtualCameraSink
+from e2pose.sinks.virtual_camera import CAMERA_PREFIX, VirtualCameraSink
 
 _SINKS: dict[str, Callable[[Path, Draw], Sink]] = {
     **dict.fromkeys(sorted(IMAGE_SUFFIXES), ImageFileSink),
@@ -46,8 +45,8 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
     """
     if not str(target).strip():
         raise OptionError("the name of an output is empty", "give a file, or a folder that ends with a slash")
-    if str(target).startswith(CAMERA):
-        return VirtualCameraSink(draw, str(target).removeprefix(CAMERA))
+    if str(target).startswith(CAMERA_PREFIX):
+        return VirtualCameraSink(draw, str(target).removeprefix(CAMERA_PREFIX))
     try:
         path = Path(target).expanduser()
         is_folder = not path.suffix or path.is_dir() or str(target).endswith(("/", os.sep))

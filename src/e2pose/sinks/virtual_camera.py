@@ -16,7 +16,7 @@ from e2pose.sinks.letterbox import letterbox
 if TYPE_CHECKING:
     from pyvirtualcam import Camera
 
-PREFIX = "camera:"
+CAMERA_PREFIX = "camera:"
 _DEFAULT_RATE = 25.0
 
 

@@ -18,8 +18,7 @@ from e2pose.sources.camera import CameraConnection
 from e2pose.sources.image_format import SIGNATURE_LENGTH, detect_format
 from e2pose.sources.images import IMAGE_SUFFIXES, read_image
 from e2pose.sources.live import LiveSource
-from e2pose.sources.screen import PREFIX as SCREEN
-from e2pose.sources.screen import ScreenConnection
+from e2pose.sources.screen import SCREEN_PREFIX, ScreenConnection
 from e2pose.sources.stream import StreamConnection
 from e2pose.sources.video import VIDEO_SUFFIXES, VideoSource
 
@@ -103,7 +102,7 @@ def open_source(
 
 
 def _is_live(name: str) -> bool:
-    return bool(_CAMERA.fullmatch(name)) or name.startswith(SCREEN) or is_address(name)
+    return bool(_CAMERA.fullmatch(name)) or name.startswith(SCREEN_PREFIX) or is_address(name)
 
 
 def _exists(name: str) -> bool:
@@ -117,8 +116,8 @@ def _exists(name: str) -> bool:
 def _open_live(name: str, on_notice: NoticeHandler) -> Source:
     if camera := _CAMERA.fullmatch(name):
         return LiveSource(name, lambda: CameraConnection(int(camera[1])), on_notice=on_notice)
-    if name.startswith(SCREEN):
-        return LiveSource(name, lambda: ScreenConnection(name.removeprefix(SCREEN)), on_notice=on_notice)
+    if name.startswith(SCREEN_PREFIX):
+        return LiveSource(name, lambda: ScreenConnection(name.removeprefix(SCREEN_PREFIX)), on_notice=on_notice)
     public_name = without_credentials(name)
     scheme = name.partition(":")[0]
     if scheme.lower() not in SCHEMES:

@@ -17,7 +17,7 @@ from e2pose.core.errors import InputError, MissingExtraError, OptionError
 if TYPE_CHECKING:
     from mss import MSS
 
-PREFIX = "screen:"
+SCREEN_PREFIX = "screen:"
 _REGION = re.compile(r"(-?\d+),(-?\d+),(\d+),(\d+)")
 
 
@@ -89,9 +89,10 @@ def _parse_region(area: str, monitors: list[dict[str, int]]) -> dict[str, int]:
         if 1 <= number < len(monitors):
             return monitors[number]
         raise InputError(
-            f"there is no screen {number}", f"use a number from 1 to {len(monitors) - 1}, or '{PREFIX}' for the first"
+            f"there is no screen {number}",
+            f"use a number from 1 to {len(monitors) - 1}, or '{SCREEN_PREFIX}' for the first",
         )
     raise OptionError(
-        f"'{PREFIX}{area}' is not a screen or region",
-        f"use '{PREFIX}', '{PREFIX}2' or '{PREFIX}left,top,width,height'",
+        f"'{SCREEN_PREFIX}{area}' is not a screen or region",
+        f"use '{SCREEN_PREFIX}', '{SCREEN_PREFIX}2' or '{SCREEN_PREFIX}left,top,width,height'",
     )
