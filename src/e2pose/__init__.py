@@ -1,9 +1,16 @@
-"""Real-time multi-person 2D pose estimation in one pass.
+"""Real-time multi-person 2D pose estimation in a single pass.
 
-import e2pose
+    import e2pose
 
-estimator = e2pose.load()
-poses = estimator("street.jpg")
+    estimator = e2pose.load()
+    poses = estimator("street.jpg")
+
+Models: `load` returns an `Estimator`; a `ModelSpec` describes a model and a `KeypointSchema` its keypoints.
+Results: `Poses`, drawn by `draw_poses`; `blur_image` anonymises persons.
+Video: `run` passes each `Frame` of `open_source` through an estimator, a `Tracker` and a `Smoother` to `open_sink`.
+Accuracy: `evaluate` computes COCO metrics on annotated images.
+
+Each name is imported on first use.
 """
 
 from __future__ import annotations
@@ -70,7 +77,7 @@ _MODULES = {
     "open_source": "sources.open",
     "run": "inference.run",
 }
-"""Where each public name lives; it is imported when it is first asked for."""
+"""The module of each public name."""
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""`python -m e2pose` is `e2pose`."""
+"""Runs the command line interface: `python -m e2pose` is the same as `e2pose`."""
 
 import sys
 

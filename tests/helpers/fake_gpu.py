@@ -1,4 +1,4 @@
-"""Stand-ins for TensorRT and CUDA: the GPU's memory is the computer's, and ONNX Runtime computes."""
+"""Fakes of TensorRT and CUDA: buffers lie in the memory of the process, and ONNX Runtime runs the graphs."""
 
 import ctypes
 import struct
@@ -15,8 +15,8 @@ import pytest
 
 
 @contextmanager
-def tensorrt_installed(version: str = "10.7.0", gpu: str = "Stand-in 9000") -> Iterator[ModuleType]:
-    """Lets TensorRT and one GPU be there for a while."""
+def tensorrt_installed(version: str = "10.7.0", gpu: str = "Fake GPU 9000") -> Iterator[ModuleType]:
+    """Installs the fakes, with a single GPU, for the duration of the context."""
     with pytest.MonkeyPatch.context() as patch:
         tensorrt, cuda, bindings = _tensorrt(version), ModuleType("cuda"), ModuleType("cuda.bindings")
         bindings.runtime = _cuda(gpu)
@@ -24,34 +24,34 @@ def tensorrt_installed(version: str = "10.7.0", gpu: str = "Stand-in 9000") -> I
         for name, module in {**modules, "cuda.bindings.runtime": bindings.runtime}.items():
             patch.setitem(sys.modules, name, module)
         for name, module in (("engine", tensorrt), ("tensorrt", tensorrt), ("gpu", bindings.runtime)):
-            ours = import_module(f"e2pose.runtimes.{name}")  # only once, and maybe with an earlier stand-in
-            patch.setattr(ours, "cuda" if name == "gpu" else "tensorrt", module)
+            imported = import_module(f"e2pose.runtimes.{name}")  # may refer to earlier fakes
+            patch.setattr(imported, "cuda" if name == "gpu" else "tensorrt", module)
         yield tensorrt
 
 
 def _cuda(gpu: str) -> ModuleType:
     module = ModuleType("cuda.bindings.runtime")
-    pieces: dict[int, object] = {}
-    good, bad = 0, 101
+    allocations: dict[int, object] = {}
+    success, invalid_device = 0, 101
 
     def malloc(size):
-        piece = ctypes.create_string_buffer(size)
-        pieces[ctypes.addressof(piece)] = piece
-        return good, ctypes.addressof(piece)
+        buffer = ctypes.create_string_buffer(size)
+        allocations[ctypes.addressof(buffer)] = buffer
+        return success, ctypes.addressof(buffer)
 
     def copy(to, origin, size, kind, stream):
-        assert (origin if kind == "out" else to) in pieces
+        assert (origin if kind == "out" else to) in allocations
         ctypes.memmove(to, origin, size)
-        return (good,)
+        return (success,)
 
     properties = SimpleNamespace(name=gpu.encode() + b"\0\0", major=8, minor=7)
-    module.pieces = pieces
-    module.cudaGetDeviceProperties = lambda index: (good, properties) if index == 0 else (bad, None)
-    module.cudaSetDevice = lambda index: (good,)
-    module.cudaStreamCreate = lambda: (good, 7)
-    module.cudaStreamSynchronize = lambda stream: (good,)
+    module.allocations = allocations
+    module.cudaGetDeviceProperties = lambda index: (success, properties) if index == 0 else (invalid_device, None)
+    module.cudaSetDevice = lambda index: (success,)
+    module.cudaStreamCreate = lambda: (success, 7)
+    module.cudaStreamSynchronize = lambda stream: (success,)
     module.cudaMalloc = malloc
-    module.cudaFree = lambda address: (good if pieces.pop(address, None) else bad,)
+    module.cudaFree = lambda address: (success if allocations.pop(address, None) else invalid_device,)
     module.cudaMemcpyAsync = copy
     module.cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice="in", cudaMemcpyDeviceToHost="out")
     return module
@@ -77,12 +77,12 @@ class Config:
 
 
 class Profile:
-    def set_shape(self, name, least, usual, most):
-        self.shapes = {name: (least, usual, most)}
+    def set_shape(self, name, smallest, typical, largest):
+        self.shapes = {name: (smallest, typical, largest)}
 
 
 class Builder:
-    """The engine is the ONNX file itself, with a word and the size of its canvas before it."""
+    """Builds engines that consist of a magic word, the input size, and the ONNX file."""
 
     built: list[Config]
 
@@ -122,8 +122,8 @@ class Engine:
         self.session = onnxruntime.InferenceSession(plan[8:], providers=["CPUExecutionProvider"])
         ports = [*self.session.get_inputs(), *self.session.get_outputs()]
         batch = -1 if isinstance(ports[0].shape[0], str) else ports[0].shape[0]
-        canvases = np.zeros((abs(batch), 3, *struct.unpack(">2H", plan[4:8])), np.uint8)
-        values = [canvases, *self.session.run(None, {"pixels": canvases})]
+        pixels = np.zeros((abs(batch), 3, *struct.unpack(">2H", plan[4:8])), np.uint8)
+        values = [pixels, *self.session.run(None, {"pixels": pixels})]
         self.shapes = {one.name: (batch, *value.shape[1:]) for one, value in zip(ports, values, strict=True)}
         self.num_io_tensors = len(ports)
         self.get_tensor_name = [one.name for one in ports].__getitem__

@@ -1,4 +1,4 @@
-"""Pictures, videos and a model, all made on the spot."""
+"""Synthetic images, videos and a tiny model."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from e2pose.core.schema import load_schema
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 
 TINY_KEYPOINTS = np.stack([np.linspace(0.25, 0.75, 17), np.linspace(0.2, 0.8, 17)], axis=1)
-"""Where the tiny model sees its one person, as fractions of the picture."""
+"""Keypoints of the only person that the tiny model finds, as fractions of the image."""
 
 
 def write_image(path: Path, size_hw: tuple[int, int] = (40, 60), brightness: int = 255) -> Path:
-    """Writes a grey-looking RGB picture; bright ones have a person for the tiny model."""
+    """Writes a uniform grey image in RGB; in bright images the tiny model finds a person."""
     path.parent.mkdir(parents=True, exist_ok=True)
     encoded, data = cv2.imencode(path.suffix, np.full((*size_hw, 3), brightness, np.uint8))
     assert encoded
@@ -38,18 +38,18 @@ def write_video(path: Path, frames: int = 6, rate: int = 12, size_hw: tuple[int,
 
 
 def read_video(path: Path) -> list[np.ndarray]:
-    """All frames of a video, RGB."""
+    """Returns all frames of a video in RGB."""
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
 def write_tiny_model(path: Path) -> Path:
-    """Writes a model whose score for its one person is the brightness of the picture: it sees nobody in the dark."""
+    """Writes a model that finds one person, whose score is the brightness of the image from 0 to 1."""
     constants = {
         "white": np.float32(255),
-        "none": np.float32(0),
-        "here": TINY_KEYPOINTS[None, None].astype(np.float32),
-        "sure": np.full((1, 1, 17), 0.9, np.float32),
+        "nothing": np.float32(0),
+        "positions": TINY_KEYPOINTS[None, None].astype(np.float32),
+        "high_scores": np.full((1, 1, 17), 0.9, np.float32),
         "last": np.array([3]),
         "last_two": np.array([2, 3]),
     }
@@ -58,10 +58,10 @@ def write_tiny_model(path: Path) -> Path:
         helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1, 2, 3]),
         helper.make_node("Div", ["mean", "white"], ["brightness"]),
         helper.make_node("Squeeze", ["brightness", "last_two"], ["scores"]),
-        helper.make_node("Mul", ["mean", "none"], ["zero"]),
-        helper.make_node("Add", ["zero", "here"], ["keypoints"]),
+        helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
+        helper.make_node("Add", ["zero", "positions"], ["keypoints"]),
         helper.make_node("Squeeze", ["zero", "last"], ["flat_zero"]),
-        helper.make_node("Add", ["flat_zero", "sure"], ["keypoint_scores"]),
+        helper.make_node("Add", ["flat_zero", "high_scores"], ["keypoint_scores"]),
     ]
     outputs = {"scores": ["b", 1], "keypoint_scores": ["b", 1, 17], "keypoints": ["b", 1, 17, 2]}
     graph = helper.make_graph(

@@ -135,7 +135,7 @@ def test_peer_script_of_the_guide_runs(e2pose, tmp_path: Path, pytestconfig: pyt
         (["z.png", "--annotations", "z.png"], "cannot read the annotations 'z.png'"),
         (
             ["z.png", "--models", "none.onnx"],
-            "all peers failed: none.onnx: ModelError: there is no model file",
+            "all peers failed: none.onnx: ModelError: the model file",
         ),
     ],
 )

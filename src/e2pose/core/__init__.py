@@ -1,1 +1,1 @@
-"""The nouns that every room speaks: plain records of NumPy arrays, no image library, no network."""
+"""The types that all packages share: plain records of NumPy arrays, without image libraries or networks."""

@@ -1,4 +1,4 @@
-"""Where a pixel went: one 2x3 matrix per image."""
+"""Affine maps between pixels of the source image and pixels of the network's input."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Affine:
     scaling is multiplication and a horizontal flip is `W - x`.
 
     Args:
-        matrix: `p -> matrix[:, :2] @ p + matrix[:, 2]`, invertible.
+        matrix: The invertible map `p -> matrix[:, :2] @ p + matrix[:, 2]`.
 
     Raises:
         OptionError: The matrix is not finite or cannot be inverted.
@@ -30,54 +30,59 @@ class Affine:
     def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=np.float64)
         if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
-            raise OptionError(f"an affine map needs a finite 2x3 matrix, not {self.matrix!r}")
+            raise OptionError(
+                f"an affine map needs a finite 2x3 matrix, not {self.matrix!r}", "check the matrix for NaN and infinity"
+            )
         if abs(_determinant(matrix)) < 1e-12:
-            raise OptionError(f"an affine map must be invertible, but the determinant of {matrix[:, :2].tolist()} is 0")
+            raise OptionError(
+                f"an affine map must be invertible, but the determinant of {matrix[:, :2].tolist()} is 0",
+                "scale both axes by a factor other than 0",
+            )
         matrix.setflags(write=False)
         object.__setattr__(self, "matrix", matrix)
 
     @staticmethod
     def identity() -> Affine:
-        """The map that leaves every point where it is."""
+        """Returns the map that leaves every point in place."""
         return Affine(np.eye(2, 3))
 
     @staticmethod
     def translation(x: float, y: float) -> Affine:
-        """The map that shifts points by (x, y)."""
+        """Returns the map that shifts points by (x, y)."""
         return Affine(np.array([[1.0, 0.0, x], [0.0, 1.0, y]]))
 
     @staticmethod
     def scaling(x: float, y: float | None = None) -> Affine:
-        """The map that multiplies coordinates by (x, y); one number scales both axes."""
+        """Returns the map that multiplies coordinates by (x, y); a single factor scales both axes."""
         return Affine(np.array([[x, 0.0, 0.0], [0.0, x if y is None else y, 0.0]]))
 
     @staticmethod
     def rotation(degrees: float) -> Affine:
-        """The map that turns points about the origin, clockwise as seen on a screen (y points down)."""
+        """Returns the rotation about the origin, clockwise on a screen, where y points down."""
         angle = np.deg2rad(degrees)
         cos, sin = np.cos(angle), np.sin(angle)
         return Affine(np.array([[cos, -sin, 0.0], [sin, cos, 0.0]]))
 
     @staticmethod
     def horizontal_flip(width: float) -> Affine:
-        """The map that mirrors an image of the given width left to right."""
+        """Returns the map that mirrors an image of the given width left to right."""
         return Affine(np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]]))
 
     def __matmul__(self, first: Affine) -> Affine:
-        """The map that applies `first` and then this one."""
+        """Returns the map that applies `first` and then this map."""
         linear = self.matrix[:, :2] @ first.matrix[:, :2]
         shift = self.matrix[:, :2] @ first.matrix[:, 2] + self.matrix[:, 2]
         return Affine(np.column_stack([linear, shift]))
 
     @property
     def inverse(self) -> Affine:
-        """The map that takes every point back."""
+        """The inverse map."""
         linear = np.linalg.inv(self.matrix[:, :2])
         return Affine(np.column_stack([linear, -linear @ self.matrix[:, 2]]))
 
     @property
     def scale(self) -> float:
-        """The factor by which lengths grow on average: the square root of the factor for areas."""
+        """The mean scale factor of lengths: the square root of the scale factor of areas."""
         return math.sqrt(abs(_determinant(self.matrix)))
 
     @property
@@ -86,13 +91,13 @@ class Affine:
         return _determinant(self.matrix) < 0
 
     def apply(self, points_xy: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
-        """Maps points; the result has the precision of the input."""
+        """Maps points; the result has the dtype of the input."""
         linear = self.matrix[:, :2]
         moved = np.asarray(points_xy, dtype=np.float64) @ linear.T + self.matrix[:, 2]
         return np.asarray(moved, dtype=points_xy.dtype)
 
 
 def _determinant(matrix: Float[np.ndarray, "2 3"]) -> float:
-    """The factor for areas, negative if the map mirrors; many times faster than NumPy's for any size."""
+    """Returns the determinant of the linear part; many times faster than `np.linalg.det`."""
     (a, b, _), (c, d, _) = matrix.tolist()
     return float(a * d - b * c)

@@ -1,4 +1,4 @@
-"""Labelled images: what data sets say, whatever their file format is."""
+"""Annotated images of a dataset, independent of the file format."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from e2pose.core.schema import KeypointSchema
 
 @dataclass(frozen=True, eq=False)
 class PersonAnnotation:
-    """One annotated person.
+    """An annotated person, or a crowd region.
 
     Args:
-        keypoints: (x, y) in pixels; (0, 0) is the outer corner of the image's first pixel. Without meaning where
-            `visibility` is 0.
+        keypoints: (x, y) in pixels; (0, 0) is the outer corner of the image's first pixel. Undefined where `visibility`
+            is 0.
         visibility: 2 = visible, 1 = labelled but hidden, 0 = not labelled.
         area: Area in square pixels.
         box: x, y, width, height in pixels.
-        is_crowd: Whether this stands for a group of people that are not annotated one by one.
+        is_crowd: Whether the annotation covers a group of persons that are not annotated individually.
     """
 
     keypoints: Float32[np.ndarray, "k 2"]
@@ -31,23 +31,23 @@ class PersonAnnotation:
 
     @property
     def has_keypoints(self) -> bool:
-        """Whether this is one person with at least one labelled keypoint."""
+        """Whether this is a single person with at least one labelled keypoint."""
         return not self.is_crowd and bool(self.visibility.any())
 
 
 @dataclass(frozen=True, eq=False)
 class ImageAnnotation:
-    """One annotated image.
+    """An annotated image.
 
     Args:
-        id: Number of the image, distinct in its data set.
-        file_name: Path of the image relative to the folder of images.
+        id: Identifier of the image, unique in its dataset.
+        file_name: Path of the image relative to the image folder.
         size_hw: Height and width in pixels.
-        persons: The people in it.
-        labelled_keypoints: Indices of the keypoints that the annotators labelled at all; of others nothing is known.
-        exhaustive: Whether every person is labelled.
-        ignore: Boxes (x, y, width, height) in which there may be people that are not labelled.
-        crowd_index: How much people hide each other, from 0 to 1, as CrowdPose gives it; None if nobody said.
+        persons: The annotated persons.
+        labelled_keypoints: Indices of the keypoints that the annotators labelled; all others are unknown.
+        exhaustive: Whether every person in the image is annotated.
+        ignore: Boxes (x, y, width, height) that may contain persons without annotations.
+        crowd_index: Degree of mutual occlusion from 0 to 1, as defined by CrowdPose; None if unknown.
     """
 
     id: int
@@ -62,11 +62,11 @@ class ImageAnnotation:
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """What people have said about a set of images.
+    """The annotations of a dataset.
 
     Args:
-        schema: The keypoints.
-        images: The images, with the people in them.
+        schema: The keypoints of all persons.
+        images: The annotated images.
     """
 
     schema: KeypointSchema

@@ -1,4 +1,4 @@
-"""What goes into a network and what comes out of it."""
+"""The input and output of a network."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from e2pose.core.affine import Affine
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Canvases ready for a network.
+    """Images that have been fitted to the network's input.
 
     Args:
-        pixels: RGB canvases, all of one size.
-        to_source: For each canvas, the map from canvas pixels to pixels of its source image.
+        pixels: RGB pixels of the network's input.
+        to_source: For each image, the map from pixels of the network's input to pixels of the source image.
     """
 
     pixels: UInt8[np.ndarray, "b 3 h w"]
@@ -24,19 +24,19 @@ class Batch:
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Height and width of the canvases."""
+        """Height and width of the network's input."""
         return self.pixels.shape[2], self.pixels.shape[3]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """All poses that a network proposes, the same from every runtime.
+    """All candidate poses that a network proposes, the same for every runtime.
 
     Args:
         scores: Person score of each candidate in [0, 1].
-        keypoint_scores: Score of each keypoint in [0, 1], before `ModelSpec.keypoint_score_scale`.
-        keypoints: (x, y) as fractions of the canvas: 0 is its left or upper edge, 1 its right or lower one. Points may
-            lie outside.
+        keypoint_scores: Score of each keypoint in [0, 1], before `ModelSpec.keypoint_score_scale` is applied.
+        keypoints: (x, y) as fractions of the network's input, from 0 at its left or upper edge to 1 at its right or
+            lower edge. Points may lie outside.
     """
 
     scores: Float32[np.ndarray, "b m"]

@@ -1,28 +1,31 @@
-"""Every error that e2pose raises on purpose, in one tree.
+"""Errors and warnings of e2pose.
 
     E2PoseError
-    ├── OptionError          an argument has a value that is not accepted
-    ├── InputError           a picture, video or camera cannot be read
-    ├── OutputError          a result cannot be written
-    ├── SchemaError          a keypoint schema contradicts itself
-    ├── AnnotationError      a file of annotations cannot be used
-    ├── ModelError           a model is unknown, damaged or does not fit
-    │   └── RuntimeChoiceError   the runtime or device asked for is not available
-    ├── MissingExtraError    an optional dependency is not installed
-    ├── TrainingError        a training cannot start or go on
-    └── PeerError            a peer in the benchmark cannot be installed or run
+    ├── OptionError              an argument has an invalid value
+    ├── InputError               an image, video or camera cannot be read
+    ├── OutputError              a result cannot be written
+    ├── SchemaError              a keypoint schema is invalid
+    ├── AnnotationError          an annotation file cannot be used
+    ├── ModelError               a model is unknown, damaged or incompatible
+    │   └── RuntimeChoiceError   the requested runtime, device or precision is not available
+    ├── MissingExtraError        an optional dependency is not installed
+    ├── TrainingError            a training run cannot start or continue
+    └── PeerError                a peer of the benchmark cannot be installed or run
 
-Each error says what is wrong with the value received and what is accepted (`message`), and what to do about it
-(`hint`).
+    UserWarning
+    ├── AccuracyWarning          a model may be less accurate on this machine than elsewhere
+    └── FallbackWarning          a fallback replaces an unavailable runtime, device or precision
+
+Every error has a `message`, which names the value received and what is accepted, and a `hint` with the next step.
 """
 
 
 class E2PoseError(Exception):
-    """Base of all errors raised on purpose.
+    """Base class of all errors of e2pose.
 
     Args:
-        message: What is wrong, with the value received and what is accepted.
-        hint: What to do about it; may be empty.
+        message: What is wrong: the value received, and what is accepted.
+        hint: The next step, as an instruction.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -32,11 +35,11 @@ class E2PoseError(Exception):
 
 
 class OptionError(E2PoseError, ValueError):
-    """An argument has a value that is not accepted."""
+    """An argument has an invalid value."""
 
 
 class InputError(E2PoseError):
-    """A picture, video or camera cannot be read."""
+    """An image, video or camera cannot be read."""
 
 
 class OutputError(E2PoseError):
@@ -44,27 +47,27 @@ class OutputError(E2PoseError):
 
 
 class SchemaError(E2PoseError, ValueError):
-    """A keypoint schema contradicts itself."""
+    """A keypoint schema is invalid."""
 
 
 class AnnotationError(E2PoseError):
-    """A file of annotations cannot be used."""
+    """An annotation file cannot be used."""
 
 
 class ModelError(E2PoseError):
-    """A model is unknown, damaged or does not fit."""
+    """A model is unknown, damaged or incompatible."""
 
 
 class RuntimeChoiceError(ModelError):
-    """The runtime or device asked for is not available."""
+    """The requested runtime, device or precision is not available."""
 
 
 class MissingExtraError(E2PoseError, ImportError):
     """An optional dependency is not installed.
 
     Args:
-        package: The module that could not be imported.
-        extra: The extra of e2pose that brings it.
+        package: The package that could not be imported.
+        extra: The extra of e2pose that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -75,16 +78,16 @@ class MissingExtraError(E2PoseError, ImportError):
 
 
 class TrainingError(E2PoseError):
-    """A training cannot start or go on."""
+    """A training run cannot start or continue."""
 
 
 class PeerError(E2PoseError):
-    """A peer in the benchmark cannot be installed or run; the message is one line about it alone."""
+    """A peer of the benchmark cannot be installed or run; the message is a single line."""
 
 
 class AccuracyWarning(UserWarning):
-    """A model may be less precise on this machine than it is elsewhere."""
+    """A model may be less accurate on this machine than elsewhere."""
 
 
 class FallbackWarning(UserWarning):
-    """What was asked for is not available, and something else is used because that was allowed."""
+    """A fallback replaces an unavailable runtime, device or precision."""

@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Atomic file writing, and checks of output paths."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from e2pose.core.errors import OutputError
 
 @contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
-    """Gives a temporary path beside `target` to write to, and renames it to `target` if all went well.
+    """Yields a temporary path beside `target`, and renames it to `target` if the block succeeds.
 
-    The folder is made if it is missing. The temporary name keeps the suffix of `target`, so that writers that choose a
-    format by suffix work. If the block fails, the temporary file is removed and `target` is as it was.
+    Creates missing folders. The temporary name keeps the suffix of `target`, so that writers that select a format by
+    suffix work. If the block fails, the temporary file is deleted and `target` stays unchanged.
 
     Raises:
         OutputError: The folder or the file cannot be written.
@@ -38,17 +38,17 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         temporary.replace(target)
     except OSError as error:
         if error.filename is not None and str(error.filename) != name:
-            raise  # it is about another file
+            raise  # the error concerns another file
         raise write_error(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def check_target(target: Path) -> None:
-    """Checks that a file can be written, before the work whose result it will hold.
+    """Checks that a file can be written, before a long computation produces its content.
 
     Raises:
-        OutputError: It is a folder, or its folder cannot be written.
+        OutputError: The path is a folder, or its folder cannot be written.
     """
     try:
         if target.is_dir():
@@ -59,22 +59,23 @@ def check_target(target: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Checks that a folder, or the nearest one above it that exists, can be written to.
+    """Checks that a folder can be written, or created in its nearest existing parent.
 
     Raises:
         OutputError: It cannot.
     """
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
-        raise OutputError(f"cannot write into '{folder}': '{nearest}' is a file", "choose another name for the output")
+        raise OutputError(f"cannot write into '{folder}': '{nearest}' is a file", "choose another output path")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(
-            f"cannot write into '{folder}': no permission to write to '{nearest}'", "choose a folder of your own"
+            f"cannot write into '{folder}': no write permission for '{nearest}'",
+            "choose another folder, or change its permissions",
         )
 
 
 def write_error(target: Path, error: OSError) -> OutputError:
-    """The error for a file that the system refuses to write."""
+    """Returns the error for a file that the operating system refuses to write."""
     return OutputError(
         f"cannot write '{target}': {error.strerror or error}",
         "check the folder's permissions and the free disk space",
@@ -82,7 +83,7 @@ def write_error(target: Path, error: OSError) -> OutputError:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
+    """Returns the SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

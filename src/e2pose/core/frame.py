@@ -1,4 +1,4 @@
-"""One picture on its way through the belt."""
+"""Frames: images with their position in a source."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from e2pose.core.errors import OptionError
 
 @dataclass(frozen=True)
 class Origin:
-    """What a frame was taken from: one picture, one video or one camera.
+    """The image file, video or camera that frames are read from.
 
     Args:
-        name: What to call it in outputs: the path or address as the user gave it.
-        path: The file, or None if it is not one.
-        rate: Frames per second of a video or camera, as a fraction; None for a still picture.
-        frame_count: How many frames it has, if that is known beforehand; an estimate for some videos.
-        pixel_aspect: Width of a pixel divided by its height as it is meant to be shown; frames hold pixels as stored.
+        name: Name in outputs: the path or address as given by the user.
+        path: Path of the file; None for cameras, streams and arrays.
+        rate: Frames per second of a video or camera; None for a still image.
+        frame_count: Number of frames if known in advance; an estimate for some videos.
+        pixel_aspect: Width of a displayed pixel divided by its height; frames hold the pixels as stored.
     """
 
     name: str
@@ -32,23 +32,23 @@ class Origin:
 
     @property
     def is_still(self) -> bool:
-        """Whether it is a single picture rather than a moving one."""
+        """Whether this is a still image."""
         return self.rate is None
 
 
 IN_MEMORY = Origin(name="image")
-"""The origin of an array that a program passes in."""
+"""The origin of an array passed in by a program."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A picture with its place in what it was taken from.
+    """An image with its position in its origin.
 
     Args:
-        image: RGB. Treated as read-only by everyone.
-        origin: What the picture was taken from.
+        image: RGB pixels; read-only by convention.
+        origin: Where the image was read from.
         index: 0-based position of the frame in its origin.
-        time_s: Presentation time in seconds from the start of its origin; 0 for a still picture.
+        time_s: Presentation time in seconds from the start of the origin; 0 for a still image.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -63,15 +63,15 @@ class Frame:
 
 
 def check_image(image: object) -> UInt8[np.ndarray, "h w 3"]:
-    """Returns the image if it is RGB uint8 with at least one pixel.
+    """Returns the image unchanged if it is a non-empty (H, W, 3) uint8 array.
 
     Raises:
-        OptionError: It is anything else; the message says how to convert it.
+        OptionError: It is not; the hint gives the conversion.
     """
     if not isinstance(image, np.ndarray):
         raise OptionError(
             f"an image must be a NumPy array, not {type(image).__name__}",
-            "np.asarray(image) turns a Pillow image into one",
+            "convert a Pillow image with: np.asarray(image)",
         )
     if image.ndim != 3 or image.shape[2] != 3:
         raise OptionError(
@@ -80,9 +80,11 @@ def check_image(image: object) -> UInt8[np.ndarray, "h w 3"]:
         )
     if image.dtype != np.uint8:
         raise OptionError(
-            f"an image must be uint8 with values 0 to 255, not {image.dtype}",
-            "scale it to 0..255 and convert: image.astype(np.uint8)",
+            f"an image must be uint8 with values from 0 to 255, not {image.dtype}",
+            "scale it to 0..255 and convert it with: image.astype(np.uint8)",
         )
     if image.shape[0] == 0 or image.shape[1] == 0:
-        raise OptionError(f"an image must have at least one pixel, but its shape is {image.shape}")
+        raise OptionError(
+            f"an image must have at least one pixel, but its shape is {image.shape}", "check how the image was cropped"
+        )
     return image

@@ -1,4 +1,4 @@
-"""Object keypoint similarity: how well a pose fits an annotated person, from 0 to 1."""
+"""Object keypoint similarity (OKS): the agreement of a pose with an annotated person, from 0 to 1."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def object_keypoint_similarity(
     areas: Float[np.ndarray, "g"],
     sigmas: Float[np.ndarray, "k"],
 ) -> Float[np.ndarray, "n g"]:
-    """Compares every pose with every annotated person.
+    """Computes the OKS of every pose with every annotated person.
 
-    `OKS = mean over labelled keypoints of exp(-d^2 / (2 * area * (2 * sigma)^2))`, with `d` the distance in pixels.
+    `OKS = mean over labelled keypoints of exp(-d^2 / (2 * area * (2 * sigma)^2))`, with the distance `d`.
 
     Args:
-        keypoints: Poses in any unit of length.
-        truth: Annotated keypoints in the same unit.
-        labelled: Which annotated keypoints count.
+        keypoints: Poses, in any unit of length.
+        truth: Annotated keypoints, in the same unit.
+        labelled: Mask of the annotated keypoints that count.
         areas: Area of each annotated person in the square of that unit, above 0.
         sigmas: Tolerances of the schema.
 

@@ -1,4 +1,4 @@
-"""What a keypoint is: names, edges, mirror partners and tolerances, from a short TOML file."""
+"""Keypoint schemas: names, edges, left-right partners and tolerances, read from short TOML files."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _FIELDS = {"name", "keypoints", "edges", "flip_pairs", "sigmas", "groups"}
 
 @dataclass(frozen=True)
 class KeypointSchema:
-    """The keypoints of a person, or of anything else with keypoints.
+    """The keypoints of a person, or of any other kind of object.
 
     Args:
         name: Short name of the schema.
         keypoints: Distinct keypoint names; their order is the order of every keypoint axis.
         edges: Pairs of keypoint indices that are drawn as lines.
-        flip: For each keypoint the index of its partner in a mirrored image; its own index if it has none.
-        sigmas: Tolerance of each keypoint as used by object keypoint similarity: the standard deviation of human
-            annotators relative to the square root of the person's area.
+        flip: For each keypoint, the index of its partner in a mirrored image; its own index if it has no partner.
+        sigmas: Tolerance of each keypoint for object keypoint similarity: the standard deviation of human annotators
+            relative to the square root of the person's area.
         groups: Named sets of keypoint indices, such as "head".
 
     Raises:
-        SchemaError: The fields contradict each other.
+        SchemaError: The fields are inconsistent.
     """
 
     name: str
@@ -42,43 +42,40 @@ class KeypointSchema:
 
     def __post_init__(self) -> None:
         count = len(self.keypoints)
-        where = f"schema '{self.name}'"
+        schema = f"schema '{self.name}'"
+        indices = f"use indices from 0 to {count - 1}"
         if count == 0:
-            raise SchemaError(f"{where} has no keypoints", "list at least one name under 'keypoints'")
+            raise SchemaError(f"{schema} has no keypoints", "list at least one name under 'keypoints'")
         repeated = sorted({name for name in self.keypoints if self.keypoints.count(name) > 1})
         if repeated:
-            raise SchemaError(
-                f"{where} names keypoints twice: {', '.join(repeated)}", "give each keypoint its own name"
-            )
+            raise SchemaError(f"{schema} repeats keypoint names: {', '.join(repeated)}", "make each name unique")
         if len(self.sigmas) != count or not all(0 < sigma < 1 for sigma in self.sigmas):
             raise SchemaError(
-                f"{where} needs {count} sigmas between 0 and 1, one for each keypoint, not {list(self.sigmas)}",
-                "0.05 is a fair value where annotators' spread is unknown",
+                f"{schema} needs {count} sigmas between 0 and 1, one for each keypoint, not {list(self.sigmas)}",
+                "use 0.05 where the spread of the annotators is unknown",
             )
         if len(self.flip) != count or any(not 0 <= partner < count for partner in self.flip):
-            raise SchemaError(f"{where} needs {count} flip indices from 0 to {count - 1}, not {list(self.flip)}")
+            raise SchemaError(f"{schema} needs {count} valid flip indices, not {list(self.flip)}", indices)
         for index, partner in enumerate(self.flip):
             if self.flip[partner] != index:
                 raise SchemaError(
-                    f"{where}: '{self.keypoints[index]}' flips to '{self.keypoints[partner]}', which flips to "
+                    f"{schema}: '{self.keypoints[index]}' flips to '{self.keypoints[partner]}', which flips to "
                     f"'{self.keypoints[self.flip[partner]]}'",
-                    "each keypoint belongs to at most one flip pair",
+                    "put each keypoint into one flip pair at most",
                 )
         for first, second in self.edges:
             if not (0 <= first < count and 0 <= second < count) or first == second:
-                raise SchemaError(
-                    f"{where} has an edge ({first}, {second}) that does not join two of its {count} keypoints"
-                )
+                raise SchemaError(f"{schema} has an edge ({first}, {second}) that does not join two keypoints", indices)
         for group, members in self.groups.items():
             if any(not 0 <= member < count for member in members):
-                raise SchemaError(f"{where} has a group '{group}' with an index outside 0 to {count - 1}")
+                raise SchemaError(f"{schema} has a group '{group}' with an invalid index: {list(members)}", indices)
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     def side(self, index: int) -> str:
-        """The body side of a keypoint, "left", "right" or "middle", by its name."""
-        words = _words(self.keypoints[index])
+        """Returns the body side of a keypoint, "left", "right" or "middle", according to its name."""
+        words = _split_words(self.keypoints[index])
         return next((side for side in ("left", "right") if side in words or side[0] in words), "middle")
 
     @staticmethod
@@ -91,7 +88,7 @@ class KeypointSchema:
         sigmas: Sequence[float] = (),
         groups: Mapping[str, Sequence[str]] | None = None,
     ) -> KeypointSchema:
-        """Builds a schema in which keypoints are referred to by name.
+        """Builds a schema from fields that refer to keypoints by name.
 
         Args:
             name: Short name of the schema.
@@ -103,7 +100,7 @@ class KeypointSchema:
             groups: Named sets of keypoint names.
 
         Raises:
-            SchemaError: A name is unknown or the fields contradict each other.
+            SchemaError: A name is unknown or the fields are inconsistent.
         """
         position = {keypoint: index for index, keypoint in enumerate(keypoints)}
 
@@ -111,25 +108,32 @@ class KeypointSchema:
             if keypoint not in position:
                 raise SchemaError(
                     f"schema '{name}' refers to an unknown keypoint '{keypoint}'",
-                    f"its keypoints are: {', '.join(keypoints)}",
+                    f"use one of its keypoints: {', '.join(keypoints)}",
                 )
             return position[keypoint]
 
+        def indices_of(field_name: str, pair: Sequence[str]) -> tuple[int, int]:
+            if isinstance(pair, str) or len(pair) != 2:
+                raise SchemaError(
+                    f"schema '{name}': each entry of '{field_name}' must be a pair of keypoint names, not {pair!r}",
+                    'write each pair as a list of two names: ["left_eye", "right_eye"]',
+                )
+            return index_of(str(pair[0])), index_of(str(pair[1]))
+
         flip = list(range(len(keypoints)))
         for pair in flip_pairs:
-            first, second = _pair(name, "flip_pairs", pair)
-            for one, other in ((index_of(first), index_of(second)), (index_of(second), index_of(first))):
+            first, second = indices_of("flip_pairs", pair)
+            for one, other in ((first, second), (second, first)):
                 if flip[one] not in (one, other):
                     raise SchemaError(
                         f"schema '{name}' has '{keypoints[one]}' in two flip pairs",
-                        "each keypoint belongs to at most one flip pair",
+                        "put each keypoint into one flip pair at most",
                     )
                 flip[one] = other
-        pairs = [_pair(name, "edges", edge) for edge in edges]
         return KeypointSchema(
             name=name,
             keypoints=tuple(keypoints),
-            edges=tuple((index_of(first), index_of(second)) for first, second in pairs),
+            edges=tuple(indices_of("edges", edge) for edge in edges),
             flip=tuple(flip),
             sigmas=tuple(float(sigma) for sigma in sigmas) or (0.05,) * len(keypoints),
             groups={group: tuple(index_of(member) for member in members) for group, members in (groups or {}).items()},
@@ -137,16 +141,16 @@ class KeypointSchema:
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> KeypointSchema:
-        """Builds a schema from the fields of its TOML or JSON form.
+        """Builds a schema from its TOML or JSON form.
 
         Raises:
-            SchemaError: A field is missing, unknown or wrong.
+            SchemaError: A field is missing, unknown or invalid.
         """
-        unknown = sorted(set(record) - _FIELDS)
-        if unknown or "keypoints" not in record or "name" not in record:
+        if not {"name", "keypoints"} <= set(record) <= _FIELDS:
             raise SchemaError(
                 f"a schema needs 'name' and 'keypoints' and may have {', '.join(sorted(_FIELDS))}; "
-                f"received: {', '.join(sorted(record)) or 'nothing'}"
+                f"received: {', '.join(sorted(record)) or 'nothing'}",
+                "add the missing fields and remove the unknown ones",
             )
         try:
             return KeypointSchema.from_names(
@@ -161,13 +165,13 @@ class KeypointSchema:
             raise
         except (TypeError, ValueError, AttributeError) as error:
             raise SchemaError(
-                f"schema '{record['name']}' has a field of the wrong kind: {error}",
-                "'keypoints' is a list of names, 'edges' and 'flip_pairs' are lists of pairs of names, 'sigmas' is a "
-                "list of numbers and 'groups' a table of lists of names",
+                f"schema '{record['name']}' has a field of the wrong type: {error}",
+                "write 'keypoints' as a list of names, 'edges' and 'flip_pairs' as lists of pairs of names, 'sigmas' "
+                "as a list of numbers and 'groups' as a table of lists of names",
             ) from error
 
     def to_record(self) -> dict[str, Any]:
-        """The fields of the TOML or JSON form: the inverse of `from_record`."""
+        """Returns the TOML or JSON form: the inverse of `from_record`."""
         names = self.keypoints
         return {
             "name": self.name,
@@ -180,46 +184,40 @@ class KeypointSchema:
 
 
 def find_mirrored_names(keypoints: Sequence[str]) -> list[tuple[str, str]]:
-    """Finds the pairs of names that differ in their side alone, such as "left_eye" and "right_eye".
+    """Finds the pairs of names that differ only in their side, such as "left_eye" and "right_eye".
 
     Args:
         keypoints: Distinct names.
     """
     opposite = {"left": "right", "l": "r"}
-    position = {tuple(_words(name)): name for name in keypoints}
+    position = {tuple(_split_words(name)): name for name in keypoints}
     pairs = []
     for name in keypoints:
-        words = tuple(_words(name))
+        words = tuple(_split_words(name))
         mirrored = tuple(opposite.get(word, re.sub("^left", "right", word)) for word in words)
         if mirrored != words and mirrored in position:
             pairs.append((name, position[mirrored]))
     return pairs
 
 
-def _words(name: str) -> list[str]:
-    """The words of a name, in lower case: "left_eye", "Left Eye" and "leftEye" have the same two."""
+def _split_words(name: str) -> list[str]:
+    """Splits a name into lower-case words: "left_eye", "Left Eye" and "leftEye" give the same two."""
     return [word.lower() for word in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|\d+", name)]
-
-
-def _pair(schema: str, what: str, pair: Sequence[str]) -> tuple[str, str]:
-    if isinstance(pair, str) or len(pair) != 2:
-        raise SchemaError(f"schema '{schema}': each entry of '{what}' must be a pair of keypoint names, not {pair!r}")
-    return str(pair[0]), str(pair[1])
 
 
 @cache
 def schema_names() -> tuple[str, ...]:
-    """The names of the schemas that come with e2pose."""
+    """Returns the names of the bundled schemas."""
     files = (resources.files("e2pose.core") / "schemas").iterdir()
     return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
 
 
 @cache
 def load_schema(name_or_path: str | Path) -> KeypointSchema:
-    """Reads a schema that comes with e2pose, by name, or one of the user's, by path.
+    """Reads a bundled schema by name, or a schema file by path.
 
     Raises:
-        SchemaError: There is no such schema, or the file is not a valid one.
+        SchemaError: There is no such schema, or the file is not a valid schema.
     """
     folder = resources.files("e2pose.core") / "schemas"
     try:
@@ -231,6 +229,6 @@ def load_schema(name_or_path: str | Path) -> KeypointSchema:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemaError(
             f"cannot read the keypoint schema '{name_or_path}': {error}",
-            f"known names: {', '.join(schema_names())}; or give a path",
+            f"use one of {', '.join(schema_names())}, or the path of a TOML file",
         ) from error
     return KeypointSchema.from_record(record)

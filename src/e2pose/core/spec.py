@@ -1,4 +1,4 @@
-"""How a model wants its input and how to read its output; travels inside every artifact."""
+"""The specification of a model, stored in every model file: its input and how its output is interpreted."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from e2pose.core.schema import KeypointSchema
 Fit = Literal["letterbox", "stretch"]
 
 METADATA_KEY = "e2pose.spec"
-"""The key under which every artifact carries its spec as JSON."""
+"""Metadata key of a model file for its spec as JSON."""
 
 PRECISION_KEY = "e2pose.precision"
-"""The key under which an artifact says what it is to be computed in, if that is not f32."""
+"""Metadata key of a model file for the precision that it is made for, if that is not f32."""
+
+_HINT = "correct the value, or export the model again with this version of e2pose"
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Everything that is needed to use a model besides its weights.
+    """Everything needed to use a model besides its weights.
 
     Args:
         name: Short name of the model.
-        input_size_hw: Height and width of the canvas in pixels.
-        fit: How an image is laid onto the canvas.
-        schema: What the keypoints are.
-        threshold: A candidate below this person score is nobody, in [0, 1].
-        keypoint_threshold: A keypoint below this score is not drawn, in [0, 1].
+        input_size_hw: Height and width of the network's input in pixels.
+        fit: How images are fitted to the input size: "letterbox" keeps the aspect ratio, "stretch" does not.
+        schema: The keypoints.
+        threshold: Minimum person score of a detection, in [0, 1].
+        keypoint_threshold: Minimum score of a keypoint that is drawn, in [0, 1].
         keypoint_score_scale: Factor on the network's keypoint scores; 2 for the models of the original authors.
-        multiple_of: Shorten a letterbox to sides that are multiples of so many pixels, where a picture does not reach;
-            None for the whole canvas always.
+        multiple_of: The letterboxed input is cropped to multiples of this number of pixels where the image does not
+            reach; None for a fixed input size.
         licence: SPDX identifier of the weights' licence.
-        trained_on: Names of the data sets.
+        trained_on: Names of the training datasets.
 
     Raises:
         ModelError: A value is out of range.
@@ -53,41 +55,45 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         if self.fit not in get_args(Fit):
-            raise ModelError(f"the fit of a model must be one of {', '.join(get_args(Fit))}, not '{self.fit}'")
+            raise ModelError(f"'fit' must be one of {', '.join(get_args(Fit))}, not '{self.fit}'", _HINT)
         if len(self.input_size_hw) != 2 or min(self.input_size_hw) < 1:
-            raise ModelError(f"the canvas of a model must have a positive height and width, not {self.input_size_hw}")
+            raise ModelError(f"the input size must be a positive height and width, not {self.input_size_hw}", _HINT)
         for name in ("threshold", "keypoint_threshold"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ModelError(f"'{name}' must lie between 0 and 1, not {getattr(self, name)}")
+                raise ModelError(f"'{name}' must lie between 0 and 1, not {getattr(self, name)}", _HINT)
         if not self.keypoint_score_scale > 0:
-            raise ModelError(f"'keypoint_score_scale' must be above 0, not {self.keypoint_score_scale}")
+            raise ModelError(f"'keypoint_score_scale' must be above 0, not {self.keypoint_score_scale}", _HINT)
         if self.multiple_of is not None:
-            self._check_shortening(self.multiple_of)
+            self._check_multiple(self.multiple_of)
 
-    def _check_shortening(self, multiple_of: int) -> None:
+    def _check_multiple(self, multiple_of: int) -> None:
         if self.fit != "letterbox":
-            raise ModelError(f"only a letterbox can be shortened to a multiple of {multiple_of}, not a {self.fit}")
+            raise ModelError(f"'multiple_of' ({multiple_of}) requires the fit letterbox, not {self.fit}", _HINT)
         if multiple_of < 1 or any(side % multiple_of for side in self.input_size_hw):
-            raise ModelError(f"the sides of the canvas must be multiples of {multiple_of}, not {self.input_size_hw}")
+            raise ModelError(
+                f"both sides of the input size must be multiples of {multiple_of}, not {self.input_size_hw}",
+                "choose the nearest multiples for height and width",
+            )
 
     def with_input_size(self, input_size_hw: tuple[int, int] | None) -> ModelSpec:
-        """The same model on another canvas; None for its own.
+        """Returns the spec with another input size; None keeps the current one.
 
         Raises:
-            ModelError: The model has a canvas of fixed size, or needs other multiples.
+            ModelError: The model has a fixed input size, or requires other multiples.
         """
         if input_size_hw is None or input_size_hw == self.input_size_hw:
             return self
+        height, width = input_size_hw
         if self.multiple_of is None:
-            height, width = self.input_size_hw
+            fixed_height, fixed_width = self.input_size_hw
             raise ModelError(
-                f"'{self.name}' takes canvases of {height} x {width} only, not of {input_size_hw[0]} x {input_size_hw[1]}",
-                f"export the model for it: e2pose export MODEL --input-size {input_size_hw[0]} {input_size_hw[1]}",
+                f"'{self.name}' has a fixed input size of {fixed_height} x {fixed_width}, not {height} x {width}",
+                f"export the model for this size: e2pose export MODEL --input-size {height} {width}",
             )
         return replace(self, input_size_hw=input_size_hw)
 
     def to_json(self) -> str:
-        """The spec as one line of JSON: the inverse of `from_json`."""
+        """Returns the spec as one line of JSON: the inverse of `from_json`."""
         record = {field.name: getattr(self, field.name) for field in fields(self)}
         return json.dumps({**record, "schema": self.schema.to_record()})
 
@@ -96,7 +102,7 @@ class ModelSpec:
         """Reads a spec from JSON.
 
         Raises:
-            ModelError: The text is not the JSON of a spec.
+            ModelError: The text is not a spec.
         """
         try:
             record: dict[str, Any] = json.loads(text)
@@ -111,24 +117,23 @@ class ModelSpec:
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelError(
-                f"the model's description cannot be read: {error}",
-                "export the model again with this version of e2pose",
+                f"the model's spec cannot be read: {error}", "export the model again with this version of e2pose"
             ) from error
 
     @staticmethod
     def from_metadata(metadata: Mapping[str, str], artifact: str) -> ModelSpec:
-        """Reads the spec that an artifact carries.
+        """Reads the spec from the metadata of a model file.
 
         Args:
-            metadata: Text entries of the artifact.
-            artifact: Name of the artifact, for the message.
+            metadata: Text entries of the file.
+            artifact: Name of the file, for the message.
 
         Raises:
-            ModelError: The artifact carries none.
+            ModelError: The metadata contain no valid spec.
         """
         if METADATA_KEY not in metadata:
             raise ModelError(
-                f"'{artifact}' does not say how it wants its input: it has no entry '{METADATA_KEY}'",
-                "only models written by e2pose can be used; write one with: e2pose export",
+                f"'{artifact}' has no metadata entry '{METADATA_KEY}', so its input is unknown",
+                "write a model file that e2pose can use with: e2pose export",
             )
         return ModelSpec.from_json(metadata[METADATA_KEY])

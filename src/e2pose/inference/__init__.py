@@ -1,1 +1,1 @@
-"""The belt: from pictures to poses."""
+"""The inference pipeline: from images to poses."""

@@ -1,4 +1,4 @@
-"""Candidates to poses: the way back from the canvas."""
+"""Decoding: from the candidates of a network to poses in the source images."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def decode(
     *,
     threshold: float | None = None,
 ) -> list[Poses]:
-    """Keeps the candidates that are persons and moves their keypoints to the source images.
+    """Selects the candidates above the threshold and maps their keypoints to the source images.
 
     Args:
-        candidates: What the network proposes for each canvas.
-        batch: The canvases.
-        spec: Keypoints and their score scale.
-        threshold: A candidate below this person score is nobody; None for the model's own value.
+        candidates: The network's output.
+        batch: The network's input.
+        spec: Keypoints, their score scale, and the default threshold.
+        threshold: Minimum person score of a detection; None for the model's own threshold.
 
     Returns:
         The poses of each image.
@@ -30,16 +30,16 @@ def decode(
     threshold = spec.threshold if threshold is None else threshold
     keypoint_scores = np.clip(candidates.keypoint_scores * spec.keypoint_score_scale, 0, 1)
     input_size_wh = np.array(batch.size_hw[::-1])
-    answers = []
-    for index, affine in enumerate(batch.to_source):
-        person = candidates.scores[index] >= threshold
-        canvas_xy = candidates.keypoints[index, person].astype(np.float64) * input_size_wh
-        answers.append(
+    results = []
+    for index, to_source in enumerate(batch.to_source):
+        selected = candidates.scores[index] >= threshold
+        input_xy = candidates.keypoints[index, selected].astype(np.float64) * input_size_wh
+        results.append(
             Poses(
-                keypoints=affine.apply(canvas_xy).astype(np.float32),
-                keypoint_scores=keypoint_scores[index, person],
-                scores=candidates.scores[index, person],
+                keypoints=to_source.apply(input_xy).astype(np.float32),
+                keypoint_scores=keypoint_scores[index, selected],
+                scores=candidates.scores[index, selected],
                 schema=spec.schema,
             )
         )
-    return answers
+    return results

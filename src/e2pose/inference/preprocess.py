@@ -1,4 +1,4 @@
-"""Pictures to a batch of canvases."""
+"""Preprocessing: from images to the network's input."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from e2pose.transforms.warp import warp
 
 
 def preprocess(images: Sequence[UInt8[np.ndarray, "_ _ 3"]], spec: ModelSpec) -> Batch:
-    """Lays each image onto a canvas as the model wants it.
+    """Fits images to the network's input.
 
     Args:
-        images: RGB pictures of any sizes, at least one; not changed.
-        spec: Size of the canvas and how an image is fitted to it. If it may be shortened, it is as large as the
-            largest image needs it.
+        images: RGB images of any sizes, at least one; not modified.
+        spec: The model's input size and fit. A letterboxed input that may be cropped is as large as the largest image
+            requires.
     """
     heights, widths = zip(*(input_size_for(image.shape[:2], spec) for image in images), strict=True)
     input_size_hw = max(heights), max(widths)
-    to_canvas = [fit_affine(image.shape[:2], input_size_hw, spec.fit) for image in images]
-    canvases = [warp(image, affine, input_size_hw) for image, affine in zip(images, to_canvas, strict=True)]
-    pixels = np.ascontiguousarray(np.stack(canvases).transpose(0, 3, 1, 2))
-    return Batch(pixels, tuple(affine.inverse for affine in to_canvas))
+    to_input = [fit_affine(image.shape[:2], input_size_hw, spec.fit) for image in images]
+    inputs = [warp(image, affine, input_size_hw) for image, affine in zip(images, to_input, strict=True)]
+    pixels = np.ascontiguousarray(np.stack(inputs).transpose(0, 3, 1, 2))
+    return Batch(pixels, tuple(affine.inverse for affine in to_input))

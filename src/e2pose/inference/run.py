@@ -1,4 +1,4 @@
-"""The belt: every frame from a source through the estimator and the stages into the sinks."""
+"""The main loop: frames from a source pass the estimator and the stages, and end in the sinks."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from e2pose.sinks.base import Sink
 from e2pose.sources.base import Source
 
 PoseFunction = Callable[[UInt8[np.ndarray, "h w 3"]], Poses]
-"""Finds everybody in an RGB picture, as an `Estimator` does."""
+"""Returns the poses of all persons in an RGB image, as an `Estimator` does."""
 
 Stage = Callable[[Frame, Poses], Poses]
-"""Turns the poses of a frame into others: tracks, smooths, filters."""
+"""Returns new poses for a frame: tracks, smooths or filters them."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run has done.
+    """Totals of a run.
 
     Args:
-        frames: How many frames came from the source.
-        persons: How many poses went to the sinks, over all frames.
-        estimator_s: Seconds spent in the estimator; if it looks at several frames at once, those of each of them.
-        wall_s: Seconds from the opening of the source to the closing of the last sink.
+        frames: Number of frames read from the source.
+        persons: Number of poses written to the sinks, over all frames.
+        estimator_s: Seconds spent in the estimator, summed over parallel frames.
+        wall_s: Seconds from opening the source to closing the last sink.
     """
 
     frames: int
@@ -52,81 +52,77 @@ def run(
     *,
     num_parallel: int = 1,
 ) -> RunSummary:
-    """Takes all frames of a source to the stages and sinks, one after the other.
+    """Processes all frames of a source in order.
 
     Args:
-        estimator: Finds the poses.
-        source: Gives the frames; opened and closed here.
+        estimator: Finds the poses in an image. With parallel frames, several threads call it at the same time.
+        source: Yields the frames; opened and closed here.
         stages: Applied to the poses in order.
-        sinks: Take each frame with its poses; opened and closed here.
-        on_frame: Told of each frame when all sinks have taken it, for progress.
-        num_parallel: At how many frames the estimator looks at the same time, each in a thread of its own, which it must
-            bear. Several give more frames per second, but each frame waits until so many more have come: right for
-            files, wrong for cameras.
+        sinks: Receive each frame with its poses; opened and closed here.
+        on_frame: Called after all sinks have received a frame, for example to report progress.
+        num_parallel: Number of frames that the estimator processes in parallel. More parallel frames raise the frame
+            rate and delay each frame by as many frames: useful for files, harmful for cameras.
 
     Raises:
         OptionError: `num_parallel` is below 1.
     """
     if num_parallel < 1:
-        raise OptionError(
-            f"'num_parallel' must be at least 1, not {num_parallel}", "say 1 to look at one frame after the other"
-        )
+        raise OptionError(f"'num_parallel' must be at least 1, not {num_parallel}", "use 1 to process single frames")
     frames, persons, estimator_s, start = 0, 0, 0.0, perf_counter()
     with ExitStack() as opened:
         opened.enter_context(source)
         for sink in sinks:
             opened.enter_context(sink)
 
-        for found in _found(estimator, source, num_parallel):
-            frame, poses = found.frame, found.poses
-            estimator_s += found.seconds
+        for frame, poses, seconds in _estimate(estimator, source, num_parallel):
             for stage in stages:
-                poses = stage(frame, poses)
+                poses = stage(frame, poses)  # noqa: PLW2901
             for sink in sinks:
                 sink.write(frame, poses)
 
             frames += 1
             persons += len(poses)
+            estimator_s += seconds
             if on_frame is not None:
                 on_frame(frame, poses)
     return RunSummary(frames, persons, estimator_s, perf_counter() - start)
 
 
-class _Found(NamedTuple):
+class _Result(NamedTuple):
     frame: Frame
     poses: Poses
     seconds: float
 
 
-def _found(estimator: PoseFunction, source: Iterable[Frame], num_parallel: int) -> Iterator[_Found]:
-    """The poses of all frames, in order."""
+def _estimate(estimator: PoseFunction, source: Iterable[Frame], num_parallel: int) -> Iterator[_Result]:
+    """Yields the poses of all frames, in order."""
 
-    def find(frame: Frame) -> _Found:
+    def estimate(frame: Frame) -> _Result:
         start = perf_counter()
         poses = estimator(frame.image)
-        return _Found(frame, poses, perf_counter() - start)
+        return _Result(frame, poses, perf_counter() - start)
 
     if num_parallel == 1:
-        yield from map(find, source)
+        yield from map(estimate, source)
         return
     threads = ThreadPoolExecutor(num_parallel, "e2pose-estimator")
 
-    def begin() -> Iterator[Future[_Found]]:
+    def submit() -> Iterator[Future[_Result]]:
         try:
             for frame in source:
-                yield threads.submit(find, frame)
-        except Exception as error:  # it comes after the frames before it
-            failed: Future[_Found] = Future()
+                yield threads.submit(estimate, frame)
+        except Exception as error:  # raised in order, after the results of the frames before it
+            failed: Future[_Result] = Future()
             failed.set_exception(error)
             yield failed
 
-    begun: deque[Future[_Found]] = deque()
+    pending: deque[Future[_Result]] = deque()
     try:
-        for future in begin():
-            begun.append(future)
-            if len(begun) > num_parallel:  # one more, so that no thread waits while the stages and sinks are at work
-                yield begun.popleft().result()
-        while begun:
-            yield begun.popleft().result()
+        for future in submit():
+            pending.append(future)
+            if len(pending) > num_parallel:  # one more than threads, so that none idles while stages and sinks work
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         threads.shutdown(cancel_futures=True)

@@ -1,1 +1,1 @@
-"""Networks that run: canvases in, candidates out."""
+"""Runtimes: they run a network on a batch and return its candidates."""

@@ -1,4 +1,4 @@
-"""What a runtime is."""
+"""The interface of all runtimes, and the contract of the graphs that they run."""
 
 from __future__ import annotations
 
@@ -14,84 +14,91 @@ from e2pose.core.spec import ModelSpec
 
 INPUT = "pixels"
 OUTPUTS = ("scores", "keypoint_scores", "keypoints")
-"""The names in the graph of every artifact: uint8 (B, 3, H, W), and the fields of `Candidates`."""
+"""The names of the input and outputs of every graph: uint8 (B, 3, H, W), and the fields of `Candidates`."""
 
 
 @runtime_checkable
 class Runtime(Protocol):
-    """A loaded model: `runtime(pixels)` gives the candidates of a batch of canvases."""
+    """A loaded model: `runtime(pixels)` returns the candidates of a batch."""
 
     @property
     def spec(self) -> ModelSpec:
-        """How the model wants its input."""
+        """Describes the model's input and keypoints."""
         ...
 
     @property
     def description(self) -> str:
-        """What really runs, for people: runtime, device and precision."""
+        """Runtime, device and precision in use, as a line of text."""
         ...
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
-        """Runs the network on a batch of canvases; several threads may do so at the same time."""
+        """Runs the network on a batch. Thread-safe."""
         ...
 
 
 def check_graph(
     name: str, spec: ModelSpec, inputs: Mapping[str, tuple[int | str | None, ...]], outputs: set[str]
 ) -> int | None:
-    """Checks that a graph takes and gives what its spec and every runtime expect.
+    """Checks that the inputs and outputs of a graph match its spec.
 
     Args:
-        name: Name of the artifact, for the message.
-        spec: What it says of itself.
-        inputs: Shape of each input; what is not a number is open.
+        name: Name of the model file, for the message.
+        spec: The spec in the model file.
+        inputs: Shape of each input; a dynamic axis is a name or None.
         outputs: Names of the outputs.
 
     Returns:
-        The number of canvases that it takes at once; None if any.
+        The fixed batch size of the graph; None if it is dynamic.
 
     Raises:
-        ModelError: It does not.
+        ModelError: They do not match.
     """
     shape = inputs.get(INPUT, ())
     height, width = spec.input_size_hw if spec.multiple_of is None else ("height", "width")
-    fits = len(shape) == 4 and all(map(_is_side, shape[1:], (3, height, width)))
-    if len(inputs) != 1 or not fits or not outputs.issuperset(OUTPUTS):
+    matches = len(shape) == 4 and all(map(_axis_matches, shape[1:], (3, height, width)))
+    if len(inputs) != 1 or not matches or not outputs.issuperset(OUTPUTS):
         raise ModelError(
-            f"'{name}' must take '{INPUT}' of (B, 3, {height}, {width}) and give "
-            f"{', '.join(OUTPUTS)}, but it takes {dict(inputs)} and gives {', '.join(sorted(outputs))}",
+            f"'{name}' must have the input '{INPUT}' of shape (B, 3, {height}, {width}) and the outputs "
+            f"{', '.join(OUTPUTS)}, but it has the inputs {dict(inputs)} and the outputs {', '.join(sorted(outputs))}",
             "export the model again with this version of e2pose",
         )
     return shape[0] if isinstance(shape[0], int) else None
 
 
-def _is_side(side: int | str | None, wanted: int | str) -> bool:
-    """Whether a side of a graph's input is of the wanted length or open, which it must be where that is a name."""
-    return not isinstance(side, int) or side == wanted
+def _axis_matches(length: int | str | None, expected: int | str) -> bool:
+    """Returns whether an axis is dynamic or has the expected length; a name as expected length requires dynamic."""
+    return not isinstance(length, int) or length == expected
 
 
 def split_batch(pixels: UInt8[np.ndarray, "b 3 h w"], batch: int | None) -> list[UInt8[np.ndarray, "_ 3 h w"]]:
-    """The canvases in portions that a graph of a fixed batch takes, the last one filled up with black ones.
+    """Splits images into batches of the size that a graph requires, and pads the last one with black images.
 
     Args:
-        pixels: Any number of canvases.
-        batch: How many the graph takes at once; None if any.
+        pixels: Any number of images.
+        batch: Fixed batch size of the graph; None if it is dynamic.
     """
     if batch is None or len(pixels) == batch:
         return [pixels]
     missing = -len(pixels) % batch
-    filled = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-    return np.split(filled, len(filled) // batch)
+    padded = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
+    return np.split(padded, len(padded) // batch)
 
 
-def join_batches(portions: list[Candidates], count: int) -> Candidates:
-    """The candidates of the first so many canvases: undoes `split_batch`."""
-    if len(portions) == 1 and len(portions[0].scores) == count:
-        return portions[0]
-    fields = ([getattr(portion, name) for portion in portions] for name in OUTPUTS)
+def join_batches(batches: list[Candidates], count: int) -> Candidates:
+    """Concatenates the candidates of the first `count` images: the inverse of `split_batch`."""
+    if len(batches) == 1 and len(batches[0].scores) == count:
+        return batches[0]
+    fields = ([getattr(batch, name) for batch in batches] for name in OUTPUTS)
     return Candidates(*(np.concatenate(parts)[:count] for parts in fields))
 
 
+def missing_file(path: object) -> ModelError:
+    """Returns the error for a model file that does not exist."""
+    return ModelError(
+        f"the model file '{path}' does not exist", "check the path, or list the models with: e2pose models"
+    )
+
+
 def format_threads(threads: int) -> str:
-    """A number of threads, for people."""
+    """Formats a number of threads as text."""
     return f"{threads} thread{'s' if threads > 1 else ''}"

@@ -1,4 +1,4 @@
-"""TensorRT engines on disk: built from ONNX files, and only good for the GPU and the version that built them."""
+"""TensorRT engine files: built from ONNX files, valid only for the GPU and the TensorRT version that built them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from e2pose.runtimes.options import Precision
 from e2pose.zoo.cache import cache_folder
 
 MAX_BATCH = 8
-"""The most canvases that an engine from a graph of any batch takes at once."""
+"""Maximum batch size of an engine that is built from a graph with a dynamic batch."""
 
 _MAGIC = b"e2pose engine 1\n"
 _FLAGS: dict[Precision, str] = {"f16": "FP16", "bf16": "BF16"}
@@ -26,13 +26,13 @@ _FLAGS: dict[Precision, str] = {"f16": "FP16", "bf16": "BF16"}
 
 @dataclass(frozen=True)
 class EngineHeader:
-    """What is known of an engine before it is loaded.
+    """The header of an engine file, readable without TensorRT.
 
     Args:
-        spec: The model's spec, as JSON.
-        tensorrt: The version of TensorRT that built it.
-        gpu: The kind of GPU that it was built on.
-        precision: What it computes in.
+        spec: The model's spec as JSON.
+        tensorrt: TensorRT version that built the engine.
+        gpu: Kind of GPU that it was built on.
+        precision: Precision of the computation.
     """
 
     spec: str
@@ -53,18 +53,18 @@ def write_engine(path: str | Path, header: EngineHeader, plan: bytes) -> None:
 
 
 def read_engine(path: Path, gpu: str) -> tuple[EngineHeader, bytes]:
-    """Reads an engine that fits the GPU and the installed version.
+    """Reads an engine file, and checks that it fits the GPU and the installed TensorRT version.
 
     Raises:
         ModelError: The file is missing, damaged or not written by e2pose.
-        RuntimeChoiceError: It was built for another GPU or by another version.
+        RuntimeChoiceError: The engine was built for another GPU or by another version.
     """
     header, plan = _parse(path)
     for what, built, here in (("by TensorRT", header.tensorrt, tensorrt.__version__), ("on", header.gpu, gpu)):
         if built != here:
             raise RuntimeChoiceError(
-                f"the engine '{path.name}' was built {what} {built}, and cannot be used {what} {here}",
-                "use the model's .onnx file with the runtime tensorrt: the engine that fits is built and kept",
+                f"the engine '{path.name}' was built {what} {built} and cannot be used {what} {here}",
+                "use the model's .onnx file with the runtime tensorrt, which builds and caches a matching engine",
             )
     return header, plan
 
@@ -77,13 +77,15 @@ def _parse(path: Path) -> tuple[EngineHeader, bytes]:
         return EngineHeader(**record), rest[end:]
     except (OSError, ValueError, TypeError) as error:
         raise ModelError(
-            f"'{path}' is missing or no engine written by e2pose: {error}",
-            "check the path, or write one with: e2pose export --to tensorrt",
+            f"'{path}' does not exist or is not an engine written by e2pose: {error}",
+            "check the path, or write an engine with: e2pose export --to tensorrt",
         ) from error
 
 
 def cached_engine(onnx: Path, spec: ModelSpec, gpu: str, precision: Precision) -> Path:
-    """The engine of an ONNX file for this GPU, version and precision; built, which takes minutes, if there is none.
+    """Returns the engine of an ONNX file for this GPU, TensorRT version and precision.
+
+    Builds the engine if it is not in the cache, which takes minutes.
 
     Raises:
         ModelError: TensorRT cannot build it.
@@ -101,13 +103,19 @@ def cached_engine(onnx: Path, spec: ModelSpec, gpu: str, precision: Precision) -
     return path
 
 
-def fixed_input_size(spec: ModelSpec) -> ModelSpec:
-    """How an engine of a model is used: its canvas is never shortened, as it is built for one size."""
+def with_fixed_input_size(spec: ModelSpec) -> ModelSpec:
+    """Returns the spec of an engine: never cropped, because an engine is built for a single input size."""
     return replace(spec, multiple_of=None)
 
 
 def build_plan(onnx: bytes, precision: Precision, name: str, input_size_hw: tuple[int, int]) -> bytes:
-    """Builds an engine for one size of canvas from the content of an ONNX file.
+    """Builds a serialised engine for one input size.
+
+    Args:
+        onnx: Content of an ONNX file.
+        precision: Precision of the computation.
+        name: Name of the file, for messages.
+        input_size_hw: Height and width of the network's input.
 
     Raises:
         ModelError: TensorRT cannot build it.
@@ -119,7 +127,9 @@ def build_plan(onnx: bytes, precision: Precision, name: str, input_size_hw: tupl
     parser = tensorrt.OnnxParser(network, logger)
     if not parser.parse(onnx):
         reasons = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
-        raise ModelError(f"TensorRT {tensorrt.__version__} cannot read '{name}': {reasons}", "use a newer TensorRT")
+        raise ModelError(
+            f"TensorRT {tensorrt.__version__} cannot read '{name}': {reasons}", "install a newer version of TensorRT"
+        )
     config = builder.create_builder_config()
     _set_precision(config, precision)
     pixels = next(network.get_input(index) for index in range(network.num_inputs))
@@ -131,14 +141,14 @@ def build_plan(onnx: bytes, precision: Precision, name: str, input_size_hw: tupl
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise ModelError(
-            f"TensorRT {tensorrt.__version__} cannot build '{name}': {logger.last}",
-            "check that the GPU has enough free memory",
+            f"TensorRT {tensorrt.__version__} cannot build '{name}': {logger.last_error}",
+            "check the free memory of the GPU",
         )
     return bytes(plan)
 
 
 def _network_flags() -> int:
-    """Older versions must be told that the batch is an axis like all others; newer ones know nothing else."""
+    """Returns the flag for an explicit batch axis, which older versions need and newer ones no longer have."""
     flag = getattr(tensorrt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
     return 0 if flag is None else 1 << int(flag)
 
@@ -148,29 +158,29 @@ def _set_precision(config: Any, precision: Precision) -> None:  # noqa: ANN401 -
     if precision != "f32":
         if not hasattr(flags, _FLAGS[precision]):
             raise RuntimeChoiceError(
-                f"TensorRT {tensorrt.__version__} computes as the graph says, which is in f32, not in {precision}",
-                "ask for the precision f32, or use TensorRT 10 or older",
+                f"TensorRT {tensorrt.__version__} runs in the precision of the graph, f32, not in {precision}",
+                "use the precision f32, or TensorRT 10 or older",
             )
         config.set_flag(getattr(flags, _FLAGS[precision]))
     elif hasattr(flags, "TF32"):
-        config.clear_flag(flags.TF32)  # which is on by itself, and has three digits
+        config.clear_flag(flags.TF32)  # on by default, with a precision of three digits
 
 
 class _Logger(tensorrt.ILogger):  # type: ignore[misc] # TensorRT has no types
-    """Keeps TensorRT's last error instead of printing everything."""
+    """Stores TensorRT's last error instead of printing all messages."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.last = ""
+        self.last_error = ""
 
     def log(self, severity: Any, message: str) -> None:  # noqa: ANN401
-        """Is called by TensorRT."""
+        """Called by TensorRT."""
         if severity in (tensorrt.ILogger.Severity.ERROR, tensorrt.ILogger.Severity.INTERNAL_ERROR):
-            self.last = message
+            self.last_error = message
 
 
 def load_plan(plan: bytes, name: str) -> Any:  # noqa: ANN401
-    """The engine in memory.
+    """Loads a serialised engine.
 
     Raises:
         ModelError: It is damaged.
@@ -178,5 +188,5 @@ def load_plan(plan: bytes, name: str) -> Any:  # noqa: ANN401
     logger = _Logger()
     engine = tensorrt.Runtime(logger).deserialize_cuda_engine(plan)
     if engine is None:
-        raise ModelError(f"the engine '{name}' cannot be loaded: {logger.last}", "build it again")
+        raise ModelError(f"the engine '{name}' cannot be loaded: {logger.last_error}", "build the engine again")
     return engine

@@ -1,4 +1,4 @@
-"""Memory of an NVIDIA GPU, and the way to it and back."""
+"""Memory of an NVIDIA GPU, and copies to and from it."""
 
 from __future__ import annotations
 
@@ -11,69 +11,69 @@ from e2pose.core.errors import RuntimeChoiceError
 
 
 class Gpu:
-    """One GPU with a stream of work and named pieces of memory, which grow as needed and are freed with it.
+    """A GPU with a stream and named buffers, which grow on demand and are freed together with this object.
 
     Args:
-        index: Its number.
+        index: Index of the GPU.
 
     Raises:
         RuntimeChoiceError: There is no such GPU.
     """
 
     def __init__(self, index: int) -> None:
-        self._rooms: dict[str, tuple[int, int]] = {}
-        properties = _done(cuda.cudaGetDeviceProperties(index), f"there is no usable GPU 'cuda:{index}'")
+        self._buffers: dict[str, tuple[int, int]] = {}
+        properties = _check(cuda.cudaGetDeviceProperties(index), f"the GPU 'cuda:{index}' is not available")
         self._index = index
         self.use()
         kind = properties.name.decode().rstrip("\0")
         self.name = f"{kind}, compute capability {properties.major}.{properties.minor}"
-        self.stream = int(_done(cuda.cudaStreamCreate(), "the GPU gives no stream"))
+        self.stream = int(_check(cuda.cudaStreamCreate(), "cannot create a CUDA stream"))
 
     def use(self) -> None:
-        """Makes it the GPU of the calling thread, which must be done before anything else."""
-        _done(cuda.cudaSetDevice(self._index), f"the GPU 'cuda:{self._index}' cannot be used")
+        """Selects the GPU for the calling thread; required before all other calls."""
+        _check(cuda.cudaSetDevice(self._index), f"cannot select the GPU 'cuda:{self._index}'")
 
-    def room(self, name: str, size: int) -> int:
-        """The address of a piece of memory of at least so many bytes; the same name gives the same piece."""
-        address, length = self._rooms.get(name, (0, 0))
+    def buffer(self, name: str, size: int) -> int:
+        """Returns the address of the named buffer, which has at least `size` bytes."""
+        address, length = self._buffers.get(name, (0, 0))
         if length < size:
             if length:
-                del self._rooms[name]
-                _done(cuda.cudaFree(address), "the GPU's memory cannot be freed")
-            address = int(_done(cuda.cudaMalloc(size), "the GPU has not enough free memory"))
-            self._rooms[name] = address, size
+                del self._buffers[name]
+                _check(cuda.cudaFree(address), "cannot free GPU memory")
+            address = int(_check(cuda.cudaMalloc(size), f"cannot allocate {size} bytes of GPU memory"))
+            self._buffers[name] = address, size
         return address
 
     def upload(self, name: str, array: np.ndarray) -> int:
-        """Copies an array to the piece of memory of that name; gives its address."""
-        address = self.room(name, array.nbytes)
+        """Copies an array to the named buffer, and returns its address."""
+        address = self.buffer(name, array.nbytes)
         kind = cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
         copied = cuda.cudaMemcpyAsync(address, array.ctypes.data, array.nbytes, kind, self.stream)
-        _done(copied, "the GPU takes no pixels")
+        _check(copied, "cannot copy pixels to the GPU")
         return address
 
     def download(self, name: str, array: np.ndarray) -> None:
-        """Begins to fill an array from the piece of memory of that name."""
+        """Starts copying the named buffer to an array; call `wait` before reading it."""
         kind = cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        copied = cuda.cudaMemcpyAsync(array.ctypes.data, self._rooms[name][0], array.nbytes, kind, self.stream)
-        _done(copied, "the GPU gives no answer")
+        copied = cuda.cudaMemcpyAsync(array.ctypes.data, self._buffers[name][0], array.nbytes, kind, self.stream)
+        _check(copied, "cannot copy results from the GPU")
 
     def wait(self) -> None:
-        """Waits until all work is done."""
-        _done(cuda.cudaStreamSynchronize(self.stream), "the GPU failed")
+        """Waits until all work of the stream is done."""
+        _check(cuda.cudaStreamSynchronize(self.stream), "the GPU failed")
 
     def __del__(self) -> None:
-        for address, _ in self._rooms.values():
+        for address, _ in self._buffers.values():
             cuda.cudaFree(address)
 
 
-def _done(answer: tuple[Any, ...], trouble: str) -> Any:  # noqa: ANN401 - the library has no types
-    """What a call gives besides its error code.
+def _check(result: tuple[Any, ...], failure: str) -> Any:  # noqa: ANN401 - the library has no types
+    """Returns the value of a CUDA call.
 
     Raises:
-        RuntimeChoiceError: The code says that it failed.
+        RuntimeChoiceError: The call has returned an error code.
     """
-    code, *values = answer
+    code, *values = result
     if int(code) != 0:
-        raise RuntimeChoiceError(f"{trouble}: {getattr(code, 'name', code)}", "see: e2pose doctor")
+        raise RuntimeChoiceError(f"{failure}: {getattr(code, 'name', code)}", "check the GPU with: e2pose doctor")
     return values[0] if values else None

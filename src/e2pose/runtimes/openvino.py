@@ -1,4 +1,4 @@
-"""OpenVINO: its own files and ONNX files, quickest on CPUs of Intel and AMD."""
+"""OpenVINO, for its own files and ONNX files; fastest on CPUs of Intel and AMD."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from jaxtyping import UInt8
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
-from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, format_threads, join_batches, split_batch
+from e2pose.runtimes.base import (
+    INPUT,
+    OUTPUTS,
+    check_graph,
+    format_threads,
+    join_batches,
+    missing_file,
+    split_batch,
+)
 from e2pose.runtimes.cpu import has_vnni, usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
@@ -23,106 +31,102 @@ class OpenVinoRuntime:
     """Runs an OpenVINO or ONNX file written by e2pose on the CPU.
 
     Args:
-        path: An `.xml` file, with its `.bin` file beside it, or an `.onnx` file.
-        options: Precision and threads. By itself OpenVINO would compute in bf16 wherever the CPU can, which moves
+        path: An `.xml` file with its `.bin` file beside it, or an `.onnx` file.
+        options: Precision and threads. OpenVINO's own default is bf16 wherever the CPU supports it, which moves
             keypoints; here it is f32 unless the file or the options say otherwise.
 
     Raises:
-        ModelError: The file is missing, damaged or not a model of e2pose.
+        ModelError: The file is missing, damaged or not written by e2pose.
         RuntimeChoiceError: The device or the precision is not available.
     """
 
     def __init__(self, path: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) -> None:
         if options.device not in (None, "cpu"):
             raise RuntimeChoiceError(
-                f"openvino cannot run on '{options.device}' here; it can on: cpu", "leave the device out"
+                f"openvino cannot run on '{options.device}' here; available: cpu", "omit the device"
             )
         model = _read(Path(path))
-        metadata = _metadata(model)
+        metadata = _read_metadata(model)
         self.spec = ModelSpec.from_metadata(metadata, str(path)).with_input_size(options.input_size)
-        inputs = {port.get_any_name(): _shape(port.get_partial_shape()) for port in model.inputs}
+        inputs = {port.get_any_name(): _axis_lengths(port.get_partial_shape()) for port in model.inputs}
         outputs = {name for port in model.outputs for name in port.names}
         self._batch = check_graph(str(path), self.spec, inputs, outputs)
-        made_for = metadata.get(PRECISION_KEY, "f32")
-        quantised = made_for == "int8"
-        if quantised and has_vnni() is False:
+        file_precision = metadata.get(PRECISION_KEY, "f32")
+        is_int8 = file_precision == "int8"
+        if is_int8 and has_vnni() is False:
             warnings.warn(
-                f"'{self.spec.name}' is in int8, whose sums overflow in openvino on x86 CPUs without VNNI, and this "
-                "one is not known to have it: poses may be wrong; take onnxruntime, or a model in f32",
+                f"'{self.spec.name}' is an int8 model, and no VNNI was detected on this CPU. On x86 CPUs without VNNI, "
+                "int8 sums overflow in openvino, so that poses may be wrong. Use onnxruntime, or a model in f32",
                 AccuracyWarning,
                 stacklevel=2,
             )
-        asked = options.precision or ("f32" if quantised else made_for)
+        precision = options.precision or ("f32" if is_int8 else file_precision)
         threads = options.threads or usable_cores()
         self._compiled = openvino_core().compile_model(
             model,
             "CPU",
-            {"INFERENCE_PRECISION_HINT": asked, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"},
+            {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"},
         )
-        _check_precision(self._compiled, asked)
+        _check_precision(self._compiled, precision)
         self._request = self._compiled.create_infer_request()
-        self._one_at_a_time = Lock()
+        self._lock = Lock()
         version = openvino.__version__.partition("-")[0]
-        precision = f"int8 and {asked}" if quantised else asked
-        self.description = f"openvino {version} on cpu in {precision}, {format_threads(threads)}"
+        precisions = f"int8 and {precision}" if is_int8 else precision
+        self.description = f"openvino {version} on cpu in {precisions}, {format_threads(threads)}"
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
-        """Runs the network on a batch of canvases."""
-        portions = []
-        for portion in split_batch(pixels, self._batch):
-            with self._one_at_a_time:
-                answers = self._request.infer({INPUT: np.ascontiguousarray(portion)}, share_inputs=True)
-                portions.append(Candidates(*(answers[name].copy() for name in OUTPUTS)))
-        return join_batches(portions, len(pixels))
+        """Runs the network on a batch."""
+        batches = []
+        for batch in split_batch(pixels, self._batch):
+            with self._lock:
+                outputs = self._request.infer({INPUT: np.ascontiguousarray(batch)}, share_inputs=True)
+                batches.append(Candidates(*(outputs[name].copy() for name in OUTPUTS)))
+        return join_batches(batches, len(pixels))
 
 
 @cache
 def openvino_core() -> openvino.Core:
-    """OpenVINO's plugins, loaded once for the process.
+    """Returns OpenVINO's core, which is created once per process and never freed.
 
-    Its CPU plugin (2026.4) gives the thread that loads it a stack for signal handlers, and may leave the thread with a
-    freed one when the plugin goes; the next Ctrl-C then ends the process with a segmentation fault.
+    Its CPU plugin (2026.4) gives the thread that loads it a stack for signal handlers. When the plugin is freed, the
+    thread may keep the freed stack, and the next Ctrl-C ends the process with a segmentation fault.
     """
     return openvino.Core()
 
 
-def _metadata(model: openvino.Model) -> dict[str, str]:
-    """The text entries of a model, which OpenVINO keeps where those of an ONNX file are."""
-    places = {key: rt_info_path(key) for key in (METADATA_KEY, PRECISION_KEY)}
-    return {key: str(model.get_rt_info(place).value) for key, place in places.items() if model.has_rt_info(place)}
+def _read_metadata(model: openvino.Model) -> dict[str, str]:
+    """Returns the metadata of a model, which OpenVINO also reads from ONNX files."""
+    paths = {key: rt_info_path(key) for key in (METADATA_KEY, PRECISION_KEY)}
+    return {key: str(model.get_rt_info(path).value) for key, path in paths.items() if model.has_rt_info(path)}
 
 
 def rt_info_path(key: str) -> list[str]:
-    """The path in a model's `rt_info` of a text entry."""
+    """Returns the path of a metadata entry in a model's `rt_info`."""
     return ["framework", key]
 
 
 def _read(path: Path) -> openvino.Model:
-    for needed in (path, path.with_suffix(".bin")) if path.suffix.lower() == ".xml" else (path,):
-        if not needed.is_file():
-            raise ModelError(f"there is no model file '{needed}'", "check the path; an .xml file needs its .bin file")
+    for file in (path, path.with_suffix(".bin")) if path.suffix.lower() == ".xml" else (path,):
+        if not file.is_file():
+            raise missing_file(file)
     try:
         return openvino_core().read_model(path)
     except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]  # the other lines are positions in OpenVINO's source code
         raise ModelError(
-            f"'{path}' is not a model that openvino can run: {_last_line(error)}",
-            "the file may be damaged or cut short; download or export it again",
+            f"openvino cannot load '{path}': {reason}",
+            "check that the file is complete; download or export it again",
         ) from error
 
 
-def _check_precision(compiled: openvino.CompiledModel, asked: str) -> None:
-    """Finds out whether OpenVINO quietly computes in something else."""
+def _check_precision(compiled: openvino.CompiledModel, precision: str) -> None:
+    """Raises an error if OpenVINO silently uses another precision."""
     used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    if used != asked:
+    if used != precision:
         raise RuntimeChoiceError(
-            f"openvino cannot compute in {asked} on this CPU: it would in {used}", f"ask for the precision {used}"
+            f"openvino cannot run in {precision} on this CPU; it would run in {used}", f"use the precision {used}"
         )
 
 
-def _shape(shape: openvino.PartialShape) -> tuple[int | None, ...]:
+def _axis_lengths(shape: openvino.PartialShape) -> tuple[int | None, ...]:
     return tuple(axis.get_length() if axis.is_static else None for axis in shape)
-
-
-def _last_line(error: RuntimeError) -> str:
-    """What is wrong, without the places in OpenVINO's source that its message begins with."""
-    return str(error).strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""What can be asked of a runtime: one record for the command line and for Python."""
+"""Runtime options, the same record for the command line and for Python."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from e2pose.core.errors import OptionError, RuntimeChoiceError
 RuntimeName = Literal["onnxruntime", "openvino", "tensorrt", "torch"]
 Precision = Literal["f32", "f16", "bf16"]
 
-_MOST_THREADS = 1024  # more than any machine needs; each one is really started
+_MAX_THREADS = 1024  # every thread is really started
 _DEVICE = re.compile(r"cpu|mps|cuda(:\d{1,3})?")
 
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """What runs a model, and how.
+    """How a model is run.
 
     Args:
-        runtime: What runs the model; if not given, what the model file is made for.
-        device: Where it runs: cpu, cuda, or cuda:1 for the second GPU; if not given, cuda for tensorrt and else cpu.
-        precision: What it computes in; if not given, what the model file is made for, or f32.
-        input_size: Height and width that pictures are fitted into; if not given, the model's own. Less is faster, more
-            finds smaller people.
-        threads: CPU threads; if not given, one for each usable core.
-        allow_fallback: If the runtime, device or precision is not available, warn and use what is.
+        runtime: Runtime; the default is that of the model file.
+        device: Device: cpu, cuda, or cuda:1 for the second GPU; the default is cuda for tensorrt, else cpu.
+        precision: Precision of the computation; the default is that of the model file.
+        input_size: Height and width that images are fitted into; the default is the model's own. A smaller input is
+            faster, a larger one finds smaller persons.
+        threads: CPU threads; the default is one per usable core.
+        allow_fallback: Replace an unavailable runtime, device or precision, with a warning.
 
     Raises:
-        RuntimeChoiceError: There is no runtime, device or precision of that name.
+        RuntimeChoiceError: The runtime, device or precision is unknown.
         OptionError: The number of threads is out of range.
     """
 
@@ -44,28 +44,31 @@ class RuntimeOptions:
         for name, kind in (("runtime", RuntimeName), ("precision", Precision)):
             value = getattr(self, name)
             if value is not None and value not in get_args(kind):
-                raise RuntimeChoiceError(f"there is no {name} '{value}'; there is: {', '.join(get_args(kind))}")
+                raise RuntimeChoiceError(
+                    f"unknown {name} '{value}'; available: {', '.join(get_args(kind))}",
+                    f"use one of these, or omit the {name}",
+                )
         if self.device is not None and not _DEVICE.fullmatch(self.device):
             raise RuntimeChoiceError(
-                f"there is no device '{self.device}'; there is: cpu, cuda, cuda:1 and so on, mps",
-                "leave it out to use the CPU",
+                f"unknown device '{self.device}'; available: cpu, cuda, cuda:1 and so on, mps",
+                "omit the device to use the CPU",
             )
-        if self.threads is not None and not 1 <= self.threads <= _MOST_THREADS:
+        if self.threads is not None and not 1 <= self.threads <= _MAX_THREADS:
             raise OptionError(
-                f"the number of threads must lie between 1 and {_MOST_THREADS}, not {self.threads}",
-                "leave it out to use every core that this process may use",
+                f"the number of threads must lie between 1 and {_MAX_THREADS}, not {self.threads}",
+                "omit it to use all cores that are available to this process",
             )
 
     @property
     def device_kind(self) -> str:
-        """The device without its number; the CPU if none was asked for."""
+        """The device without its index; "cpu" by default."""
         return (self.device or "cpu").partition(":")[0]
 
     @property
     def device_index(self) -> int:
-        """The number of the device among those of its kind."""
+        """The index of the device among those of its kind."""
         return int((self.device or "").partition(":")[2] or 0)
 
 
 DEFAULT_OPTIONS = RuntimeOptions()
-"""What a model file is made for, on the CPU."""
+"""The default runtime and precision of the model file, on the CPU."""

@@ -1,4 +1,4 @@
-"""What could run models on this machine."""
+"""Finds out which runtimes and devices work on this machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from e2pose.runtimes.select import RUNTIMES, open_runtime
 
 @dataclass(frozen=True)
 class RuntimeStatus:
-    """What is known of a runtime.
+    """The status of a runtime on this machine.
 
     Args:
         name: The runtime.
-        version: Of its library; None if that is not installed or cannot be imported.
-        works: What runs a model, for each way that works.
-        problems: What does not, and why.
+        version: Version of its library; None if it is not installed or cannot be imported.
+        works: Description of each configuration that works.
+        problems: Reason for each configuration that does not work.
     """
 
     name: RuntimeName
@@ -31,53 +31,53 @@ class RuntimeStatus:
 
 
 def probe_runtimes(model: Path) -> list[RuntimeStatus]:
-    """Tries every runtime.
+    """Probes every runtime.
 
     Args:
-        model: An ONNX file to try with.
+        model: An ONNX file to open.
     """
-    return [_state(name, model) for name in RUNTIMES]
+    return [_probe(name, model) for name in RUNTIMES]
 
 
-def _state(name: RuntimeName, model: Path) -> RuntimeStatus:
+def _probe(name: RuntimeName, model: Path) -> RuntimeStatus:
     kind = RUNTIMES[name]
     if find_spec(kind.package) is None:
         return RuntimeStatus(name, None, problems=(f"not installed: pip install 'e2pose[{kind.extra}]'",))
     try:
         version = str(import_module(kind.package).__version__)
-        works, problems = _TRIALS[name](model)
-    except Exception as error:  # whatever a broken installation raises
+        works, problems = _PROBES[name](model)
+    except Exception as error:  # a broken installation may raise anything
         return RuntimeStatus(name, None, problems=(f"installed, but cannot be used: {error}",))
     return RuntimeStatus(name, version, tuple(works), tuple(problems))
 
 
-_Trial = tuple[list[str], list[str]]
+_Findings = tuple[list[str], list[str]]
 
 
-def _try(options: list[RuntimeOptions], model: Path) -> _Trial:
+def _open_all(configurations: list[RuntimeOptions], model: Path) -> _Findings:
     works, problems = [], []
-    for one in options:
+    for options in configurations:
         try:
-            works.append(open_runtime(model, one).description)
+            works.append(open_runtime(model, options).description)
         except E2PoseError as error:
             problems.append(error.message)
     return works, problems
 
 
-def _try_onnxruntime(model: Path) -> _Trial:
+def _probe_onnxruntime(model: Path) -> _Findings:
     from e2pose.runtimes.onnxruntime import PROVIDERS
 
-    offered = set(import_module("onnxruntime").get_available_providers())
-    devices = [device for device, provider in PROVIDERS.items() if provider in offered]
-    return _try([RuntimeOptions("onnxruntime", device) for device in devices], model)
+    available = set(import_module("onnxruntime").get_available_providers())
+    devices = [device for device, provider in PROVIDERS.items() if provider in available]
+    return _open_all([RuntimeOptions("onnxruntime", device) for device in devices], model)
 
 
-def _try_openvino(model: Path) -> _Trial:
-    return _try([RuntimeOptions("openvino"), RuntimeOptions("openvino", precision="bf16")], model)
+def _probe_openvino(model: Path) -> _Findings:
+    return _open_all([RuntimeOptions("openvino"), RuntimeOptions("openvino", precision="bf16")], model)
 
 
-def _try_tensorrt(_: Path) -> _Trial:
-    """Looks for a GPU; building an engine would take minutes."""
+def _probe_tensorrt(_: Path) -> _Findings:
+    """Searches for a GPU only, because building an engine takes minutes."""
     from e2pose.runtimes.gpu import Gpu
 
     try:
@@ -86,15 +86,15 @@ def _try_tensorrt(_: Path) -> _Trial:
         return [], [error.message]
 
 
-def _try_torch(_: Path) -> _Trial:
+def _probe_torch(_: Path) -> _Findings:
     torch = import_module("torch")
     gpus = [f"on cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
     return [f"on cpu, {torch.get_num_threads()} threads", *gpus], []
 
 
-_TRIALS: dict[RuntimeName, Callable[[Path], _Trial]] = {
-    "onnxruntime": _try_onnxruntime,
-    "openvino": _try_openvino,
-    "tensorrt": _try_tensorrt,
-    "torch": _try_torch,
+_PROBES: dict[RuntimeName, Callable[[Path], _Findings]] = {
+    "onnxruntime": _probe_onnxruntime,
+    "openvino": _probe_openvino,
+    "tensorrt": _probe_tensorrt,
+    "torch": _probe_torch,
 }

@@ -1,1 +1,1 @@
-"""Images onto canvases and back."""
+"""The geometry between source images and the network's input."""

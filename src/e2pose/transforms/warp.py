@@ -1,4 +1,4 @@
-"""The only place where pixels are resampled."""
+"""Resampling: the only place where images are scaled, moved or rotated."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from e2pose.core.affine import Affine
 
 BORDER_RGB = (124, 116, 104)
-"""The mean colour of ImageNet, which a network sees as zero."""
+"""The mean colour of ImageNet, which the network's normalisation maps to about zero."""
 
-_TO_CENTRE = Affine.translation(0.5, 0.5)  # OpenCV counts from the centre of the first pixel, we from its corner
+_TO_CORNER = Affine.translation(0.5, 0.5)  # OpenCV places (0, 0) at the centre of the first pixel, we at its corner
 
 
 def warp(
@@ -20,22 +20,22 @@ def warp(
     size_hw: tuple[int, int],
     border_rgb: tuple[int, int, int] = BORDER_RGB,
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Moves an image by an affine map onto a canvas.
+    """Resamples an image through an affine map.
 
-    An image that shrinks to half or less, along either of its axes, is averaged down by a whole factor first, so that
-    thin things do not vanish between samples.
+    An image that shrinks to half or less along an axis is first averaged down by an integer factor, because bilinear
+    sampling alone would skip thin structures.
 
     Args:
-        image: The picture; not changed.
-        affine: Map from its pixels to those of the canvas, in continuous coordinates.
-        size_hw: Height and width of the canvas.
-        border_rgb: Colour of the canvas where the image does not reach.
+        image: RGB image; not modified.
+        affine: Map from pixels of the image to pixels of the result, in continuous coordinates.
+        size_hw: Height and width of the result.
+        border_rgb: Colour of the pixels that the image does not cover.
     """
-    shrinking_xy = 1 / np.linalg.norm(affine.matrix[:, :2], axis=0)
-    smaller = _averaged(image, max(1, int(shrinking_xy[0])), max(1, int(shrinking_xy[1])))
+    shrink_xy = 1 / np.linalg.norm(affine.matrix[:, :2], axis=0)
+    smaller = _average(image, max(1, int(shrink_xy[0])), max(1, int(shrink_xy[1])))
     if smaller is not image:
         affine = affine @ Affine.scaling(image.shape[1] / smaller.shape[1], image.shape[0] / smaller.shape[0])
-    matrix = (_TO_CENTRE.inverse @ affine @ _TO_CENTRE).matrix
+    matrix = (_TO_CORNER.inverse @ affine @ _TO_CORNER).matrix
     return np.asarray(
         cv2.warpAffine(
             smaller,
@@ -48,8 +48,8 @@ def warp(
     )
 
 
-def _averaged(image: UInt8[np.ndarray, "h w 3"], by_x: int, by_y: int) -> UInt8[np.ndarray, "_ _ 3"]:
-    """An image shrunk by whole factors: each new pixel is the mean of those that it stands for, but for rounding."""
+def _average(image: UInt8[np.ndarray, "h w 3"], by_x: int, by_y: int) -> UInt8[np.ndarray, "_ _ 3"]:
+    """Shrinks an image by integer factors; each new pixel is the rounded mean of the pixels that it covers."""
     height, width = image.shape[:2]
     while by_x % 2 == by_y % 2 == height % 2 == width % 2 == 0:  # OpenCV halves five times as fast as it quarters
         height, width, by_x, by_y = height // 2, width // 2, by_x // 2, by_y // 2

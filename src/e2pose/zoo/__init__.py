@@ -1,1 +1,1 @@
-"""Names of models and the files behind them."""
+"""Model names and the files behind them."""

@@ -1,4 +1,4 @@
-"""The models of the original authors: where their files are."""
+"""The models of the original authors, and where to download them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from e2pose.zoo.download import fetch
 
 @dataclass(frozen=True)
 class AuthorsModel:
-    """A frozen TensorFlow graph that the authors of E2Pose published.
+    """A frozen TensorFlow graph published by the authors of E2Pose.
 
     Args:
-        name: What to ask for.
-        input_size_hw: Height and width of its canvas in pixels.
-        url: Where they have put it.
-        size_bytes: Length of the file, if known.
-        sha256: Its hash, if known; otherwise it is recorded when the file is fetched for the first time.
+        name: Name of the model.
+        input_size_hw: Height and width of the network's input in pixels.
+        url: Download address.
+        size_bytes: Length of the file; None if unknown.
+        sha256: SHA-256 of the file; None if unknown, then the first download records it.
     """
 
     name: str
@@ -36,7 +36,7 @@ class AuthorsModel:
 
 @cache
 def read_authors_models() -> dict[str, AuthorsModel]:
-    """All ten by name."""
+    """Returns the ten models by name."""
     record = tomllib.loads(Path(__file__).with_name("authors.toml").read_text(encoding="utf-8"))
     return {
         name: AuthorsModel(name=name, **{**fields, "input_size_hw": tuple(fields["input_size_hw"])})
@@ -45,10 +45,10 @@ def read_authors_models() -> dict[str, AuthorsModel]:
 
 
 def fetch_authors_model(name: str) -> Path:
-    """The file of one of them, fetched if it is not there yet.
+    """Returns the file of a model, downloaded if it is not in the cache.
 
     Raises:
-        ModelError: It cannot be fetched.
+        ModelError: The download fails.
         OutputError: The cache folder cannot be written.
     """
     model = read_authors_models()[name]

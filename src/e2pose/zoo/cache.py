@@ -1,4 +1,4 @@
-"""The folder of what is fetched or built once and kept, and whether anything may be fetched."""
+"""The cache folder for downloaded and built files, and the offline switch."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from platformdirs import user_cache_dir
 
 HOME = "E2POSE_HOME"
-"""Environment variable: the folder for what is kept, instead of the user's cache folder."""
+"""Environment variable: folder that replaces the user's cache folder."""
 OFFLINE = "E2POSE_OFFLINE"
-"""Environment variable: if set to anything but 0, nothing is ever fetched."""
+"""Environment variable: any value but 0 forbids downloads."""
 
 
-def cache_folder(content: str) -> Path:
-    """Where things of one kind are kept, such as `models`."""
-    return Path(os.environ.get(HOME) or user_cache_dir("e2pose")) / content
+def cache_folder(kind: str) -> Path:
+    """Returns the cache folder for one kind of file, such as "models"."""
+    return Path(os.environ.get(HOME) or user_cache_dir("e2pose")) / kind
 
 
 def is_offline() -> bool:
-    """Whether the user forbids to fetch anything."""
+    """Returns whether downloads are forbidden."""
     return os.environ.get(OFFLINE, "0") not in ("", "0")

@@ -1,4 +1,4 @@
-"""The algebra of affine maps."""
+"""Affine maps: composition, inverse, and application to points."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ POINTS = np.random.default_rng(0).normal(0, 300, (50, 2))
 
 
 def random_affine(rng):
-    """Turned, sheared, mirrored, scaled by up to a hundred either way, and shifted."""
+    """Combines rotation, shear, flip, scaling by a factor from 1/100 to 100, and translation."""
     scaled = Affine.scaling(*np.exp(rng.uniform(-4.6, 4.6, 2)))
     sheared = Affine(np.array([[1, rng.normal(), 0], [0, 1, 0]]))
     flipped = Affine.horizontal_flip(rng.uniform(0, 900)) if rng.random() < 0.5 else Affine.identity()
@@ -33,18 +33,18 @@ AFFINES = [random_affine(np.random.default_rng(seed)) for seed in range(50)]
         (Affine.translation(10, -2), (3, 4), (13, 2)),
         (Affine.scaling(2), (3, 4), (6, 8)),
         (Affine.scaling(2, 0.5), (3, 4), (6, 2)),
-        (Affine.rotation(90), (1, 0), (0, 1)),  # to the right becomes down: clockwise on a screen
+        (Affine.rotation(90), (1, 0), (0, 1)),  # right becomes down: clockwise on a screen
         (Affine.horizontal_flip(10), (3, 4), (7, 4)),
-        (Affine.horizontal_flip(10), (0, 0), (10, 0)),  # the outer corner of the first pixel is that of the last
-        (Affine.translation(1, 0) @ Affine.scaling(2), (3, 4), (7, 8)),  # the right one comes first
+        (Affine.horizontal_flip(10), (0, 0), (10, 0)),  # the outer corner of the first pixel becomes that of the last
+        (Affine.translation(1, 0) @ Affine.scaling(2), (3, 4), (7, 8)),  # the right map is applied first
     ],
 )
-def test_where_a_point_goes(affine, point, expected):
+def test_maps_move_points_as_documented(affine, point, expected):
     np.testing.assert_allclose(affine.apply(np.array(point, float)), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("affine", AFFINES)
-def test_the_inverse_takes_every_point_back(affine):
+def test_inverse_undoes_the_map(affine):
     scale = np.abs(affine.apply(POINTS)).max() / affine.scale + 1000
     np.testing.assert_allclose(affine.inverse.apply(affine.apply(POINTS)), POINTS, atol=1e-9 * scale)
     np.testing.assert_allclose((affine.inverse @ affine).matrix, np.eye(2, 3), atol=1e-9 * scale)
@@ -52,12 +52,12 @@ def test_the_inverse_takes_every_point_back(affine):
 
 
 @pytest.mark.parametrize(("second", "first"), list(zip(AFFINES[:20], AFFINES[20:40], strict=True)))
-def test_a_product_is_one_map_after_the_other(second, first):
+def test_product_applies_the_right_map_first(second, first):
     expected = second.apply(first.apply(POINTS))
     np.testing.assert_allclose((second @ first).apply(POINTS), expected, rtol=1e-9, atol=1e-6)
 
 
-def test_products_can_be_bracketed_at_will():
+def test_product_is_associative():
     first, second, third = AFFINES[:3]
     np.testing.assert_allclose(((third @ second) @ first).matrix, (third @ (second @ first)).matrix, rtol=1e-9)
 
@@ -68,7 +68,7 @@ def test_flipping_twice_is_the_identity(width):
     np.testing.assert_allclose((flip @ flip).matrix, np.eye(2, 3), atol=1e-12)
 
 
-def test_scale_and_flip():
+def test_scale_and_flip_follow_the_determinant():
     assert Affine.scaling(2, 8).scale == pytest.approx(4)
     assert (Affine.rotation(33) @ Affine.scaling(0.5)).scale == pytest.approx(0.5)
     assert Affine.horizontal_flip(5).scale == pytest.approx(1)
@@ -79,7 +79,7 @@ def test_scale_and_flip():
 
 @pytest.mark.parametrize("shape", [(2,), (0, 2), (4, 2), (3, 17, 2)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_points_of_any_number_keep_their_shape_and_precision(shape, dtype):
+def test_apply_keeps_shape_and_dtype(shape, dtype):
     points = np.ones(shape, dtype)
     moved = Affine.translation(1, 2).apply(points)
     assert (moved.shape, moved.dtype) == (shape, dtype)
@@ -87,7 +87,7 @@ def test_points_of_any_number_keep_their_shape_and_precision(shape, dtype):
     np.testing.assert_array_equal(moved, np.broadcast_to([2, 3], shape))
 
 
-def test_the_matrix_is_read_only_and_its_own():
+def test_matrix_is_a_read_only_copy():
     given = np.eye(2, 3)
     affine = Affine(given)
     given[0, 2] = 5
@@ -105,6 +105,6 @@ def test_the_matrix_is_read_only_and_its_own():
         (np.array([[1, 0, np.inf], [0, 1, 0]]), "finite 2x3"),
     ],
 )
-def test_a_matrix_that_is_refused(matrix, message):
+def test_invalid_matrix_is_rejected(matrix, message):
     with pytest.raises(OptionError, match=message):
         Affine(matrix)

@@ -1,4 +1,4 @@
-"""Nobody ever sees half of a file."""
+"""Atomic writing and checks of output paths."""
 
 import os
 import stat
@@ -10,19 +10,19 @@ from e2pose.core.errors import OutputError
 from e2pose.core.files import atomic_path, check_target
 
 
-def test_the_file_appears_at_the_end(tmp_path):
+def test_file_appears_only_when_complete(tmp_path):
     target = tmp_path / "ünï code.json"
     with atomic_path(target) as temporary:
         temporary.write_text("new", encoding="utf-8")
         assert not target.exists()
         assert temporary.parent == target.parent, "a rename is atomic within a folder only"
-        assert temporary.suffix == ".json", "writers choose the format by the suffix"
+        assert temporary.suffix == ".json", "writers select the format by suffix"
     assert target.read_text(encoding="utf-8") == "new"
     assert list(tmp_path.iterdir()) == [target]
 
 
 @pytest.mark.parametrize("failure", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
-def test_a_failure_leaves_the_target_as_it_was(tmp_path, failure):
+def test_failure_keeps_the_old_file(tmp_path, failure):
     target = tmp_path / "a.json"
     target.write_text("old", encoding="utf-8")
     with pytest.raises(failure), atomic_path(target) as temporary:
@@ -32,27 +32,27 @@ def test_a_failure_leaves_the_target_as_it_was(tmp_path, failure):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_failure_leaves_nothing_where_nothing_was(tmp_path):
+def test_full_disk_leaves_no_file(tmp_path):
     with pytest.raises(OutputError, match="No space left") as caught, atomic_path(tmp_path / "a.json"):
         raise OSError(28, "No space left on device")
     assert "disk space" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_folder_is_made(tmp_path):
+def test_missing_folders_are_created(tmp_path):
     with atomic_path(str(tmp_path / "one" / "two" / "a.txt")) as temporary:
         temporary.write_text("new", encoding="utf-8")
     assert (tmp_path / "one" / "two" / "a.txt").read_text(encoding="utf-8") == "new"
 
 
-def test_a_long_name(tmp_path):
+def test_long_file_name_is_accepted(tmp_path):
     target = tmp_path / ("x" * 240 + ".txt")
     with atomic_path(target) as temporary:
         temporary.touch()
     assert target.exists()
 
 
-def test_the_file_may_be_read_by_whom_the_system_lets(tmp_path):
+def test_permissions_follow_the_umask(tmp_path):
     current = os.umask(0o022)
     try:
         with atomic_path(tmp_path / "a.txt") as temporary:
@@ -63,7 +63,7 @@ def test_the_file_may_be_read_by_whom_the_system_lets(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["folder", "file/a.txt"])
-def test_a_place_that_cannot_be_written(tmp_path, name):
+def test_folder_or_file_in_the_way_is_reported(tmp_path, name):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write"), atomic_path(tmp_path / name):
@@ -72,35 +72,35 @@ def test_a_place_that_cannot_be_written(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["folder", "file/a.txt", "file/b/a.txt", "x" * 300 + "/a.txt"])
-def test_a_place_that_cannot_be_written_is_found_beforehand(tmp_path, name):
+def test_check_target_finds_unwritable_paths_without_side_effects(tmp_path, name):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write"):
         check_target(tmp_path / name)
     check_target(tmp_path / "new" / "folder" / "a.txt")
     check_target(tmp_path / "file")
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"], "looking leaves no trace"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"], "the check creates nothing"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is forbidden to this user")
-def test_a_folder_without_permission(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_missing_permission_is_reported(tmp_path):
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(OutputError, match="cannot write"), atomic_path(tmp_path / "a.txt"):
             pass
-        with pytest.raises(OutputError, match="no permission"):
+        with pytest.raises(OutputError, match="no write permission"):
             check_target(tmp_path / "new" / "a.txt")
     finally:
         tmp_path.chmod(0o700)
 
 
-def test_a_temporary_file_that_vanished(tmp_path):
+def test_deleted_temporary_file_is_reported(tmp_path):
     with pytest.raises(OutputError, match="cannot write"), atomic_path(tmp_path / "a.txt") as temporary:
         Path(temporary).unlink()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_about_another_file_stays_what_it_is(tmp_path):
+def test_error_about_another_file_is_not_replaced(tmp_path):
     with pytest.raises(FileNotFoundError, match="elsewhere"), atomic_path(tmp_path / "a.txt"):
         (tmp_path / "elsewhere").read_bytes()
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from e2pose.core.schema import load_schema
 SIGMAS = np.array(load_schema("coco").sigmas)
 
 
-def made(poses=6, persons=4, seed=0):
+def random_case(poses=6, persons=4, seed=0):
     rng = np.random.default_rng(seed)
     truth = rng.uniform(0, 300, (persons, 17, 2))
     keypoints = truth[rng.integers(0, persons, poses)] + rng.normal(0, 10, (poses, 17, 2))
@@ -20,7 +20,7 @@ def made(poses=6, persons=4, seed=0):
     return keypoints, truth, labelled, rng.uniform(500, 40_000, persons)
 
 
-def by_loop(keypoints, truth, labelled, areas, sigmas):
+def loop_reference(keypoints, truth, labelled, areas, sigmas):
     result = np.zeros((len(keypoints), len(truth)))
     for i, pose in enumerate(keypoints):
         for j, person in enumerate(truth):
@@ -34,15 +34,15 @@ def by_loop(keypoints, truth, labelled, areas, sigmas):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_equal_to_a_loop(seed):
-    case = made(seed=seed)
+def test_matches_a_plain_loop(seed):
+    case = random_case(seed=seed)
     similarity = object_keypoint_similarity(*case, SIGMAS)
-    np.testing.assert_allclose(similarity, by_loop(*case, SIGMAS), rtol=1e-12, atol=1e-15)
-    assert similarity.max() > 0.3, "some pose must fit somebody"
+    np.testing.assert_allclose(similarity, loop_reference(*case, SIGMAS), rtol=1e-12, atol=1e-15)
+    assert similarity.max() > 0.3, "at least one pose must fit"
 
 
-def test_equal_to_pycocotools():
-    keypoints, truth, labelled, areas = made()
+def test_matches_pycocotools():
+    keypoints, truth, labelled, areas = random_case()
     common = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 300, 300], "iscrowd": 0}
     evaluation = reference_eval.COCOeval(iouType="keypoints")
     evaluation.params.imgIds, evaluation.params.catIds = [1], [1]
@@ -62,36 +62,36 @@ def test_equal_to_pycocotools():
     )
 
 
-def test_a_perfect_pose_has_similarity_one_and_a_far_one_none():
-    _, truth, labelled, areas = made()
+def test_perfect_pose_scores_one_and_distant_pose_zero():
+    _, truth, labelled, areas = random_case()
     similarity = object_keypoint_similarity(np.concatenate([truth, truth + 1e6]), truth, labelled, areas, SIGMAS)
     np.testing.assert_array_equal(np.diag(similarity[:4]), np.ones(4))
     assert (similarity[4:] == 0).all()
 
 
-def test_keypoints_that_are_not_labelled_do_not_count():
-    keypoints, truth, labelled, areas = made()
+def test_unlabelled_keypoints_are_ignored():
+    keypoints, truth, labelled, areas = random_case()
     moved = np.where(labelled[..., None], truth, 1e6)
     expected = object_keypoint_similarity(keypoints, truth, labelled, areas, SIGMAS)
     np.testing.assert_array_equal(object_keypoint_similarity(keypoints, moved, labelled, areas, SIGMAS), expected)
 
 
-def test_the_unit_of_length_does_not_matter():
-    keypoints, truth, labelled, areas = made()
+def test_unit_of_length_cancels_out():
+    keypoints, truth, labelled, areas = random_case()
     expected = object_keypoint_similarity(keypoints, truth, labelled, areas, SIGMAS)
     scaled = object_keypoint_similarity(keypoints / 256, truth / 256, labelled, areas / 256**2, SIGMAS)
     np.testing.assert_allclose(scaled, expected, rtol=1e-9)
 
 
-def test_nobody_labelled_and_no_area():
-    keypoints, truth, labelled, areas = made()
+def test_no_labels_score_zero_and_zero_area_is_finite():
+    keypoints, truth, labelled, areas = random_case()
     assert (object_keypoint_similarity(keypoints, truth, np.zeros_like(labelled), areas, SIGMAS) == 0).all()
     flat = object_keypoint_similarity(truth, truth, labelled, np.zeros(4), SIGMAS)
     np.testing.assert_array_equal(np.diag(flat), np.ones(4))
 
 
 @pytest.mark.parametrize(("poses", "persons"), [(0, 3), (3, 0), (0, 0)])
-def test_nobody(poses, persons):
+def test_empty_inputs_give_empty_similarities(poses, persons):
     zeros = np.zeros((persons, 17, 2), np.float32)
     similarity = object_keypoint_similarity(
         np.zeros((poses, 17, 2), np.float32), zeros, np.ones((persons, 17), bool), np.ones(persons), SIGMAS

@@ -1,4 +1,4 @@
-"""Model specs: their JSON and what is refused."""
+"""Model specs: validation, and the round trip through JSON and metadata."""
 
 import dataclasses
 import json
@@ -28,14 +28,14 @@ def test_json_round_trip():
     assert "\n" not in SPEC.to_json()
 
 
-def test_every_field_travels():
+def test_json_contains_every_field():
     assert set(json.loads(SPEC.to_json())) == {field.name for field in dataclasses.fields(SPEC)}
     for field in dataclasses.fields(SPEC):
         if field.default is not dataclasses.MISSING:
-            assert getattr(SPEC, field.name) != field.default, "or the round trip would prove nothing"
+            assert getattr(SPEC, field.name) != field.default, "a default value would prove nothing"
 
 
-def test_fields_with_a_default_may_be_absent():
+def test_missing_fields_take_their_defaults():
     record = json.loads(SPEC.to_json())
     short = {name: record[name] for name in ("name", "input_size_hw", "fit", "schema")}
     spec = ModelSpec.from_json(json.dumps(short))
@@ -52,12 +52,12 @@ def test_fields_with_a_default_may_be_absent():
         ({"keypoint_threshold": -0.1}, "'keypoint_threshold' must lie between 0 and 1"),
         ({"threshold": float("nan")}, "'threshold' must lie between 0 and 1"),
         ({"keypoint_score_scale": 0.0}, "'keypoint_score_scale' must be above 0"),
-        ({"multiple_of": 100}, "sides of the canvas must be multiples of 100, not \\(256, 384\\)"),
-        ({"multiple_of": 0}, "sides of the canvas must be multiples of 0"),
-        ({"fit": "stretch"}, "only a letterbox can be shortened to a multiple of 128, not a stretch"),
+        ({"multiple_of": 100}, "input size must be multiples of 100, not \\(256, 384\\)"),
+        ({"multiple_of": 0}, "input size must be multiples of 0"),
+        ({"fit": "stretch"}, "'multiple_of' \\(128\\) requires the fit letterbox, not stretch"),
     ],
 )
-def test_a_value_out_of_range(changes, message):
+def test_value_out_of_range_is_rejected(changes, message):
     record = json.loads(SPEC.to_json()) | changes
     with pytest.raises(ModelError, match=message):
         ModelSpec.from_json(json.dumps(record))
@@ -79,12 +79,22 @@ def test_a_value_out_of_range(changes, message):
         json.dumps(json.loads(SPEC.to_json()) | {"threshold": "high"}),
     ],
 )
-def test_text_that_is_no_spec(text):
+def test_invalid_json_is_rejected(text):
     with pytest.raises(ModelError, match="cannot be read"):
         ModelSpec.from_json(text)
 
 
-def test_metadata():
+def test_spec_is_read_from_metadata():
     assert ModelSpec.from_metadata({METADATA_KEY: SPEC.to_json(), "other": "x"}, "a.onnx") == SPEC
-    with pytest.raises(ModelError, match=r"'a\.onnx' does not say how it wants its input"):
+    with pytest.raises(ModelError, match=r"'a\.onnx' has no metadata entry 'e2pose"):
         ModelSpec.from_metadata({"other": "x"}, "a.onnx")
+
+
+def test_input_size_changes_only_where_the_model_allows_it():
+    assert SPEC.with_input_size(None) is SPEC.with_input_size((256, 384)) is SPEC
+    assert SPEC.with_input_size((128, 512)) == dataclasses.replace(SPEC, input_size_hw=(128, 512))
+    with pytest.raises(ModelError, match="must be multiples of 128, not \\(100, 512\\)"):
+        SPEC.with_input_size((100, 512))
+    with pytest.raises(ModelError, match="fixed input size of 256 x 384, not 128 x 512") as caught:
+        dataclasses.replace(SPEC, multiple_of=None).with_input_size((128, 512))
+    assert "--input-size 128 512" in caught.value.hint

@@ -132,7 +132,7 @@ def test_categories_without_keypoints_are_skipped(tmp_path):
         ({"images": [image(crowdIndex=1.5)]}, "image 7 .* crowdIndex must be from 0 to 1, not 1.5"),
         ({"categories": []}, "0 categories with keypoints"),
         ({"categories": [category(), category(id=2)]}, "2 categories with keypoints"),
-        ({"categories": [category(keypoints=["a", "a"])]}, "names keypoints twice"),
+        ({"categories": [category(keypoints=["a", "a"])]}, "repeats keypoint names"),
         ({"categories": [category(keypoints=["a", "b"], skeleton=[[1, 9]])]}, "category with keypoints is invalid"),
     ],
 )

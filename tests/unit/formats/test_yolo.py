@@ -135,7 +135,7 @@ def test_invalid_line_is_named_in_the_error(tmp_path, line, message):
         (YAML.replace("[1, 0, 2]", "[1, 2, 0]"), "0 flips to 1, which flips to 2"),
         (YAML.replace("[1, 0, 2]", "[1, 0]"), "2 indices in flip_idx for 3 keypoints"),
         (YAML.replace("[1, 0, 2]", "[1, 0, 9]"), "flip_idx or kpt_names is invalid"),
-        (YAML.replace("grip", "leftTip"), "names keypoints twice"),
+        (YAML.replace("grip", "leftTip"), "repeats keypoint names"),
         (YAML.replace("images/train", "nowhere"), "names 'nowhere', but there is no"),
         (YAML.replace("train:", "tain:"), "has no split 'train', only val"),
     ],

@@ -9,9 +9,9 @@ from e2pose.core.spec import ModelSpec
 
 
 class BrightnessRuntime:
-    """Sees as many persons as the red of the canvas's middle says, each at its own place."""
+    """Finds as many persons as the red value of the central pixel, each at its own position."""
 
-    description = "a test"
+    description = "fake runtime"
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
@@ -24,11 +24,11 @@ class BrightnessRuntime:
         batch, candidates, keypoints = len(pixels), 5, len(self.spec.schema)
         rank = np.arange(candidates, dtype=np.float32)
         scores = np.where(rank < persons[:, None], 0.9 - rank / 20, 0.1).astype(np.float32)
-        places = np.linspace(0, 1, candidates * keypoints * 2, dtype=np.float32)
+        positions = np.linspace(0, 1, candidates * keypoints * 2, dtype=np.float32)
         return Candidates(
             scores=scores,
             keypoint_scores=np.full((batch, candidates, keypoints), 0.75, np.float32),
-            keypoints=np.tile(places.reshape(1, candidates, keypoints, 2), (batch, 1, 1, 1)),
+            keypoints=np.tile(positions.reshape(1, candidates, keypoints, 2), (batch, 1, 1, 1)),
         )
 
 
@@ -43,6 +43,6 @@ def runtime(schema: KeypointSchema) -> BrightnessRuntime:
 
 
 @pytest.fixture
-def picture() -> Callable[..., np.ndarray]:
-    """Makes a picture with so many persons for the runtime."""
+def make_image() -> Callable[..., np.ndarray]:
+    """Returns a function that creates an image in which the runtime finds the given number of persons."""
     return lambda persons, size_hw=(50, 40): np.full((*size_hw, 3), persons, np.uint8)

@@ -16,7 +16,7 @@ def spec(schema: KeypointSchema) -> ModelSpec:
     return ModelSpec("test", (128, 256), "stretch", schema, threshold=0.5)
 
 
-def one_canvas(scores, keypoint_scores=0.4, keypoints=(0.25, 0.5)) -> Candidates:
+def one_image(scores, keypoint_scores=0.4, keypoints=(0.25, 0.5)) -> Candidates:
     count = len(scores)
     return Candidates(
         np.array([scores], np.float32),
@@ -25,66 +25,66 @@ def one_canvas(scores, keypoint_scores=0.4, keypoints=(0.25, 0.5)) -> Candidates
     )
 
 
-def laid(*to_source: Affine, size_hw: tuple[int, int] = (128, 256)) -> Batch:
+def batch_of(*to_source: Affine, size_hw: tuple[int, int] = (128, 256)) -> Batch:
     return Batch(np.zeros((len(to_source), 3, *size_hw), np.uint8), to_source)
 
 
-def test_stretch_goes_back_to_source_pixels(spec: ModelSpec) -> None:
+def test_stretch_is_undone(spec: ModelSpec) -> None:
     to_source = fit_affine((480, 640), spec.input_size_hw, "stretch").inverse
-    (poses,) = decode(one_canvas([0.9]), laid(to_source), spec)
+    (poses,) = decode(one_image([0.9]), batch_of(to_source), spec)
     assert np.allclose(poses.keypoints, [[[160, 240], [160, 240]]], atol=1e-4)
 
 
-def test_letterbox_goes_back_to_source_pixels(spec: ModelSpec) -> None:
+def test_letterbox_is_undone(spec: ModelSpec) -> None:
     # 100x100 on 128x256: scaled by 1.28 into columns 64 to 192
     to_source = fit_affine((100, 100), spec.input_size_hw, "letterbox").inverse
-    (poses,) = decode(one_canvas([0.9], keypoints=[[0.25, 0], [0.5, 1]]), laid(to_source), spec)
+    (poses,) = decode(one_image([0.9], keypoints=[[0.25, 0], [0.5, 1]]), batch_of(to_source), spec)
     assert np.allclose(poses.keypoints, [[[0, 0], [50, 100]]], atol=1e-4)
 
 
-def test_fractions_are_of_the_canvas_that_there_was(spec: ModelSpec) -> None:
-    batch = laid(Affine.identity(), size_hw=(32, 64))
-    (poses,) = decode(one_canvas([0.9]), batch, spec)
+def test_fractions_refer_to_the_size_of_the_batch(spec: ModelSpec) -> None:
+    batch = batch_of(Affine.identity(), size_hw=(32, 64))
+    (poses,) = decode(one_image([0.9]), batch, spec)
     assert np.allclose(poses.keypoints, [[[16, 16], [16, 16]]])
 
 
-def test_points_outside_stay_outside(spec: ModelSpec) -> None:
-    (poses,) = decode(one_canvas([0.9], keypoints=(-0.5, 1.5), keypoint_scores=0.0), laid(Affine.identity()), spec)
+def test_points_outside_are_not_clipped(spec: ModelSpec) -> None:
+    (poses,) = decode(one_image([0.9], keypoints=(-0.5, 1.5), keypoint_scores=0.0), batch_of(Affine.identity()), spec)
     assert np.array_equal(poses.keypoints, [[[-128, 192], [-128, 192]]])
 
 
-def test_threshold_is_the_least_score_that_counts(spec: ModelSpec) -> None:
-    candidates = one_canvas([0.2, 0.5, 0.49, 0.8])
-    (poses,) = decode(candidates, laid(Affine.identity()), spec)
+def test_threshold_includes_equal_scores(spec: ModelSpec) -> None:
+    candidates = one_image([0.2, 0.5, 0.49, 0.8])
+    (poses,) = decode(candidates, batch_of(Affine.identity()), spec)
     assert np.allclose(poses.scores, [0.8, 0.5])
-    (poses,) = decode(candidates, laid(Affine.identity()), spec, threshold=0.0)
+    (poses,) = decode(candidates, batch_of(Affine.identity()), spec, threshold=0.0)
     assert len(poses) == 4
 
 
-def test_nobody_is_empty_and_not_a_number_is_nobody(spec: ModelSpec) -> None:
-    (poses,) = decode(one_canvas([0.1, np.nan]), laid(Affine.identity()), spec)
+def test_low_and_nan_scores_are_no_detections(spec: ModelSpec) -> None:
+    (poses,) = decode(one_image([0.1, np.nan]), batch_of(Affine.identity()), spec)
     assert poses.keypoints.shape == (0, 2, 2)
     assert poses.schema is spec.schema
 
 
-def test_keypoint_scores_are_scaled_and_stay_scores(spec: ModelSpec) -> None:
-    candidates = one_canvas([0.9], keypoint_scores=0.4)
-    (poses,) = decode(candidates, laid(Affine.identity()), replace(spec, keypoint_score_scale=2.0))
+def test_keypoint_scores_are_scaled_and_clipped_to_one(spec: ModelSpec) -> None:
+    candidates = one_image([0.9], keypoint_scores=0.4)
+    (poses,) = decode(candidates, batch_of(Affine.identity()), replace(spec, keypoint_score_scale=2.0))
     assert np.allclose(poses.keypoint_scores, 0.8)
-    (poses,) = decode(candidates, laid(Affine.identity()), replace(spec, keypoint_score_scale=5.0))
+    (poses,) = decode(candidates, batch_of(Affine.identity()), replace(spec, keypoint_score_scale=5.0))
     assert np.array_equal(poses.keypoint_scores, [[1, 1]])
 
 
-def test_each_canvas_goes_home_to_its_own_source(spec: ModelSpec) -> None:
-    one = one_canvas([0.9])
+def test_each_image_uses_its_own_map(spec: ModelSpec) -> None:
+    one = one_image([0.9])
     two = Candidates(*(np.repeat(field, 2, axis=0) for field in (one.scores, one.keypoint_scores, one.keypoints)))
-    near, far = decode(two, laid(Affine.identity(), Affine.scaling(10)), spec)
+    near, far = decode(two, batch_of(Affine.identity(), Affine.scaling(10)), spec)
     assert np.allclose(far.keypoints, 10 * near.keypoints)
 
 
-def test_candidates_are_not_changed(spec: ModelSpec) -> None:
-    candidates = one_canvas([0.9, 0.1])
+def test_candidates_are_not_modified(spec: ModelSpec) -> None:
+    candidates = one_image([0.9, 0.1])
     arrays = (candidates.scores, candidates.keypoint_scores, candidates.keypoints)
     before = [array.copy() for array in arrays]
-    decode(candidates, laid(Affine.scaling(3)), replace(spec, keypoint_score_scale=2.0))
+    decode(candidates, batch_of(Affine.scaling(3)), replace(spec, keypoint_score_scale=2.0))
     assert all(np.array_equal(array, old) for array, old in zip(arrays, before, strict=True))

@@ -22,9 +22,9 @@ from e2pose.runtimes.options import RuntimeOptions
 from helpers.synthetic import TINY_KEYPOINTS, write_image
 
 
-def test_batch_of_three_is_three_times_one(runtime, picture) -> None:
+def test_batch_of_three_equals_three_single_images(runtime, make_image) -> None:
     estimator = Estimator(runtime)
-    images = [picture(2), picture(0, (300, 200)), picture(4, (31, 77))]
+    images = [make_image(2), make_image(0, (300, 200)), make_image(4, (31, 77))]
     together, alone = estimator.batch(images), [estimator(image) for image in images]
     assert runtime.batches == [3, 1, 1, 1]
     for ours, theirs in zip(together, alone, strict=True):
@@ -34,35 +34,35 @@ def test_batch_of_three_is_three_times_one(runtime, picture) -> None:
 
 
 @pytest.mark.parametrize("persons", [0, 1, 5])
-def test_as_many_persons_as_there_are(runtime, picture, persons: int) -> None:
-    poses = Estimator(runtime)(picture(persons))
+def test_all_persons_are_found(runtime, make_image, persons: int) -> None:
+    poses = Estimator(runtime)(make_image(persons))
     assert len(poses) == persons
     assert poses.keypoints.shape == (persons, 2, 2)
 
 
-def test_no_images_no_answers(runtime) -> None:
+def test_empty_batch_runs_nothing(runtime) -> None:
     assert Estimator(runtime).batch([]) == []
     assert runtime.batches == []
 
 
-def test_image_is_not_changed(runtime, picture) -> None:
-    image = picture(3)
+def test_image_is_not_modified(runtime, make_image) -> None:
+    image = make_image(3)
     image.setflags(write=False)
     Estimator(runtime)(image)
     assert (image == 3).all()
 
 
-def test_threshold_of_the_model_or_of_the_user(runtime, picture) -> None:
+def test_threshold_defaults_to_that_of_the_model(runtime, make_image) -> None:
     estimator = Estimator(runtime)
     assert estimator.threshold == runtime.spec.threshold == 0.4
     strict = estimator.with_threshold(0.87)
-    assert (len(estimator(picture(3))), len(strict(picture(3)))) == (3, 1)
+    assert (len(estimator(make_image(3))), len(strict(make_image(3)))) == (3, 1)
     assert estimator.threshold == 0.4
     assert strict.spec is estimator.spec
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
-def test_threshold_out_of_range(runtime, threshold: float) -> None:
+def test_threshold_out_of_range_is_rejected(runtime, threshold: float) -> None:
     with pytest.raises(OptionError, match="threshold must lie between 0 and 1"):
         Estimator(runtime, threshold)
 
@@ -76,35 +76,35 @@ def test_threshold_out_of_range(runtime, threshold: float) -> None:
     ],
     ids=["grey", "alpha", "float"],
 )
-def test_other_images_are_refused_with_a_hint(runtime, image, hint: str) -> None:
+def test_invalid_images_are_rejected_with_a_hint(runtime, image, hint: str) -> None:
     with pytest.raises(OptionError) as caught:
         Estimator(runtime).batch([image])
     assert hint in caught.value.hint
 
 
 def test_description_names_model_and_runtime(runtime) -> None:
-    assert Estimator(runtime).description == "test, a test"
+    assert Estimator(runtime).description == "test, fake runtime"
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_path_of_a_picture(tiny_model: Path, tmp_path: Path, kind) -> None:
+def test_image_is_read_from_a_path(tiny_model: Path, tmp_path: Path, kind) -> None:
     path = write_image(tmp_path / "weiß und hell.png", (30, 60))
     poses = load(tiny_model, threads=1)(kind(path))
     assert np.allclose(poses.keypoints[0], TINY_KEYPOINTS * [60, 30], atol=1e-4)
 
 
-def test_unreadable_picture(tiny_model: Path, tmp_path: Path) -> None:
+def test_unreadable_image_is_reported(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         load(str(tiny_model))(tmp_path / "none.jpg")
 
 
-def test_load_passes_options_on(tiny_model: Path, tmp_path: Path) -> None:
+def test_load_applies_its_options(tiny_model: Path, tmp_path: Path) -> None:
     estimator = load(tiny_model, threads=1, threshold=0.7, runtime="onnxruntime")
     assert estimator.threshold == 0.7
     assert "1 thread" in estimator.description
-    with pytest.raises(ModelError, match="there is no model file"):
+    with pytest.raises(ModelError, match="does not exist"):
         load(tmp_path / "none.onnx")
-    with pytest.raises(E2PoseError, match="there is no device 'tpu'"):
+    with pytest.raises(E2PoseError, match="unknown device 'tpu'"):
         load(tiny_model, device="tpu")
 
 
@@ -146,7 +146,7 @@ def test_fallback_must_be_allowed_and_warns(tiny_model: Path, options: RuntimeOp
 
 @pytest.mark.usefixtures("only_onnxruntime_on_the_cpu")
 def test_fallback_does_not_hide_a_bad_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="there is no model file"):
+    with pytest.raises(ModelError, match="does not exist"):
         Estimator.open(tmp_path / "none.onnx", RuntimeOptions(precision="bf16", allow_fallback=True))
 
 

@@ -14,7 +14,7 @@ from helpers.networks import SPEC, noise, small_network, two_layer_network
 PIXELS = np.ascontiguousarray(noise(2).transpose(0, 3, 1, 2))
 
 
-def test_network_keeps_its_mode_and_later_changes_are_not_seen() -> None:
+def test_network_is_copied_and_unchanged() -> None:
     network = two_layer_network().train()
     runtime = TorchRuntime(network, SPEC)
     before = runtime(PIXELS)
@@ -25,7 +25,7 @@ def test_network_keeps_its_mode_and_later_changes_are_not_seen() -> None:
     assert np.array_equal(runtime(PIXELS).scores, before.scores)
 
 
-def test_logits_become_scores() -> None:
+def test_scores_are_sigmoids_of_logits() -> None:
     network = two_layer_network()
     candidates = TorchRuntime(network, SPEC)(PIXELS)
     with torch.no_grad():
@@ -35,15 +35,15 @@ def test_logits_become_scores() -> None:
 
 
 @pytest.mark.parametrize("device", ["toaster", "cuda:99", "mps"])
-def test_device_that_is_not_there(device: str) -> None:
+def test_unavailable_device_is_reported(device: str) -> None:
     with pytest.raises(RuntimeChoiceError, match=f"torch cannot run on '{device}' here") as caught:
         TorchRuntime(two_layer_network(), SPEC, device)
     assert "cpu" in caught.value.hint
-    assert len(caught.value.message) < 400  # torch has much to say of what else it was not built for
+    assert len(caught.value.message) < 400  # torch lists all backends that it was not built for
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model " * 50], ids=["missing", "empty", "foreign"])
-def test_file_that_is_no_model(tmp_path: Path, content: bytes | None) -> None:
+def test_invalid_file_is_reported(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "model.safetensors"
     if content is not None:
         path.write_bytes(content)
@@ -51,7 +51,7 @@ def test_file_that_is_no_model(tmp_path: Path, content: bytes | None) -> None:
         TorchRuntime.open(path)
 
 
-def test_saved_weights_say_the_same(tmp_path: Path) -> None:
+def test_saved_weights_give_equal_candidates(tmp_path: Path) -> None:
     network = small_network()
     save_weights(tmp_path / "small.safetensors", network, SPEC)
     runtime = TorchRuntime.open(tmp_path / "small.safetensors")
@@ -59,17 +59,17 @@ def test_saved_weights_say_the_same(tmp_path: Path) -> None:
     assert np.array_equal(runtime(PIXELS).keypoints, TorchRuntime(network, SPEC)(PIXELS).keypoints)
 
 
-def test_bf16_is_near_f32_and_says_so() -> None:
+def test_bf16_is_close_to_f32_and_described() -> None:
     network = small_network()
-    exact, rough = TorchRuntime(network, SPEC), TorchRuntime(network, SPEC, precision="bf16")
-    assert " in f32" in exact.description
-    assert " in bf16" in rough.description
-    difference = np.abs(exact(PIXELS).keypoints - rough(PIXELS).keypoints).mean()
+    f32, bf16 = TorchRuntime(network, SPEC), TorchRuntime(network, SPEC, precision="bf16")
+    assert " in f32" in f32.description
+    assert " in bf16" in bf16.description
+    difference = np.abs(f32(PIXELS).keypoints - bf16(PIXELS).keypoints).mean()
     assert 0 < difference < 0.05
-    assert rough(PIXELS).keypoints.dtype == np.float32
+    assert bf16(PIXELS).keypoints.dtype == np.float32
 
 
-def test_threads_are_those_asked_for(tmp_path: Path) -> None:
+def test_threads_of_the_options_are_set(tmp_path: Path) -> None:
     save_weights(tmp_path / "two.safetensors", small_network(), SPEC)
     before = torch.get_num_threads()
     try:
@@ -80,7 +80,7 @@ def test_threads_are_those_asked_for(tmp_path: Path) -> None:
         torch.set_num_threads(before)
 
 
-def test_another_canvas(tmp_path: Path) -> None:
+def test_input_size_of_the_options_is_set(tmp_path: Path) -> None:
     save_weights(tmp_path / "open.safetensors", small_network(), replace(SPEC, multiple_of=32))
     runtime = TorchRuntime.open(tmp_path / "open.safetensors", RuntimeOptions(input_size=(96, 64)))
     assert runtime.spec == replace(SPEC, multiple_of=32, input_size_hw=(96, 64))

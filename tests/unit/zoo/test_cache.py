@@ -1,4 +1,4 @@
-"""Where things are kept, and when nothing is fetched."""
+"""The cache folder and the offline switch."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from e2pose.zoo.cache import cache_folder, is_offline
 
 
-def test_what_is_kept_lies_in_the_cache_of_the_user_or_where_they_say(monkeypatch) -> None:
+def test_cache_folder_follows_e2pose_home(monkeypatch) -> None:
     monkeypatch.delenv("E2POSE_HOME", raising=False)
     assert cache_folder("bench").parts[-2:] == ("e2pose", "bench") or os.name == "nt"
     monkeypatch.setenv("E2POSE_HOME", "here")
@@ -16,7 +16,7 @@ def test_what_is_kept_lies_in_the_cache_of_the_user_or_where_they_say(monkeypatc
 
 
 @pytest.mark.parametrize(("value", "offline"), [(None, False), ("", False), ("0", False), ("1", True), ("yes", True)])
-def test_offline_is_anything_but_nothing_and_0(monkeypatch, value: str | None, offline: bool) -> None:
+def test_offline_is_any_value_but_empty_and_0(monkeypatch, value: str | None, offline: bool) -> None:
     monkeypatch.delenv("E2POSE_OFFLINE", raising=False)
     if value is not None:
         monkeypatch.setenv("E2POSE_OFFLINE", value)

@@ -11,7 +11,7 @@ from e2pose.inference.estimator import Estimator
 from e2pose.runtimes.options import RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 from e2pose.sources.images import read_image
-from e2pose.zoo import catalogue as catalog
+from e2pose.zoo import catalogue
 from e2pose.zoo.authors import read_authors_models
 from e2pose.zoo.catalogue import ModelEntry, ModelFile, local_models, read_catalogue, resolve_model
 
@@ -29,11 +29,11 @@ def entry(name: str, urls=(), suffixes=(".onnx", ".safetensors")) -> ModelEntry:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A catalogue of two models, of which the first comes with the package."""
+def catalogue_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue of a bundled model and one that needs a download."""
     models = {"small-64": entry("small-64"), "large-64": entry("large-64", urls=("https://unused.invalid/m",))}
-    monkeypatch.setattr(catalog, "read_catalogue", lambda: (models, "small-64"))
-    monkeypatch.setattr(catalog, "_WEIGHTS", tmp_path)
+    monkeypatch.setattr(catalogue, "read_catalogue", lambda: (models, "small-64"))
+    monkeypatch.setattr(catalogue, "_WEIGHTS", tmp_path)
     monkeypatch.setenv("E2POSE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("E2POSE_OFFLINE", "1")
     (tmp_path / "small-64.onnx").write_bytes(b"model")
@@ -57,39 +57,39 @@ def test_entries_are_complete(model: ModelEntry) -> None:
 
 
 @pytest.mark.parametrize("file", FILES.values(), ids=lambda file: file.name)
-def test_bundled_file_is_the_one_of_the_catalogue(file: ModelFile) -> None:
-    path = catalog._WEIGHTS / file.name
+def test_bundled_file_has_the_size_and_hash_of_the_catalogue(file: ModelFile) -> None:
+    path = catalogue._WEIGHTS / file.name
     assert path.stat().st_size == file.size_bytes <= MAX_BUNDLED_BYTES
     assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
 
 
 @pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
 @pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
-def test_bundled_file_says_of_itself_what_the_catalogue_says(model: ModelEntry, suffix: str) -> None:
+def test_spec_of_bundled_file_matches_the_catalogue(model: ModelEntry, suffix: str) -> None:
     spec = open_runtime(resolve_model(model.name, (suffix,)).path).spec
     described = (model.name, model.input_size_hw, model.licence, model.trained_on)
     assert (spec.name, spec.input_size_hw, spec.licence, spec.trained_on) == described
 
 
 @pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
-def test_bundled_files_are_the_same_model(model: ModelEntry) -> None:  # each is rounded to 16 bits in its own way
+def test_bundled_formats_are_the_same_model(model: ModelEntry) -> None:  # each format is rounded to 16 bits differently
     reference = open_runtime(resolve_model(model.name, (".safetensors",)).path)
     samples = sorted((Path(__file__).parents[3] / "samples").glob("*.jpg"))
-    pictures = [read_image(path) for path in samples]
-    assert verify_artifact(resolve_model(model.name).path, reference, pictures, limits=Limits(0.99)).candidates > 100
+    images = [read_image(path) for path in samples]
+    assert verify_artifact(resolve_model(model.name).path, reference, images, limits=Limits(0.99)).candidates > 100
 
 
-def test_fast_model_finds_whom_the_default_model_finds() -> None:
-    exact, rough = (Estimator.open(name, RuntimeOptions(input_size=(320, 320))) for name in (DEFAULT, "fast"))
+def test_fast_model_finds_the_persons_of_the_default_model() -> None:
+    default, fast = (Estimator.open(name, RuntimeOptions(input_size=(320, 320))) for name in (DEFAULT, "fast"))
     for path in sorted((Path(__file__).parents[3] / "samples").glob("*.jpg")):
-        found, expected = rough(path), exact(path)
+        found, expected = fast(path), default(path)
         assert len(found) == len(expected) > 0, path.name
-        off = np.abs(found.keypoints[:, None] - expected.keypoints).max(axis=3)  # (found, expected, keypoint)
-        assert (np.median(off, axis=2).min(axis=0) < 0.02 * max(read_image(path).shape)).all(), path.name
+        distance = np.abs(found.keypoints[:, None] - expected.keypoints).max(axis=3)  # (found, expected, keypoint)
+        assert (np.median(distance, axis=2).min(axis=0) < 0.02 * max(read_image(path).shape)).all(), path.name
 
 
 @pytest.mark.parametrize("model", [m for m in MODELS.values() if m.like], ids=lambda model: model.name)
-def test_a_model_like_another_one_is_its_network_on_another_canvas(model: ModelEntry) -> None:
+def test_model_like_another_shares_its_network(model: ModelEntry) -> None:
     other = MODELS[model.like]
     assert model.file([".safetensors"]) == other.file([".safetensors"])
     assert (model.input_size_hw, model.files) != (other.input_size_hw, other.files)
@@ -99,35 +99,37 @@ def test_a_model_like_another_one_is_its_network_on_another_canvas(model: ModelE
     assert Estimator.open(model.name, RuntimeOptions(input_size=(96, 128))).spec.input_size_hw == (96, 128)
 
 
-def test_a_file_named_like_a_model_has_its_own_canvas(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "read_catalogue", lambda: ({"twin": replace(entry("small-64"), like="a")}, "twin"))
-    monkeypatch.chdir(shelf)
-    assert resolve_model("twin") == resolve_model("default") == (shelf / "small-64.onnx", (64, 64))
-    (shelf / "twin").write_bytes(b"mine")
+def test_catalogue_sets_the_input_size_of_names_but_not_of_files(
+    catalogue_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "read_catalogue", lambda: ({"twin": replace(entry("small-64"), like="a")}, "twin"))
+    monkeypatch.chdir(catalogue_folder)
+    assert resolve_model("twin") == resolve_model("default") == (catalogue_folder / "small-64.onnx", (64, 64))
+    (catalogue_folder / "twin").write_bytes(b"mine")
     assert resolve_model("twin") == (Path("twin"), None)
 
 
 @pytest.mark.parametrize("name", ["default", "small-64"])
-def test_bundled_model_by_name(shelf: Path, name: str) -> None:
-    assert resolve_model(name).path == shelf / "small-64.onnx"
+def test_name_resolves_to_the_bundled_file(catalogue_folder: Path, name: str) -> None:
+    assert resolve_model(name).path == catalogue_folder / "small-64.onnx"
 
 
-def test_file_in_a_format_that_is_wanted(shelf: Path) -> None:
-    (shelf / "small-64.safetensors").write_bytes(b"model")
-    assert resolve_model("small-64", (".safetensors",)).path == shelf / "small-64.safetensors"
-    assert resolve_model("small-64", (".engine", ".onnx")).path == shelf / "small-64.onnx"
+def test_suffixes_select_the_format(catalogue_folder: Path) -> None:
+    (catalogue_folder / "small-64.safetensors").write_bytes(b"model")
+    assert resolve_model("small-64", (".safetensors",)).path == catalogue_folder / "small-64.safetensors"
+    assert resolve_model("small-64", (".engine", ".onnx")).path == catalogue_folder / "small-64.onnx"
     with pytest.raises(ModelError, match=r"'small-64' has no \.xml file; available: small-64\.onnx, small-64\.saf"):
         resolve_model("small-64", (".xml",))
 
 
-def test_bundled_model_that_is_not_there(shelf: Path) -> None:
-    (shelf / "small-64.onnx").unlink()
+def test_missing_bundled_file_is_reported(catalogue_folder: Path) -> None:
+    (catalogue_folder / "small-64.onnx").unlink()
     with pytest.raises(ModelError, match=r"'small-64\.onnx' of the model 'small-64' is missing at") as caught:
         resolve_model("default")
     assert "reinstall e2pose" in caught.value.hint
 
 
-def test_unknown_name_lists_names_and_suggests_one(shelf: Path) -> None:
+def test_unknown_name_lists_names_and_suggests_one(catalogue_folder: Path) -> None:
     with pytest.raises(ModelError, match="unknown model 'smal-64'; available: small-64, large-64") as caught:
         resolve_model("smal-64")
     assert caught.value.hint == "did you mean 'small-64'?"
@@ -136,33 +138,33 @@ def test_unknown_name_lists_names_and_suggests_one(shelf: Path) -> None:
     assert "path of a model file" in caught.value.hint
 
 
-def test_file_wins_over_name(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(shelf)
-    (shelf / "large-64").write_bytes(b"mine")
+def test_existing_file_takes_precedence_over_name(catalogue_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(catalogue_folder)
+    (catalogue_folder / "large-64").write_bytes(b"mine")
     assert resolve_model("large-64").path == Path("large-64")
 
 
 @pytest.mark.parametrize("path", ["none.onnx", "weights/none", Path("none"), "NONE.SAFETENSORS"])
-def test_what_looks_like_a_path_is_not_searched_for(shelf: Path, path: str | Path) -> None:
+def test_path_is_not_looked_up_by_name(catalogue_folder: Path, path: str | Path) -> None:
     assert resolve_model(path).path == Path(path)
 
 
-def test_other_models_are_fetched(shelf: Path) -> None:
-    with pytest.raises(ModelError, match=r"'large-64\.onnx' has not been fetched yet, and E2POSE_OFFLINE forbids it"):
+def test_model_that_is_not_bundled_comes_from_the_cache_or_a_download(catalogue_folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"'large-64\.onnx' is not in the cache, and E2POSE_OFFLINE forbids downloads"):
         resolve_model("large-64")
-    cached = shelf / "home" / "models" / entry("").files[0].sha256[:12] / "large-64.onnx"
+    cached = catalogue_folder / "home" / "models" / entry("").files[0].sha256[:12] / "large-64.onnx"
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"model")
     assert resolve_model("large-64").path == cached
 
 
-@pytest.mark.parametrize("path", ["x" * 300, "~nobody-of-this-name/a.onnx"])
-def test_path_that_makes_no_sense(shelf: Path, path: str) -> None:
+@pytest.mark.parametrize("path", ["x" * 300, "~no-such-user/a.onnx"])
+def test_invalid_path_is_reported(catalogue_folder: Path, path: str) -> None:
     with pytest.raises(ModelError, match="cannot read the model"):
         resolve_model(path)
 
 
-def test_models_of_the_authors() -> None:
+def test_models_of_the_authors_are_complete() -> None:
     models = read_authors_models()
     assert len(models) == len({model.url for model in models.values()}) == 10
     for name, model in models.items():
@@ -174,18 +176,18 @@ def test_models_of_the_authors() -> None:
     assert len(str(known.sha256)) == 64
 
 
-def test_model_of_the_authors_must_be_converted_first(shelf: Path) -> None:
+def test_model_of_the_authors_must_be_converted_first(catalogue_folder: Path) -> None:
     with pytest.raises(ModelError, match="is a TensorFlow graph") as caught:
         resolve_model("aisin-resnet50-320x320")
     assert "e2pose convert aisin-resnet50-320x320" in caught.value.hint
 
 
-def test_models_at_hand_are_bundled_or_fetched(shelf: Path) -> None:
+def test_local_models_are_bundled_or_cached(catalogue_folder: Path) -> None:
     assert local_models() == ["small-64"]
-    fetched = catalog.cached_path("large-64.onnx", hashlib.sha256(b"model").hexdigest())
-    fetched.parent.mkdir(parents=True)
-    fetched.write_bytes(b"model")
+    cached = catalogue.cached_path("large-64.onnx", hashlib.sha256(b"model").hexdigest())
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"model")
     assert local_models() == ["small-64", "large-64"]
-    assert resolve_model("large-64").path == fetched
+    assert resolve_model("large-64").path == cached
     assert local_models((".safetensors",)) == ["small-64"]
     assert local_models((".engine",)) == []
