@@ -96,8 +96,8 @@ def test_block_runs(block: Block, run_command) -> None:
 
 
 EXAMPLES = {
-    "one_picture.py": (["samples/astronaut.jpg", MODEL], "nose at ("),
-    "only_the_sure.py": (["samples/*.jpg", "drawn/", MODEL], "in 4 frames"),
+    "predict_image.py": (["samples/astronaut.jpg", MODEL], "nose at ("),
+    "filter_poses.py": (["samples/*.jpg", "drawn/", MODEL], "in 4 frames"),
     "grid.py": (["grid.jpg", "samples/park.jpg", "samples/balance.jpg", "--model", MODEL], ""),
     "stick_people.py": (["made", "5"], "5 pictures in made"),
     "houses.py": (["made", "5"], "5 pictures in made"),
