@@ -10,8 +10,5 @@ class InMemoryImages(ImageStore):
         self._cached = list(images)
         self._sizes_hw = sizes_hw or [image.shape[:2] for image in images]
 
-    def __len__(self):
-        return len(self._cached)
-
     def size_hw(self, number):
         return self._sizes_hw[number]

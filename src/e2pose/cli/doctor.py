@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,7 +61,9 @@ def data(
     if count < 1:
         raise OptionError(f"--count must be at least 1, not {count}", "48 is the default")
     _check_outputs(drawings=[path for path in (sheet, augmented) if path], json_path=json_path, inputs=paths)
-    recipe = _the_recipe(paths) if augmented is not None else None
+    recipes = [path for path in paths if path.suffix == ".toml"]
+    if augmented is not None and len(recipes) != 1:
+        raise OptionError(f"--augmented needs exactly one recipe, not {len(recipes)}", "give one recipe")
     sources = [_recipe_sets(path, root) if path.suffix == ".toml" else path for path in paths]
     subsets, unusable = open_subsets(sources, images=images)
     with Progress(shown=not quiet) as progress:
@@ -69,11 +72,11 @@ def data(
     print(_format_report(report))
     if json_path is not None:
         with atomic_path(json_path) as temporary:
-            temporary.write_text(json.dumps(report.to_record(), indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
     if sheet is not None:
         _write_image(sheet, draw_label_sheet(subsets, count))
-    if augmented is not None and recipe is not None:
-        _write_image(augmented, _draw_augmented(recipe, root, count))
+    if augmented is not None:
+        _write_image(augmented, _draw_augmented(recipes[0], root, count))
     return int(report.has_errors)
 
 
@@ -95,13 +98,6 @@ def _check_outputs(drawings: list[Path], json_path: Path | None, inputs: list[Pa
     for path in [*drawings, *([json_path] if json_path else [])]:
         check_target(path)
         check_not_an_input(path, [*inputs, *(folder / "annotations.json" for folder in inputs)])
-
-
-def _the_recipe(paths: list[Path]) -> Path:
-    recipes = [path for path in paths if path.suffix == ".toml"]
-    if len(recipes) != 1:
-        raise OptionError(f"--augmented needs exactly one recipe, not {len(recipes)}", "give one recipe")
-    return recipes[0]
 
 
 def _recipe_sets(path: Path, root: Path | None) -> RecipeSets:
@@ -134,7 +130,7 @@ def _format_report(report: DataReport) -> str:
     lines = [line for statistics in report.statistics for line in (*_format_statistics(statistics), "")]
     for finding in report.findings:
         lines += _format_finding(finding)
-    errors = sum(finding.is_error for finding in report.findings)
+    errors = sum(finding.check.is_error for finding in report.findings)
     return "\n".join([*lines, f"{errors} kinds of errors, {len(report.findings) - errors} kinds of warnings"])
 
 
@@ -165,7 +161,7 @@ def _format_statistics(statistics: Statistics) -> list[str]:
 def _format_finding(finding: Finding) -> list[str]:
     more = finding.count - len(finding.examples)
     return [
-        f"{'error' if finding.is_error else 'warning'}: {finding.subset}: {finding.check.title} ({finding.count})",
+        f"{'error' if finding.check.is_error else 'warning'}: {finding.subset}: {finding.check.title} ({finding.count})",
         f"  {finding.check.advice}",
         *(f"  - {example}" for example in finding.examples),
         *([f"  - and {more} more"] if more else []),

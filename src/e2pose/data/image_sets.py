@@ -13,7 +13,7 @@ from e2pose.core.errors import AnnotationError
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.data.config import DataSetConfig
 from e2pose.formats.coco import read_coco
-from e2pose.formats.yolo import read_yolo, read_data_yaml
+from e2pose.formats.yolo import read_data_yaml, read_yolo
 from e2pose.sources.images import IMAGE_SUFFIXES, read_image_size
 
 SCHEMA_FROM_DATA = "data"

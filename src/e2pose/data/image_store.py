@@ -48,9 +48,6 @@ class ImageStore:
             with ThreadPoolExecutor() as pool:
                 self._cached = list(pool.map(self._read_small, range(len(self._files))))
 
-    def __len__(self) -> int:
-        return len(self._files)
-
     def __getitem__(self, number: int) -> Pixels:
         """Returns the pixels of an image, which may be a smaller copy of it."""
         return self._cached[number] if self._cached else self._read(number)

@@ -34,25 +34,15 @@ class SampleLabels:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The labels of a batch, padded to the same number of persons G and of boxes R and Q.
+    """The fields of `SampleLabels` for a batch, padded to the same number of persons G and of boxes R and Q."""
 
-    Args:
-        keypoints: (B, G, K, 2) in pixels of the training image.
-        labelled: (B, G, K) bool.
-        visibility_known: (B, G, K) bool.
-        areas: (B, G); 1 for padding.
-        present: (B, G) bool; false for padding.
-        ignore: (B, R, 4) boxes (x, y, width, height); empty boxes for padding.
-        non_exhaustive: (B, Q, 4) likewise.
-    """
-
-    keypoints: Tensor
-    labelled: Tensor
-    visibility_known: Tensor
-    areas: Tensor
-    present: Tensor
-    ignore: Tensor
-    non_exhaustive: Tensor
+    keypoints: Tensor  # (B, G, K, 2)
+    labelled: Tensor  # (B, G, K) bool
+    visibility_known: Tensor  # (B, G, K) bool
+    areas: Tensor  # (B, G); 1 for padding
+    present: Tensor  # (B, G) bool; false for padding
+    ignore: Tensor  # (B, R, 4); empty boxes for padding
+    non_exhaustive: Tensor  # (B, Q, 4); likewise
 
     @property
     def centers(self) -> Tensor:

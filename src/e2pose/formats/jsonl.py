@@ -10,12 +10,10 @@ that are not finite are null. Units and digits: `formats/record.py`.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
-from e2pose.core.schema import KeypointSchema
-from e2pose.formats.record import TIME_DIGITS, PersonRecord, to_person_records
+from e2pose.formats.record import TIME_DIGITS, to_person_records
 
 
 def to_json_line(frame: Frame, poses: Poses) -> str:
@@ -24,12 +22,14 @@ def to_json_line(frame: Frame, poses: Poses) -> str:
         "file": frame.origin.name,
         "frame": frame.index,
         "time_s": round(frame.time_s, TIME_DIGITS),
-        "persons": [_to_dict(person, poses.schema) for person in to_person_records(poses)],
+        "persons": [
+            {
+                "score": person.score,
+                **({} if person.track_id is None else {"track_id": person.track_id}),
+                "box": person.box,
+                "keypoints": dict(zip(poses.schema.keypoints, person.keypoints, strict=True)),
+            }
+            for person in to_person_records(poses)
+        ],
     }
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
-
-
-def _to_dict(person: PersonRecord, schema: KeypointSchema) -> dict[str, Any]:
-    track = {} if person.track_id is None else {"track_id": person.track_id}
-    keypoints = dict(zip(schema.keypoints, person.keypoints, strict=True))
-    return {"score": person.score, **track, "box": person.box, "keypoints": keypoints}

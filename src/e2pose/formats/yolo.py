@@ -21,7 +21,6 @@ from e2pose.core.errors import AnnotationError, MissingExtraError, SchemaError
 from e2pose.core.schema import KeypointSchema, find_mirrored_names
 from e2pose.formats.coco import DEFAULT_AREA_RATIO, find_built_in_schema
 
-_KPT_SHAPE_HINT = "kpt_shape is [number of keypoints, 2 or 3], such as [17, 3]"
 _BOX_TOLERANCE = 0.01  # a box that exceeds the image by more is probably given in pixels
 
 
@@ -111,11 +110,14 @@ def read_data_yaml(path: str | Path) -> DataYaml:
             f"'{path}' must have one class, or one named 'person', but 'names' is {names}",
             "write 'names: {0: person}' and keep only the lines of this class",
         )
-    shape = record.get("kpt_shape")
-    if not (isinstance(shape, list) and len(shape) == 2 and all(isinstance(size, int) for size in shape)):
-        raise AnnotationError(f"'{path}': kpt_shape is invalid: {shape}", _KPT_SHAPE_HINT)
-    if shape[0] < 1 or shape[1] not in (2, 3):
-        raise AnnotationError(f"'{path}': kpt_shape is invalid: {shape}", _KPT_SHAPE_HINT)
+    match record.get("kpt_shape"):
+        case [int(num_keypoints), 2 | 3 as values_per_keypoint] if num_keypoints > 0:
+            pass
+        case shape:
+            raise AnnotationError(
+                f"'{path}': kpt_shape is invalid: {shape}",
+                "kpt_shape is [number of keypoints, 2 or 3], such as [17, 3]",
+            )
     splits = {
         name: tuple(map(str, entry if isinstance(entry, list) else [entry]))
         for name in ("train", "val", "test")
@@ -125,8 +127,8 @@ def read_data_yaml(path: str | Path) -> DataYaml:
         path=path,
         folder=path.parent / str(record.get("path") or ""),
         splits=splits,
-        schema=_parse_schema(record, shape[0], candidates[0], str(classes[candidates[0]]), path),
-        values_per_keypoint=shape[1],
+        schema=_parse_schema(record, num_keypoints, candidates[0], str(classes[candidates[0]]), path),
+        values_per_keypoint=values_per_keypoint,
         class_index=int(candidates[0]),
     )
 

@@ -145,7 +145,7 @@ def test_cache_has_the_resolution_of_the_largest_scale(root):
     sizes = {pixels.shape for pixels in images.store}
     assert sizes == {(round(1.2 * 0.64 * 150), round(1.2 * 0.64 * 200), 3)}
     for original in (open_images(root, scale=(0.5, 3.0)), open_images(root, scale=(0.5, 1.2), cache=False)):
-        assert {original.store[number].shape for number in range(len(original.store))} == {(150, 200, 3)}
+        assert {original.store[number].shape for number in range(3)} == {(150, 200, 3)}
 
 
 def test_image_of_another_size_than_annotated_is_refused(root, tmp_path):

@@ -22,11 +22,7 @@ _MAX_PASTE_SCALE = 2.0  # pasted persons are not enlarged further, so that the n
 
 
 def random_affine(
-    source_hw: tuple[int, int],
-    size_hw: tuple[int, int],
-    fit: Fit,
-    config: AugmentConfig,
-    rng: np.random.Generator,
+    source_hw: tuple[int, int], size_hw: tuple[int, int], fit: Fit, config: AugmentConfig, rng: np.random.Generator
 ) -> Affine:
     """Draws a map from a source image to a training image: fit, then scale, aspect, rotation, flip and shift.
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from e2pose.core.annotations import Annotations, ImageAnnotation
 
@@ -65,15 +64,6 @@ class Finding:
     count: int
     examples: tuple[str, ...]
 
-    @property
-    def is_error(self) -> bool:
-        """Whether it is an error, not a warning."""
-        return self.check.is_error
-
-    def to_record(self) -> dict[str, Any]:
-        """Returns the fields by name, for JSON."""
-        return {"subset": self.subset, **asdict(self.check), "count": self.count, "examples": list(self.examples)}
-
 
 def summarise(subset: str, problems: Iterable[Problem]) -> list[Finding]:
     """Counts problems by check; returns errors first, then the most frequent."""
@@ -83,4 +73,4 @@ def summarise(subset: str, problems: Iterable[Problem]) -> list[Finding]:
     findings = [
         Finding(subset, check, len(places), tuple(places[:_MAX_EXAMPLES])) for check, places in examples.items()
     ]
-    return sorted(findings, key=lambda finding: (not finding.is_error, -finding.count))
+    return sorted(findings, key=lambda finding: (not finding.check.is_error, -finding.count))

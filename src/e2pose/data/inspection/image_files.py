@@ -44,19 +44,12 @@ NEAR_LEAK = Check(
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """Identifies the content of an image.
+    """Identifies the content of an image."""
 
-    Args:
-        subset: Index of the image's subset.
-        name: File name.
-        digest: Hash of the file's bytes.
-        bits: Difference hash of the pixels.
-    """
-
-    subset: int
+    subset: int  # index
     name: str
-    digest: bytes
-    bits: UInt64[np.ndarray, "4"]
+    digest: bytes  # of the file
+    bits: UInt64[np.ndarray, "4"]  # difference hash of the pixels
 
 
 def check_image_files(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from e2pose.core.errors import E2PoseError, OptionError
 from e2pose.data.config import DataSetConfig
@@ -20,7 +19,6 @@ from e2pose.data.inspection.statistics import Statistics, label_statistics
 from e2pose.formats.yolo import read_data_yaml
 
 UNUSABLE = Check("unusable labels", "A training rejects this image set. Correct or remove it.", is_error=True)
-ALL_SUBSETS = "all subsets"
 
 
 @dataclass(frozen=True)
@@ -42,14 +40,7 @@ class DataReport:
     @property
     def has_errors(self) -> bool:
         """Whether any finding is an error."""
-        return any(finding.is_error for finding in self.findings)
-
-    def to_record(self) -> dict[str, Any]:
-        """Returns everything, for JSON."""
-        return {
-            "findings": [finding.to_record() for finding in self.findings],
-            "statistics": [asdict(statistics) for statistics in self.statistics],
-        }
+        return any(finding.check.is_error for finding in self.findings)
 
 
 def open_subsets(
@@ -70,7 +61,7 @@ def open_subsets(
     subsets: list[Subset] = []
     findings: list[Finding] = []
     for source in sources:
-        for name, read in _recipe_readers(source) if isinstance(source, RecipeSets) else _readers(source, images):
+        for name, read in _readers(source, images):
             try:
                 subsets += read()
             except E2PoseError as error:
@@ -90,7 +81,7 @@ def inspect(subsets: Sequence[Subset], *, progress: Callable[[int], None] | None
     for subset, problems in zip(subsets, image_problems, strict=True):
         labels = subset.annotations
         findings += summarise(subset.name, chain(problems, find_label_problems(labels), find_flip_problems(labels)))
-    findings += summarise(ALL_SUBSETS, find_duplicates(subsets, fingerprints))
+    findings += summarise("all subsets", find_duplicates(subsets, fingerprints))
     return DataReport(tuple(findings), tuple(label_statistics(subset) for subset in subsets))
 
 
@@ -98,7 +89,9 @@ _Reader = tuple[str, Callable[[], list[Subset]]]
 """Name of an image set, and a function that reads it."""
 
 
-def _readers(path: Path, images: Path | None) -> list[_Reader]:
+def _readers(path: Path | RecipeSets, images: Path | None) -> list[_Reader]:
+    if isinstance(path, RecipeSets):
+        return [(config.path, partial(_read_recipe_set, config, path)) for config in path.sets]
     if not path.exists():
         raise OptionError(f"there is no '{path}'", "give a folder of labelled images, a file of labels or a recipe")
     yaml = path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
@@ -111,21 +104,15 @@ def _readers(path: Path, images: Path | None) -> list[_Reader]:
     return [(str(path), lambda: [_read(str(path), config, path.parent)])]
 
 
-def _recipe_readers(recipe: RecipeSets) -> list[_Reader]:
-    return [(config.path, partial(_read_recipe_set, config, recipe)) for config in recipe.sets]
-
-
 def _read(name: str, config: DataSetConfig, root: Path) -> Subset:
     folder, annotations = read_set(config, root)
     return Subset(name, folder, annotations, split=name)
 
 
 def _read_yolo(yaml: Path) -> list[Subset]:
-    subsets = []
-    for split in read_data_yaml(yaml).splits:
-        config = DataSetConfig.model_validate({"path": yaml.name, "split": split})
-        subsets.append(_read(f"{yaml.parent.name}: {split}", config, yaml.parent))
-    return subsets
+    splits = read_data_yaml(yaml).splits
+    configs = [DataSetConfig.model_validate({"path": yaml.name, "split": split}) for split in splits]
+    return [_read(f"{yaml.parent.name}: {config.split}", config, yaml.parent) for config in configs]
 
 
 def _read_recipe_set(config: DataSetConfig, recipe: RecipeSets) -> list[Subset]:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -86,7 +87,8 @@ def test_unusable_labels_are_an_error_and_other_sets_are_still_read(tmp_path):
     (tmp_path / "broken" / "annotations.json").write_text("{}", encoding="utf-8")
     subsets, (finding,) = open_subsets([tmp_path / "broken", valid])
     assert [subset.name for subset in subsets] == [str(valid)]
-    assert (finding.subset, finding.check, finding.is_error) == (str(tmp_path / "broken"), UNUSABLE, True)
+    assert (finding.subset, finding.check) == (str(tmp_path / "broken"), UNUSABLE)
+    assert UNUSABLE.is_error
 
 
 def test_missing_path_is_refused(tmp_path):
@@ -101,8 +103,8 @@ def test_report_contains_all_findings_and_can_be_written_as_json(tmp_path):
     report = inspect(open_all(folder))
     assert report.has_errors
     assert [finding.check for finding in report.findings] == [UNREADABLE, KEYPOINT_OUTSIDE, BOX_OUTSIDE]
-    record = json.loads(json.dumps(report.to_record(), allow_nan=False))
-    assert record["findings"][0]["title"] == UNREADABLE.title
+    record = json.loads(json.dumps(asdict(report), allow_nan=False))
+    assert record["findings"][0]["check"]["title"] == UNREADABLE.title
     assert record["findings"][0]["examples"][0].endswith("0.png'")
     assert record["statistics"][0]["images"] == 4
 
