@@ -40,7 +40,7 @@ def transform(pixels, image, affine):
     return warp_layer(pixels, image.size_hw, layer), transform_labels(image, SCHEMA, affine, SIZE_HW)
 
 
-def draw_parameters(config, count=1000):
+def draw_parameters(config, count=600):
     """Draws maps; returns their flips, scales, angles in degrees, aspects and shifts relative to the input size."""
     rng = np.random.default_rng(0)
     center = np.array(SIZE_HW[::-1]) / 2
@@ -84,6 +84,7 @@ def test_each_parameter_has_its_range():
     max_shift = np.maximum(0, scales - 1) / 2 + 0.15
     for shift in (shift_x, shift_y):
         assert_uniform(shift / max_shift, -1, 1)
+        assert_uniform((shift / max_shift)[scales > 1.2], -1, 1)
 
 
 def test_image_is_scaled_about_its_centre():
