@@ -159,9 +159,10 @@ def _format_statistics(statistics: Statistics) -> list[str]:
 
 
 def _format_finding(finding: Finding) -> list[str]:
+    kind = "error" if finding.check.is_error else "warning"
     more = finding.count - len(finding.examples)
     return [
-        f"{'error' if finding.check.is_error else 'warning'}: {finding.subset}: {finding.check.title} ({finding.count})",
+        f"{kind}: {finding.subset}: {finding.check.title} ({finding.count})",
         f"  {finding.check.advice}",
         *(f"  - {example}" for example in finding.examples),
         *([f"  - and {more} more"] if more else []),

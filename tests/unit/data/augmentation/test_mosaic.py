@@ -18,7 +18,7 @@ from e2pose.data.augmentation.mosaic import (
     paste,
     remove_covered,
 )
-from helpers.synthetic_inputs import InMemoryImages
+from e2pose.data.image_store import ImageStore
 from helpers.targets import NO_BOXES, labels_of
 
 SCHEMA = load_schema("coco")
@@ -43,8 +43,16 @@ def make_tile(image, number=0) -> Composition:
     return Composition((layer,), transform_labels(image, SCHEMA, Affine.identity(), (height, width)))
 
 
+class InMemoryImages(ImageStore):
+    def __init__(self, images):
+        self._cached = list(images)
+
+    def size_hw(self, number):
+        return self._cached[number].shape[:2]
+
+
 def render_all(composition, *images) -> np.ndarray:
-    return render(composition, InMemoryImages(*images), SIZE_HW)
+    return render(composition, InMemoryImages(images), SIZE_HW)
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (4, 2)])
