@@ -12,7 +12,7 @@ from e2pose.sources.open import open_source
 from e2pose.sources.prefetch import LatestFrame
 from e2pose.sources.stream import STALL_TIMEOUT_S, StreamConnection
 from e2pose.sources.video import VideoSource
-from helpers.media import BLUE, GREEN, RED, WHITE, flat, write_clip
+from helpers.media import BLUE, GREEN, RED, WHITE, flat, noise, write_clip
 from helpers.servers import Camera, motion_jpeg, request, rtsp, transport_stream, video_then_audio
 
 SERVERS = {"http": transport_stream, "mjpeg": motion_jpeg, "rtsp": rtsp}
@@ -97,17 +97,36 @@ def test_password_of_a_stream_is_neither_in_outputs_nor_in_errors(camera):
     assert "secret" not in str(caught.value) + caught.value.hint
 
 
+def serve_file(data, length):
+    """Starts a server that states a file length and sends this data."""
+
+    def send(camera, stream):
+        request(stream)
+        stream.write(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: %d\r\n\r\n" % length + data)
+
+    return Camera(send)
+
+
 def test_address_of_a_video_file_is_read_like_a_file(tmp_path):
     data = write_clip(tmp_path / "a.mp4", [flat(RED, (48, 64))] * 9, movflags="+faststart").read_bytes()
-
-    def send_file(camera, stream):
-        request(stream)
-        stream.write(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
-
-    server = Camera(send_file)
+    server = serve_file(data, len(data))
     with open_source(f"http://127.0.0.1:{server.port}/a.mp4") as source:
         assert isinstance(source, VideoSource)
         assert (source.info.is_live, source.info.frame_count) == (False, 9)
         frames = list(source)
     server.kill()
     assert [frame.time_s for frame in frames] == pytest.approx([index / 25 for index in range(9)])
+
+
+def test_lost_connection_to_a_video_file_keeps_all_received_frames(tmp_path):
+    data = write_clip(tmp_path / "a.mp4", noise(50), movflags="+faststart").read_bytes()
+    server = serve_file(data[: len(data) * 7 // 10], len(data))
+    frames = []
+    with (
+        pytest.raises(InputError, match=r"0\.6 s are missing at the end"),
+        VideoSource(f"http://127.0.0.1:{server.port}/a.mp4") as source,
+    ):
+        for frame in source:
+            frames.append(frame)  # noqa: PERF402 - keeps those before the error
+    server.kill()
+    assert 33 <= len(frames) <= 35  # with those that the decoder still held when the connection was lost

@@ -51,6 +51,13 @@ def test_frames_have_indices_times_and_an_origin(tmp_path):
     assert not source.origin.is_still
 
 
+def test_relative_name_with_a_colon_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "a:b.mp4", noise(2))
+    frames, message = read("a:b.mp4")
+    assert (len(frames), message) == (2, "")
+
+
 def test_colours_are_rgb(tmp_path):
     frames, _ = read(write_clip(tmp_path / "a.mp4", [HALVES]))
     assert_colour(frames[0].image[24, 4], RED)
@@ -122,6 +129,16 @@ def test_truncated_video_yields_its_frames_before_the_error(tmp_path, name, code
     assert [frame.index for frame in frames] == list(range(len(frames)))
     if part < 0.9 or name == "a.mp4":  # in other containers up to 1% or 3 frames may be missing
         assert "is truncated or damaged" in message
+
+
+def test_undecodable_frames_are_skipped_and_reported(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", noise(50))
+    with av.open(str(path)) as container:
+        position, size = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][20]
+    data = path.read_bytes()
+    frames, message = read(save(tmp_path / "b.mp4", data[:position] + bytes(size) + data[position + size :]))
+    assert 40 <= len(frames) < 50
+    assert "some frames cannot be decoded" in message
 
 
 def test_audio_longer_than_the_video_is_not_damage(tmp_path):
