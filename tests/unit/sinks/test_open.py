@@ -61,5 +61,5 @@ def test_folder_that_is_a_file_is_an_error(tmp_path, target):
 
 def test_folder_without_write_permission_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(OutputError, match="no permission"):
+    with pytest.raises(OutputError, match="no write permission"):
         open_sink(tmp_path / "a.png", draw=draw_nothing)
