@@ -13,30 +13,30 @@ HEAVY = {"torch", "torchvision", "cv2", "onnxruntime", "PIL", "av"}
 
 
 def loaded_after(statement: str) -> set[str]:
-    """The packages that a fresh interpreter has loaded after a statement."""
+    """Returns the packages that a new interpreter has loaded after a statement."""
     report = "; import json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     done = subprocess.run([sys.executable, "-c", statement + report], capture_output=True, text=True, check=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def modules_of(*rooms: str) -> list[str]:
+def modules_of(*packages: str) -> list[str]:
     names = [module.name for module in pkgutil.walk_packages(e2pose.__path__, "e2pose.")]
-    found = {room: [name for name in names if name.startswith(f"e2pose.{room}")] for room in rooms}
+    found = {package: [name for name in names if name.startswith(f"e2pose.{package}")] for package in packages}
     assert all(found.values())
     return [name for modules in found.values() for name in modules]
 
 
-def test_rooms_import_downwards_only(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
+def test_packages_import_downwards_only(monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
     monkeypatch.chdir(pytestconfig.rootpath)
     assert lint_imports(cache_dir=None) == 0
 
 
-def test_nouns_and_formats_need_numpy_only() -> None:
+def test_core_and_formats_load_numpy_only() -> None:
     assert not loaded_after(f"import {', '.join(modules_of('core', 'formats'))}") & HEAVY
 
 
 def test_inference_never_loads_torch() -> None:
-    rooms = (
+    packages = (
         "transforms",
         "render",
         "zoo",
@@ -48,10 +48,10 @@ def test_inference_never_loads_torch() -> None:
         "bench",
         "runtimes.onnxruntime",
     )
-    assert not loaded_after(f"import {', '.join(modules_of(*rooms))}") & {"torch", "torchvision", "PIL"}
+    assert not loaded_after(f"import {', '.join(modules_of(*packages))}") & {"torch", "torchvision", "PIL"}
 
 
-def test_package_itself_is_light() -> None:
+def test_import_of_e2pose_loads_no_library() -> None:
     assert not loaded_after("import e2pose") & (HEAVY | {"numpy"})
 
 

@@ -20,8 +20,9 @@ def input_size_for(source_hw: tuple[int, int], spec: ModelSpec) -> tuple[int, in
     if spec.multiple_of is None:
         return spec.input_size_hw
     scale = min(target / source for target, source in zip(spec.input_size_hw, source_hw, strict=True))
-    multiples = (max(1, math.ceil((scale * side - _TOLERANCE_PX) / spec.multiple_of)) for side in source_hw)
-    height, width = (spec.multiple_of * count for count in multiples)
+    height, width = (
+        spec.multiple_of * math.ceil((scale * side - _TOLERANCE_PX) / spec.multiple_of) for side in source_hw
+    )
     return height, width
 
 
