@@ -47,7 +47,7 @@ class DataConfig(Record):
     sets: Annotated[tuple[DataSetConfig, ...], Field(min_length=1)]
     cache: bool = True
     """Keep all images decoded in memory, at no more than the resolution that the largest scale of the augmentation
-    needs. Worker processes share this memory."""
+    needs. Forked worker processes (Linux) share this memory."""
 
 
 class AugmentConfig(Record):

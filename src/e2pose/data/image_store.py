@@ -27,7 +27,7 @@ class ImageStore:
         fit: How an image fits into the input before it is augmented.
         max_scale: Largest scale of the augmentation.
         cache: Decode all images once and keep them in memory, at no more than the resolution that `max_scale` needs;
-            otherwise read the file at each access. Worker processes share the memory of the cache.
+            otherwise read the file at each access. Forked worker processes (Linux) share the memory of the cache.
 
     Raises:
         AnnotationError: The size of an image differs from its annotation.
