@@ -42,6 +42,8 @@ def test_keypoints_on_the_border_are_inside():
             labels.KEYPOINT_OUTSIDE,
             "7.png: nose at (65.0, -3.0), box [40.0",
         ),
+        (move_keypoint(make_person(), "nose", (162, 60)), labels.KEYPOINT_OUTSIDE, "7.png: nose at (162.0, 60.0)"),
+        (move_keypoint(make_person(), "nose", (65, 122)), labels.KEYPOINT_OUTSIDE, "7.png: nose at (65.0, 122.0)"),
         (
             move_keypoint(make_person(), "nose", (150, 100)),
             labels.KEYPOINT_FAR_FROM_BOX,
@@ -83,6 +85,8 @@ def test_duplicate_persons_are_reported():
 
 def test_two_common_keypoints_are_too_few_for_a_duplicate():
     assert problems_of(make_person(), make_person(visibility=[2, 2] + [0] * 15)) == []
+    eyes = make_person(visibility=[0, 2, 2] + [0] * 14)
+    assert problems_of(eyes, eyes) == []
 
 
 def test_keypoint_that_is_declared_but_never_labelled_is_reported():
