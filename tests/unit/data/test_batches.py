@@ -69,3 +69,15 @@ def test_unreadable_image_raises_the_original_error_in_the_training_process(tmp_
     with pytest.raises(InputError, match=r"there is no file '.*1\.png'") as failure:
         next(open_batches(images, workers=workers).from_step(0))
     assert "Traceback" not in failure.value.message
+
+
+@pytest.mark.parametrize(("processes", "accumulate"), [(1, 1), (2, 1), (1, 4), (2, 3)])
+def test_processes_and_passes_divide_the_images_of_a_step(images, processes, accumulate):
+    parts = [
+        Batches(images, steps=9, batch_size=12, accumulate=accumulate, processes=processes, process=process)
+        for process in range(processes)
+    ]
+    numbers = np.array([part.image_numbers(7) for part in parts])
+    assert sorted(numbers.ravel().tolist()) == list(range(84, 96))
+    first_pass = numbers[:, : 12 // processes // accumulate]
+    assert sorted(first_pass.ravel().tolist()) == list(range(84, 84 + 12 // accumulate)), "the same for batch norms"
