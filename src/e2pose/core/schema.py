@@ -123,13 +123,7 @@ class KeypointSchema:
         flip = list(range(len(keypoints)))
         for pair in flip_pairs:
             first, second = indices_of("flip_pairs", pair)
-            for one, other in ((first, second), (second, first)):
-                if flip[one] not in (one, other):
-                    raise SchemaError(
-                        f"schema '{name}' has '{keypoints[one]}' in two flip pairs",
-                        "put each keypoint into one flip pair at most",
-                    )
-                flip[one] = other
+            flip[first], flip[second] = second, first
         return KeypointSchema(
             name=name,
             keypoints=tuple(keypoints),

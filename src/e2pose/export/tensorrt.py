@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import tensorrt
@@ -10,7 +11,7 @@ from e2pose.core.errors import OptionError
 from e2pose.core.files import atomic_path
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import LIMITS, Deviation, Images, verify_artifact
-from e2pose.runtimes.engine import EngineHeader, build_plan, with_fixed_input_size, write_engine
+from e2pose.runtimes.engine import EngineHeader, build_plan, write_engine
 from e2pose.runtimes.gpu import Gpu
 from e2pose.runtimes.options import Precision, RuntimeOptions
 from e2pose.runtimes.tensorrt import default_precision
@@ -49,7 +50,7 @@ def export_tensorrt(
         raise OptionError(f"a TensorRT engine must end in .engine, but '{path}' does not", "give another name")
     options = RuntimeOptions("tensorrt", device)
     precision = precision or default_precision()
-    spec = with_fixed_input_size(source.spec)
+    spec = replace(source.spec, multiple_of=None)
     header = EngineHeader(spec.to_json(), tensorrt.__version__, Gpu(options.device_index).name, precision)
     with atomic_path(path) as temporary:
         write_engine(temporary, header, build_plan(source.onnx.read_bytes(), precision, path.name, spec.input_size_hw))

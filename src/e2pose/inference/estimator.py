@@ -67,10 +67,7 @@ class Estimator:
                 among `num_parallel` images, which the caller processes in parallel.
 
         Raises:
-            ModelError: The model is unknown or damaged, or does not accept the input size.
-            RuntimeChoiceError: The runtime, device or precision is not available or does not fit the file.
-            MissingExtraError: The runtime is not installed.
-            OptionError: The threshold is out of range.
+            E2PoseError: As `load`.
         """
         try:
             runtime, num_parallel = _open_model(model, options, num_images)

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -88,10 +87,7 @@ def run(
     return RunSummary(frames, persons, estimator_s, perf_counter() - start)
 
 
-class _Result(NamedTuple):
-    frame: Frame
-    poses: Poses
-    seconds: float
+_Result = tuple[Frame, Poses, float]  # with the seconds in the estimator
 
 
 def _estimate(estimator: PoseFunction, source: Iterable[Frame], num_parallel: int) -> Iterator[_Result]:
@@ -100,7 +96,7 @@ def _estimate(estimator: PoseFunction, source: Iterable[Frame], num_parallel: in
     def estimate(frame: Frame) -> _Result:
         start = perf_counter()
         poses = estimator(frame.image)
-        return _Result(frame, poses, perf_counter() - start)
+        return frame, poses, perf_counter() - start
 
     if num_parallel == 1:
         yield from map(estimate, source)

@@ -86,8 +86,6 @@ def split_batch(pixels: UInt8[np.ndarray, "b 3 h w"], batch: int | None) -> list
 
 def join_batches(batches: list[Candidates], count: int) -> Candidates:
     """Concatenates the candidates of the first `count` images: the inverse of `split_batch`."""
-    if len(batches) == 1 and len(batches[0].scores) == count:
-        return batches[0]
     fields = ([getattr(batch, name) for batch in batches] for name in OUTPUTS)
     return Candidates(*(np.concatenate(parts)[:count] for parts in fields))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +103,6 @@ def cached_engine(onnx: Path, spec: ModelSpec, gpu: str, precision: Precision) -
     return path
 
 
-def with_fixed_input_size(spec: ModelSpec) -> ModelSpec:
-    """Returns the spec of an engine: never cropped, because an engine is built for a single input size."""
-    return replace(spec, multiple_of=None)
-
-
 def build_plan(onnx: bytes, precision: Precision, name: str, input_size_hw: tuple[int, int]) -> bytes:
     """Builds a serialised engine for one input size.
 
@@ -123,7 +118,9 @@ def build_plan(onnx: bytes, precision: Precision, name: str, input_size_hw: tupl
     """
     logger = _Logger()
     builder = tensorrt.Builder(logger)
-    network = builder.create_network(_network_flags())
+    # Older versions need a flag for an explicit batch axis, newer ones no longer have it.
+    flag = getattr(tensorrt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
+    network = builder.create_network(0 if flag is None else 1 << int(flag))
     parser = tensorrt.OnnxParser(network, logger)
     if not parser.parse(onnx):
         reasons = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
@@ -145,12 +142,6 @@ def build_plan(onnx: bytes, precision: Precision, name: str, input_size_hw: tupl
             "check the free memory of the GPU",
         )
     return bytes(plan)
-
-
-def _network_flags() -> int:
-    """Returns the flag for an explicit batch axis, which older versions need and newer ones no longer have."""
-    flag = getattr(tensorrt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
-    return 0 if flag is None else 1 << int(flag)
 
 
 def _set_precision(config: Any, precision: Precision) -> None:  # noqa: ANN401 - TensorRT has no types

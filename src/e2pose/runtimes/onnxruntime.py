@@ -13,15 +13,7 @@ from jaxtyping import UInt8
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.spec import PRECISION_KEY, ModelSpec
-from e2pose.runtimes.base import (
-    INPUT,
-    OUTPUTS,
-    check_graph,
-    format_threads,
-    join_batches,
-    missing_file,
-    split_batch,
-)
+from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, format_threads, join_batches, missing_file, split_batch
 from e2pose.runtimes.cpu import has_vnni, usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 

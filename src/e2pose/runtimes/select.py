@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,47 +20,21 @@ class RuntimeKind(NamedTuple):
         package: The package that it needs.
         extra: The extra of e2pose that installs the package; None if e2pose always installs it.
         max_parallel: Number of images that are worth running in parallel on a CPU.
-        open: Opens a file.
     """
 
     suffixes: tuple[str, ...]
     package: str
     extra: str | None
     max_parallel: int
-    open: Callable[[Path, RuntimeOptions], Runtime]
-
-
-def _open_onnxruntime(path: Path, options: RuntimeOptions) -> Runtime:
-    from e2pose.runtimes.onnxruntime import OnnxRuntime
-
-    return OnnxRuntime(path, options)
-
-
-def _open_openvino(path: Path, options: RuntimeOptions) -> Runtime:
-    from e2pose.runtimes.openvino import OpenVinoRuntime
-
-    return OpenVinoRuntime(path, options)
-
-
-def _open_tensorrt(path: Path, options: RuntimeOptions) -> Runtime:
-    from e2pose.runtimes.tensorrt import TensorRtRuntime
-
-    return TensorRtRuntime(path, options)
-
-
-def _open_torch(path: Path, options: RuntimeOptions) -> Runtime:
-    from e2pose.runtimes.torch import TorchRuntime
-
-    return TorchRuntime.open(path, options)
 
 
 _MAX_PARALLEL = 8  # decoding, preprocessing and writing hardly keep up with more
 
 RUNTIMES: dict[RuntimeName, RuntimeKind] = {
-    "onnxruntime": RuntimeKind((".onnx",), "onnxruntime", None, _MAX_PARALLEL, _open_onnxruntime),
-    "openvino": RuntimeKind((".xml", ".onnx"), "openvino", "openvino", 1, _open_openvino),
-    "tensorrt": RuntimeKind((".engine", ".onnx"), "tensorrt", "tensorrt", 1, _open_tensorrt),
-    "torch": RuntimeKind((".safetensors",), "torch", "train", 1, _open_torch),
+    "onnxruntime": RuntimeKind((".onnx",), "onnxruntime", None, _MAX_PARALLEL),
+    "openvino": RuntimeKind((".xml", ".onnx"), "openvino", "openvino", 1),
+    "tensorrt": RuntimeKind((".engine", ".onnx"), "tensorrt", "tensorrt", 1),
+    "torch": RuntimeKind((".safetensors",), "torch", "train", 1),
 }
 """All runtimes; the first one that reads a file is its default runtime."""
 
@@ -89,9 +62,29 @@ def open_runtime(path: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) ->
             "export the model to that format with e2pose export, or omit the runtime",
         )
     try:
-        return kind.open(path, options)
+        return _open(name, path, options)
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or kind.package, kind.extra or name) from error
+
+
+def _open(name: RuntimeName, path: Path, options: RuntimeOptions) -> Runtime:
+    match name:
+        case "onnxruntime":
+            from e2pose.runtimes.onnxruntime import OnnxRuntime
+
+            return OnnxRuntime(path, options)
+        case "openvino":
+            from e2pose.runtimes.openvino import OpenVinoRuntime
+
+            return OpenVinoRuntime(path, options)
+        case "tensorrt":
+            from e2pose.runtimes.tensorrt import TensorRtRuntime
+
+            return TensorRtRuntime(path, options)
+        case "torch":
+            from e2pose.runtimes.torch import TorchRuntime
+
+            return TorchRuntime.open(path, options)
 
 
 def default_runtime(path: Path) -> RuntimeName:

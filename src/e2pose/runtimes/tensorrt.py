@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
@@ -14,7 +15,7 @@ from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, RuntimeChoiceError
 from e2pose.core.spec import ModelSpec
 from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, join_batches, missing_file
-from e2pose.runtimes.engine import MAX_BATCH, cached_engine, load_plan, read_engine, with_fixed_input_size
+from e2pose.runtimes.engine import MAX_BATCH, cached_engine, load_plan, read_engine
 from e2pose.runtimes.gpu import Gpu
 from e2pose.runtimes.options import DEFAULT_OPTIONS, Precision, RuntimeOptions
 
@@ -38,7 +39,8 @@ class TensorRtRuntime:
             raise RuntimeChoiceError(f"tensorrt cannot run on '{options.device}'; available: cuda", "omit the device")
         self._gpu = Gpu(options.device_index)
         if path.suffix.lower() == ".onnx":
-            spec = with_fixed_input_size(_read_onnx_spec(path).with_input_size(options.input_size))
+            spec = _read_onnx_spec(path).with_input_size(options.input_size)
+            spec = replace(spec, multiple_of=None)  # an engine is built for a single input size
             path = cached_engine(path, spec, self._gpu.name, options.precision or default_precision())
         header, plan = read_engine(path, self._gpu.name)
         if options.precision not in (None, header.precision):
