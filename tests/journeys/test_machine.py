@@ -28,7 +28,7 @@ def test_doctor_reports_a_gpu(e2pose, monkeypatch) -> None:
     with tensorrt_installed():
         done = e2pose("doctor")
     assert "tensorrt     10.7.0" in done.out
-    assert "works: on cuda:0 (Stand-in 9000" in done.out
+    assert "works: on cuda:0 (Fake GPU 9000" in done.out
 
 
 def test_doctor_reports_a_broken_library(e2pose, monkeypatch) -> None:
