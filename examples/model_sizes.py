@@ -1,4 +1,4 @@
-"""Prints parameters, multiply-accumulates and candidates of the ten published model sizes as a Markdown table.
+"""Prints parameters, multiply-accumulates and candidates of the ten published layouts as a Markdown table.
 
     python examples/model_sizes.py
 
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
 
-PUBLISHED = (
+LAYOUTS = (
     ("mobilenetv2", 320, 320),
     ("mobilenetv2", 448, 512),
     ("resnet50", 320, 320),
@@ -29,14 +29,14 @@ def main() -> None:
     """Builds each network without memory for its weights and counts."""
     print("| backbone | input size (H x W) | candidates | parameters, M | of which backbone, M | GMACs |")
     print("|---|---|---|---|---|---|")
-    for backbone, height, width in PUBLISHED:
+    for backbone, height, width in LAYOUTS:
         with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
             network = build_network(NetworkConfig(backbone=backbone), num_keypoints=17).eval()
             prediction = network(torch.zeros(1, 3, height, width, dtype=torch.uint8))
-        whole, part = (sum(p.numel() for p in module.parameters()) / 1e6 for module in (network, network.backbone))
+        total, part = (sum(p.numel() for p in module.parameters()) / 1e6 for module in (network, network.backbone))
         gmacs = counter.get_total_flops() / 2e9
-        candidates = prediction.person_logits.shape[1]
-        print(f"| {backbone} | {height} x {width} | {candidates} | {whole:.2f} | {part:.2f} | {gmacs:.2f} |")
+        num_candidates = prediction.person_logits.shape[1]
+        print(f"| {backbone} | {height} x {width} | {num_candidates} | {total:.2f} | {part:.2f} | {gmacs:.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small networks with weights that matter: candidates differ in score and place, and batch norms are not idle."""
+"""Small networks with random weights: candidates differ in score and position, and batch norms have statistics."""
 
 import copy
 from collections.abc import Iterator
@@ -20,16 +20,16 @@ from e2pose.export.fold import Precision
 from e2pose.export.onnx import export_onnx
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.build import build_network
-from e2pose.models.config import NetworkConfig
-from e2pose.models.e2pose import E2Pose
-from e2pose.models.head import PoseHead
+from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
+from e2pose.models.paper import E2Pose
 from e2pose.models.pyramid import FeaturePyramid
+from e2pose.models.refined import RefinedE2Pose
 
 SPEC = ModelSpec("small", (64, 96), "letterbox", load_schema("coco"))
 
 
-class TwoLayers(MobileNetV2):
-    """A backbone that is traced in no time."""
+class _TwoLayers(MobileNetV2):
+    """A backbone that is traced quickly."""
 
     channels = {32: 8}  # noqa: RUF012
 
@@ -45,39 +45,38 @@ class TwoLayers(MobileNetV2):
 
 
 def two_layer_network() -> E2Pose:
-    """A new copy of always the same network with a backbone of two layers."""
+    """Returns a new copy of a fixed network as published, with a backbone of two layers."""
     return copy.deepcopy(_two_layer_network())
 
 
-def small_network() -> E2Pose:
-    """A new copy of always the same network with a narrow head on MobileNetV2."""
+def small_network() -> RefinedE2Pose:
+    """Returns a new copy of a fixed narrow network with coarse and fine refinement on MobileNetV2."""
     return copy.deepcopy(_small_network())
 
 
 @cache
 def _two_layer_network() -> E2Pose:
-    with _same_numbers():
+    with _fixed_seed():
         config = NetworkConfig(strides=(32, 64), width=8)
-        backbone = TwoLayers()
-        pyramid = FeaturePyramid(backbone.channels, config.strides, config.width)
-        head = PoseHead(config.width, len(SPEC.schema), config.head_depth, config.strides)
-        return livened(E2Pose(config, backbone, pyramid, head))
+        network = build_network(config, len(SPEC.schema))
+        network.backbone = _TwoLayers()
+        network.pyramid = FeaturePyramid(network.backbone.channels, config.strides, config.width)
+        return randomise_weights(network)
 
 
 @cache
-def _small_network() -> E2Pose:
-    with _same_numbers():
-        config = NetworkConfig.model_validate(
-            {"strides": (16, 32, 64), "width": 8, "refinement": {"steps": 2, "fine": {"steps": 1}}}
-        )
-        network = livened(build_network(config, len(SPEC.schema)))
-    network.fine_refiner.coarse.weight.data *= 0.1
-    network.fine_refiner.output.weight.data *= 0.1  # the last corrections are small, as after a training
+def _small_network() -> RefinedE2Pose:
+    with _fixed_seed():
+        refinement = RefinementConfig(steps=2, fine=FineRefinementConfig(steps=1))
+        config = NetworkConfig(strides=(16, 32, 64), width=8, refinement=refinement)
+        network = randomise_weights(build_network(config, len(SPEC.schema)))
+    network.fine_refinement.coarse.weight.data *= 0.1
+    network.fine_refinement.output.weight.data *= 0.1  # the last offsets are small, as in trained networks
     return network
 
 
-def livened(network: E2Pose) -> E2Pose:
-    """The network with random weights and with statistics of its batch norms as after a training."""
+def randomise_weights(network: E2Pose) -> E2Pose:
+    """Gives a network random weights and batch norms with statistics, as after a training."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
@@ -90,36 +89,36 @@ def livened(network: E2Pose) -> E2Pose:
         network(torch.randint(0, 256, (8, 3, *SPEC.input_size_hw), dtype=torch.uint8))
         network.head.output.weight *= 0.3
         network.head.output.bias[0] = -1
-        if network.refiner:
-            network.refiner.output.weight *= 0.1
+        if isinstance(network, RefinedE2Pose):
+            network.coarse_refinement.output.weight *= 0.1
     return network.eval()
 
 
 @contextmanager
-def small_kernels_are_halved_too() -> Iterator[None]:
-    """Lets "f16" mean for small networks what it means for large ones."""
+def halve_all_kernels() -> Iterator[None]:
+    """Makes "f16" apply to small kernels too."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (fold, onnx_export):
-            patch.setattr(module, "HALVED_ABOVE", 0)
+            patch.setattr(module, "MAX_F32_KERNEL_SIZE", 0)
         yield
 
 
 @cache
 def two_layer_onnx(precision: Precision) -> bytes:
-    """The network of two layers as an ONNX file; tracing takes seconds, so it is done once."""
-    with TemporaryDirectory() as folder, small_kernels_are_halved_too():
+    """Returns the two-layer network as an ONNX file; cached, because tracing takes seconds."""
+    with TemporaryDirectory() as folder, halve_all_kernels():
         path = Path(folder) / "model.onnx"
         export_onnx(two_layer_network(), SPEC, path, precision=precision)
         return path.read_bytes()
 
 
 @contextmanager
-def _same_numbers() -> Iterator[None]:
+def _fixed_seed() -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
 
 
 def noise(count: int, size_hw: tuple[int, int] = SPEC.input_size_hw) -> np.ndarray:
-    """RGB pictures."""
+    """Returns RGB images (count, H, W, 3) of uniform noise."""
     return np.random.default_rng(0).integers(0, 256, (count, *size_hw, 3), dtype=np.uint8)

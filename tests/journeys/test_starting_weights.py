@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from e2pose.models.artifact import load_weights, save_weights
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
-from e2pose.models.build import build_network, load_backbone
+from e2pose.models.build import build_network
 from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
-from e2pose.models.e2pose import MEAN_RGB, STD_RGB, E2Pose
-from helpers.networks import SPEC, livened, noise, small_network
+from e2pose.models.paper import MEAN_RGB, STD_RGB, E2Pose
+from e2pose.models.weights import load_backbone, load_weights, save_weights
+from helpers.networks import SPEC, noise, randomise_weights, small_network
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -71,7 +71,7 @@ def write_graph(convolutions: list[Folded], path: Path) -> None:
     path.with_suffix(".bin").write_bytes(data)
 
 
-def livened_norms(network: nn.Module) -> None:
+def randomise_weights_norms(network: nn.Module) -> None:
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
             nn.init.uniform_(norm.running_var, 0.3, 3)
@@ -91,7 +91,7 @@ def normalized(pixels: torch.Tensor) -> torch.Tensor:
 def test_folded_backbone_answers_as_before(tmp_path, pictures, monkeypatch) -> None:
     torch.manual_seed(0)
     original = MobileNetV2(multiplier=1.5)
-    livened_norms(original)
+    randomise_weights_norms(original)
     original.eval()
     write_graph(body(original), tmp_path / "folded.json")
     run("movenet_weights.py", monkeypatch, tmp_path / "folded.json", pictures, tmp_path / "backbone.pth")
@@ -116,16 +116,16 @@ def movenet(tmp_path, pictures, monkeypatch) -> E2Pose:
         width=8,
         refinement=RefinementConfig(steps=1, fine=FineRefinementConfig(steps=1)),
     )
-    network = livened(build_network(config, 17)).eval()
-    fine = network.fine
-    named = [*folded(fine.wide, ["model/out_relu/Relu6"]), *folded(fine.lateral["32"], ["conv2d/BiasAdd"])]
+    network = randomise_weights(build_network(config, 17)).eval()
+    fine = network.fine_features
+    named = [*folded(fine.expand, ["model/out_relu/Relu6"]), *folded(fine.lateral["32"], ["conv2d/BiasAdd"])]
     for number, stride in enumerate(("16", "8", "4")):
         suffix = f"_{number}" if number else ""
         named += folded(fine.lateral[stride], [f"conv2d_{number + 1}/BiasAdd"])
         names = [f"separable_conv2d{suffix}/separable_conv2d/depthwise", f"re_lu{suffix}/Relu"]
         named += folded(fine.merge[stride], names)
-    for seed, number in zip(network.fine_refiner.seeds, (6, 8), strict=True):
-        named += folded(seed, [f"separable_conv2d_{number}/separable_conv2d/depthwise", f"re_lu_{number}/Relu"])
+    for tower, number in zip(network.fine_refinement.towers, (6, 8), strict=True):
+        named += folded(tower, [f"separable_conv2d_{number}/separable_conv2d/depthwise", f"re_lu_{number}/Relu"])
     first, *others = body(network.backbone)
     write_graph([in_their_pixels(first), *others, *named], tmp_path / "folded.json")
     run("movenet_weights.py", monkeypatch, tmp_path / "folded.json", pictures, tmp_path / "movenet.pth")
@@ -143,7 +143,7 @@ def in_their_pixels(first: Folded) -> Folded:
 def test_kernels_before_batch_norms_have_a_length_of_1(tmp_path, movenet) -> None:
     again = build_network(movenet.config, 17).eval()
     load_backbone(again, tmp_path / "movenet.pth")
-    for part in (again.backbone.features[3], again.fine.merge["8"]):
+    for part in (again.backbone.features[3], again.fine_features.merge["8"]):
         layers = [layer for layer in part.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
         before = [conv for conv, norm in pairwise(layers) if isinstance(norm, nn.BatchNorm2d)]
         for conv in before:
@@ -155,15 +155,17 @@ def test_fine_features_answer_as_before(tmp_path, movenet) -> None:
     load_backbone(again, tmp_path / "movenet.pth")
     pixels = normalized(torch.from_numpy(noise(6).transpose(0, 3, 1, 2)).float())
     with torch.no_grad():
-        theirs, ours = (net.fine(net.backbone(pixels)[1]) for net in (movenet, again))
+        theirs, ours = (net.fine_features(net.backbone(pixels)[1]) for net in (movenet, again))
         assert theirs.std() > 0
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
-        for before, after in zip(movenet.fine_refiner.seeds, again.fine_refiner.seeds, strict=True):
+        for before, after in zip(movenet.fine_refinement.towers, again.fine_refinement.towers, strict=True):
             torch.testing.assert_close(after(ours), before(theirs), rtol=1e-3, atol=1e-3)
 
 
 def test_head_goes_onto_a_backbone_with_fine_features(tmp_path, pictures, movenet, monkeypatch) -> None:
-    old = livened(build_network(NetworkConfig(strides=(16, 32), width=8, refinement=RefinementConfig(steps=1)), 17))
+    old = randomise_weights(
+        build_network(NetworkConfig(strides=(16, 32), width=8, refinement=RefinementConfig(steps=1)), 17)
+    )
     save_weights(tmp_path / "old.safetensors", old, SPEC)
     new = tmp_path / "new.safetensors"
     words = (tmp_path / "old.safetensors", "mobilenetv2_150", tmp_path / "movenet.pth", pictures, new)
@@ -173,7 +175,10 @@ def test_head_goes_onto_a_backbone_with_fine_features(tmp_path, pictures, movene
     pixels = normalized(torch.from_numpy(noise(6).transpose(0, 3, 1, 2)).float())
     with torch.no_grad():
         maps, entries = network.backbone(pixels)
-        without, fine = network.pyramid.lateral["16"](maps[16]), network.pyramid.fine(network.fine(entries))
+        without, fine = (
+            network.pyramid.lateral["16"](maps[16]),
+            network.fine_fusion.lateral(network.fine_features(entries)),
+        )
         wanted = old.pyramid.lateral["16"](old.backbone(pixels)[0][16])
     assert fine.std() > 0  # they have a part in it
     assert (without + fine - wanted).std() < (without - wanted).std()
@@ -199,7 +204,7 @@ def test_head_on_the_same_backbone_answers_as_before(tmp_path, pictures, monkeyp
 
 def test_head_goes_onto_a_wider_backbone(tmp_path, pictures, monkeypatch) -> None:
     save_weights(tmp_path / "old.safetensors", small_network(), SPEC)
-    wide = livened(build_network(NetworkConfig(backbone="mobilenetv2_150", strides=(32,), width=8), 17))
+    wide = randomise_weights(build_network(NetworkConfig(backbone="mobilenetv2_150", strides=(32,), width=8), 17))
     torch.save(wide.backbone.state_dict(), tmp_path / "backbone.pth")
     new = tmp_path / "new.safetensors"
     words = (tmp_path / "old.safetensors", "mobilenetv2_150", tmp_path / "backbone.pth", pictures, new)

@@ -106,7 +106,6 @@ class ModelSpec:
         """
         try:
             record: dict[str, Any] = json.loads(text)
-            record.setdefault("input_size_hw", record.pop("size_hw", None))  # until the bundled files are rewritten
             return ModelSpec(
                 **{
                     **record,

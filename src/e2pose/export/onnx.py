@@ -20,8 +20,8 @@ from e2pose.core.files import atomic_path
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.export.fold import Precision, deployment_copy
 from e2pose.export.verify import Deviation, Images, verify_artifact
-from e2pose.models.artifact import HALVED_ABOVE
-from e2pose.models.e2pose import E2Pose
+from e2pose.models.paper import E2Pose
+from e2pose.models.weights import MAX_F32_KERNEL_SIZE
 from e2pose.runtimes.base import INPUT, OUTPUTS
 from e2pose.runtimes.torch import TorchRuntime
 
@@ -63,9 +63,9 @@ def export_onnx(
         raise OptionError(f"an exported model must end in .onnx, but '{path}' does not", "give another name")
     if batch is not None and batch < 1:
         raise OptionError(f"a batch must hold at least one picture, not {batch}", "leave it out to allow any number")
-    if network.head.keypoints != len(spec.schema):
+    if network.head.num_keypoints != len(spec.schema):
         raise ModelError(
-            f"the network has {network.head.keypoints} keypoints, but the schema '{spec.schema.name}' has "
+            f"the network has {network.head.num_keypoints} keypoints, but the schema '{spec.schema.name}' has "
             f"{len(spec.schema)}"
         )
     if any(size % 32 for size in spec.input_size_hw):
@@ -138,7 +138,7 @@ def _halve_kernels(graph: onnx.GraphProto) -> None:
     kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
     casts = []
     for tensor in graph.initializer:
-        if tensor.name in kernels and math.prod(tensor.dims) > HALVED_ABOVE:
+        if tensor.name in kernels and math.prod(tensor.dims) > MAX_F32_KERNEL_SIZE:
             stored = f"{tensor.name}.f16"
             half = numpy_helper.to_array(tensor).astype(np.float16)
             casts.append(onnx.helper.make_node("Cast", [stored], [tensor.name], to=onnx.TensorProto.FLOAT))

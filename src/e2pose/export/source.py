@@ -15,7 +15,7 @@ from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 
 if TYPE_CHECKING:
-    from e2pose.models.e2pose import E2Pose
+    from e2pose.models.paper import E2Pose
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def read_weights(path: Path, changes: SpecChanges) -> tuple[E2Pose, ModelSpec]:
     Raises:
         ModelError: The file is missing, damaged or not written by e2pose, or a change is out of range.
     """
-    from e2pose.models.artifact import load_weights
+    from e2pose.models.weights import load_weights
 
     network, spec = load_weights(path)
     return network, changes.of(spec)

@@ -1,1 +1,1 @@
-"""The network: backbone, feature pyramid and head."""
+"""The networks: E2Pose as published (`paper`), our refinement of it (`refined`), and their weights on disk."""

@@ -1,7 +1,7 @@
-"""A block that looks far around at little cost: a large kernel on each channel by itself, then layers on each place.
+"""Large-kernel blocks: a depthwise convolution with a large kernel, then 1x1 convolutions.
 
-Source: Liu et al., "A ConvNet for the 2020s", CVPR 2022, section 2.5 and figure 4, with batch norms, which vanish when
-a network is exported.
+Source: Liu et al., "A ConvNet for the 2020s", CVPR 2022, section 2.5 and figure 4; with batch norms, which are folded
+into the convolutions at export.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _EXPANSION = 2
 
 
 class LargeKernelBlock(nn.Module):
-    """Adds to a map what it sees within three cells; nothing at first.
+    """Adds context from three cells in each direction to a map; initially the identity.
 
     Args:
         channels: Channels of the map.
@@ -36,5 +36,5 @@ class LargeKernelBlock(nn.Module):
         )
 
     def forward(self, level: Tensor) -> Tensor:
-        """A map like the given one, (B, channels, h, w)."""
+        """Returns a map of the same shape, (B, channels, h, w)."""
         return level + cast(Tensor, self.layers(level))

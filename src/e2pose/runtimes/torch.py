@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import RuntimeChoiceError
 from e2pose.core.spec import ModelSpec
-from e2pose.models.artifact import load_weights
-from e2pose.models.e2pose import E2Pose
+from e2pose.models.paper import E2Pose
+from e2pose.models.weights import load_weights
 from e2pose.runtimes.base import format_threads
 from e2pose.runtimes.options import DEFAULT_OPTIONS, Precision, RuntimeOptions
 

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from e2pose.core.errors import OutputError, TrainingError
 from e2pose.core.files import atomic_path, write_error
 from e2pose.core.spec import ModelSpec
-from e2pose.models.artifact import save_weights
-from e2pose.models.e2pose import E2Pose
+from e2pose.models.paper import E2Pose
+from e2pose.models.weights import save_weights
 from e2pose.training.ema import WeightAverage
 
 

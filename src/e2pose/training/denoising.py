@@ -12,7 +12,7 @@ from torch import Tensor
 
 from e2pose.data.targets import Target
 from e2pose.models.head import Prediction
-from e2pose.models.refine import follow
+from e2pose.models.refinement import apply_offsets
 from e2pose.training.layout import Layout
 
 _NUM_SAMPLES = 4  # noisy positions per keypoint and offset map
@@ -25,15 +25,15 @@ def offset_denoising_loss(prediction: Prediction, target: Target, layout: Layout
     labelled, tolerances = target.labelled.float(), layout.tolerances(target.areas)
     noise = sample_noise(target)
     total = prediction.person_logits.new_zeros(())
-    for offset_map, scale in zip(prediction.corrections, _NOISE_SCALES, strict=False):
+    for offset_map, scale in zip(prediction.offset_maps, _NOISE_SCALES, strict=False):
         stride = height // offset_map.shape[2]
         for displacement in scale * noise:
             noisy = (target.keypoints + displacement) / layout.input_size_wh
-            (moved,) = follow(offset_map, noisy, stride, (height, width), steps=1)
+            (moved,) = apply_offsets(offset_map, noisy, stride, (height, width), steps=1)
             squared = (moved * layout.input_size_wh - target.keypoints).square().sum(dim=-1)
             errors = (squared / tolerances).log1p() * labelled
             total = total + (errors.sum(dim=-1) / labelled.sum(dim=-1).clamp(min=1)).sum()
-    return total / (len(noise) * max(1, len(prediction.corrections)))
+    return total / (len(noise) * max(1, len(prediction.offset_maps)))
 
 
 def sample_noise(target: Target) -> Tensor:

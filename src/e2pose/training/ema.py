@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from e2pose.models.e2pose import E2Pose
+from e2pose.models.paper import E2Pose
 
 
 class WeightAverage:

@@ -14,8 +14,8 @@ from e2pose.core.errors import TrainingError
 from e2pose.core.schema import KeypointSchema
 from e2pose.data.batches import Batches, MiniBatch
 from e2pose.data.targets import Target
-from e2pose.models.e2pose import E2Pose
 from e2pose.models.head import Prediction
+from e2pose.models.paper import E2Pose
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.layout import Layout
 from e2pose.training.losses import Losses, compute_losses
@@ -233,13 +233,13 @@ class _Meter:
 def set_training_mode(network: E2Pose, recipe: Recipe) -> None:
     """Switches to training, but for the layers that the recipe leaves as they are."""
     network.train()
-    frozen: list[nn.Module] = network.backbone.stem() if recipe.initial.freeze_stem else []
+    frozen: list[nn.Module] = network.backbone.stem_modules() if recipe.initial.freeze_stem else []
     if recipe.optim.backbone_factor == 0:
-        frozen += network.pretrained()
+        frozen += network.pretrained_modules()
     for layer in frozen:
         layer.eval().requires_grad_(False)
     if recipe.initial.freeze_batch_norm:
-        for part in network.pretrained():
+        for part in network.pretrained_modules():
             for layer in part.modules():
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.eval()

@@ -9,7 +9,7 @@ from pathlib import Path
 from e2pose.data.image_sets import ImageSet, open_set
 from e2pose.evaluation.evaluate import evaluate
 from e2pose.inference.estimator import Estimator
-from e2pose.models.artifact import load_weights
+from e2pose.models.weights import load_weights
 from e2pose.runtimes.torch import TorchRuntime
 from e2pose.training.recipe import Recipe, load_recipe
 

@@ -7,13 +7,13 @@ import math
 import torch
 from torch import nn
 
-from e2pose.models.e2pose import E2Pose
+from e2pose.models.paper import E2Pose
 from e2pose.training.recipe import OptimConfig
 
 
 def build_optimizer(network: E2Pose, config: OptimConfig) -> torch.optim.AdamW:
     """AdamW with a smaller rate for backbone and fine features and no decay for biases and batch norm."""
-    backbone = {id(parameter) for part in network.pretrained() for parameter in part.parameters()}
+    backbone = {id(parameter) for part in network.pretrained_modules() for parameter in part.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:

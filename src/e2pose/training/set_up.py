@@ -14,8 +14,9 @@ from e2pose.core.spec import ModelSpec
 from e2pose.data.batches import Batches
 from e2pose.data.image_sets import ImageSet, open_set, resolve_schema
 from e2pose.data.training_images import TrainingImages
-from e2pose.models.build import build_network, load_backbone
-from e2pose.models.e2pose import E2Pose
+from e2pose.models.build import build_network
+from e2pose.models.paper import E2Pose
+from e2pose.models.weights import load_backbone
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.ema import WeightAverage
 from e2pose.training.loop import Trainer, set_training_mode

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from e2pose.core.errors import ModelError
 from e2pose.core.schema import KeypointSchema
-from e2pose.models.artifact import load_config, load_weights
-from e2pose.models.e2pose import E2Pose
+from e2pose.models.paper import E2Pose
+from e2pose.models.weights import load_config, load_weights
 from e2pose.training.recipe import Recipe
 from e2pose.zoo.catalogue import resolve_model
 
 _OUTPUT = "head.output."
-_CORRECTIONS = ("refiner.output.", "fine_refiner.output.", "fine_refiner.coarse.")
+_OFFSET_MAPS = ("coarse_refinement.output.", "fine_refinement.output.", "fine_refinement.coarse.")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> Inheritan
     there = [spec.schema.keypoints.index(name) for name in common]
     rows = {
         _OUTPUT: (_head_rows(here, len(schema)), _head_rows(there, len(spec.schema))),
-        **dict.fromkeys(_CORRECTIONS, (_pairs(here), _pairs(there))),
+        **dict.fromkeys(_OFFSET_MAPS, (_pairs(here), _pairs(there))),
     }
     taken = []
     for name, value in target.items():

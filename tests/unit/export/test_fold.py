@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from e2pose.export.fold import deployment_copy
-from e2pose.models.artifact import HALVED_ABOVE
+from e2pose.models.weights import MAX_F32_KERNEL_SIZE
 from helpers.networks import noise, small_network, two_layer_network
 
 PIXELS = torch.from_numpy(np.ascontiguousarray(noise(2).transpose(0, 3, 1, 2)))
@@ -27,15 +27,19 @@ def test_only_batch_norms_without_a_convolution_before_them_stay() -> None:
     kept = {name for name, module in folded.named_modules() if isinstance(module, nn.BatchNorm2d)}
     levels = [str(stride) for stride in network.config.strides]
     up = {f"pyramid.up.{level}.0" for level in levels[1:]}
-    head = {f"head.seeds.{level}.0" for level in levels}
-    again = {f"pyramid.again.{level}.0" for level in levels[1:]}
-    assert kept == up | again | head | {"pyramid.blend.0", "refiner.up.0", "refiner.enter.0"}
+    head = {f"head.towers.{level}.0" for level in levels}
+    bottom_up = {f"fine_fusion.bottom_up.{level}.0" for level in levels[1:]}
+    assert kept == up | bottom_up | head | {
+        "fine_fusion.fusion.0",
+        "coarse_refinement.up.0",
+        "coarse_refinement.norm.0",
+    }
 
 
 def test_half_precision_rounds_large_kernels_only() -> None:
     network = small_network()
     exact, rounded = deployment_copy(network, "f32"), deployment_copy(network, "f16")
     for (name, before), after in zip(exact.named_parameters(), rounded.parameters(), strict=True):
-        is_large = before.ndim == 4 and before.numel() > HALVED_ABOVE
+        is_large = before.ndim == 4 and before.numel() > MAX_F32_KERNEL_SIZE
         assert torch.equal(after, before.half().float() if is_large else before), name
         assert torch.equal(after, before) != is_large

@@ -15,10 +15,10 @@ from e2pose.export import onnx as exporter
 from e2pose.export.fold import deployment_copy
 from e2pose.export.onnx import export_onnx
 from e2pose.export.verify import EXACT, compare_candidates, verify_artifact
-from e2pose.models.artifact import HALVED_ABOVE
+from e2pose.models.weights import MAX_F32_KERNEL_SIZE
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 from e2pose.runtimes.torch import TorchRuntime
-from helpers.networks import SPEC, noise, small_kernels_are_halved_too, small_network, two_layer_network, two_layer_onnx
+from helpers.networks import SPEC, halve_all_kernels, noise, small_network, two_layer_network, two_layer_onnx
 
 
 @pytest.fixture(scope="module", params=["f32", "f16"])
@@ -83,7 +83,7 @@ def test_kernels_are_stored_as_asked(precision, tmp_path: Path) -> None:
     export_onnx(small_network(), SPEC, tmp_path / "small.onnx", precision=precision)
     tensors = onnx.load(tmp_path / "small.onnx").graph.initializer
     halves = [tensor for tensor in tensors if tensor.data_type == TensorProto.FLOAT16]
-    large = [tensor for tensor in tensors if len(tensor.dims) == 4 and math.prod(tensor.dims) > HALVED_ABOVE]
+    large = [tensor for tensor in tensors if len(tensor.dims) == 4 and math.prod(tensor.dims) > MAX_F32_KERNEL_SIZE]
     assert halves == (large if precision == "f16" else [])
     assert len(large) > 3
 
@@ -114,7 +114,7 @@ def test_file_that_deviates_does_not_appear(exported, tmp_path: Path, monkeypatc
 def test_artifact_of_another_network_is_found_out(exported) -> None:
     precision, path = exported
     images = list(noise(10, (80, 80)))
-    with small_kernels_are_halved_too():
+    with halve_all_kernels():
         network = deployment_copy(two_layer_network(), precision)
     assert verify_artifact(path, TorchRuntime(network, SPEC), images, batches=(4,)).is_within(EXACT)
     network.head.output.bias.add_(0.05)

@@ -1,20 +1,17 @@
-"""The block that looks far around."""
-
 import torch
 
 from e2pose.models.large_kernel import LargeKernelBlock
 
 
-def test_a_new_block_changes_nothing_but_learns() -> None:
+def test_new_block_is_the_identity_and_receives_gradients() -> None:
     block, level = LargeKernelBlock(4), torch.randn(2, 4, 9, 12)
-    answer = block(level)
-    torch.testing.assert_close(answer, level)
-    answer.square().sum().backward()
-    last = block.layers[-1]
-    assert last.weight.grad.abs().sum() > 0
+    result = block(level)
+    torch.testing.assert_close(result, level)
+    result.square().sum().backward()
+    assert block.layers[-1].weight.grad.abs().sum() > 0
 
 
-def test_it_sees_three_cells_to_every_side() -> None:
+def test_receptive_field_is_three_cells_in_each_direction() -> None:
     torch.manual_seed(0)
     block = LargeKernelBlock(4).eval()
     torch.nn.init.ones_(block.layers[-1].weight)

@@ -3,12 +3,25 @@ import torch
 from e2pose.models.pyramid import FeaturePyramid
 
 
-def test_the_gradient_of_the_coarsest_level_is_no_leftover_of_the_memory():
+def test_every_level_receives_all_coarser_maps():
+    torch.manual_seed(0)
+    pyramid = FeaturePyramid({16: 4, 32: 6}, (16, 32, 64), 8).eval()
+    maps = {16: torch.randn(1, 4, 6, 10), 32: torch.randn(1, 6, 3, 5)}
+    levels = pyramid(maps)
+    assert [tuple(level.shape) for level in levels] == [(1, 8, 6, 10), (1, 8, 3, 5), (1, 8, 2, 3)]
+    changed = pyramid(maps | {32: maps[32] + 1})
+    assert all(not torch.equal(new, old) for new, old in zip(changed, levels, strict=True))
+    changed = pyramid(maps | {16: maps[16] + 1})
+    assert [torch.equal(new, old) for new, old in zip(changed, levels, strict=True)] == [False, True, True]
+
+
+def test_gradient_of_a_level_one_cell_wide_is_complete_in_bf16():
+    """torch 2.13 on a CPU left parts of it unwritten, so freed memory is filled with large numbers first."""
     pyramid = FeaturePyramid({32: 8}, (32, 64, 128), 128)
     maps = {32: torch.randn(16, 8, 2, 2)}
     for _ in range(50):
-        junk = torch.full((200_000,), 1e30)
-        del junk
+        freed = torch.full((200_000,), 1e30)
+        del freed
         pyramid.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
             levels = pyramid(maps)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from e2pose.core.errors import ModelError, RuntimeChoiceError
-from e2pose.models.artifact import save_weights
+from e2pose.models.weights import save_weights
 from e2pose.runtimes.options import RuntimeOptions
 from e2pose.runtimes.torch import TorchRuntime
 from helpers.networks import SPEC, noise, small_network, two_layer_network

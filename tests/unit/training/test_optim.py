@@ -40,7 +40,7 @@ def test_every_parameter_has_the_rate_and_decay_of_its_group(network, factor):
     settings = settings_of(network, optimizer)
     assert settings.keys() == dict(network.named_parameters()).keys()
     for name, parameter in network.named_parameters():
-        is_pretrained = name.startswith(("backbone.", "fine."))
+        is_pretrained = name.startswith(("backbone.", "fine_features."))
         rate = factor * (0.003 if is_pretrained else 0.01)
         assert settings[name] == (pytest.approx(rate), 0.07 if parameter.ndim == 4 else 0.0), name
     assert len(set(settings.values())) == 4
@@ -73,7 +73,7 @@ def test_first_step_of_adamw_moves_by_the_rate_and_decays_matrices(network):
         parameter.grad = torch.full_like(parameter, 2.0)
     optimizer.step()
     for name, parameter in network.named_parameters():
-        rate = 0.5 * (0.003 if name.startswith(("backbone.", "fine.")) else 0.01)
+        rate = 0.5 * (0.003 if name.startswith(("backbone.", "fine_features.")) else 0.01)
         decay = 0.07 if parameter.ndim == 4 else 0.0
         torch.testing.assert_close(parameter.detach(), (1 - rate * decay) * before[name] - rate, msg=name)
 

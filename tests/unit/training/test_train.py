@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from e2pose.core.errors import AnnotationError, OutputError, TrainingError
-from e2pose.models.artifact import load_weights
+from e2pose.models.weights import load_weights
 from e2pose.training.measure import measure_weights
 from e2pose.training.recipe import load_recipe
 from e2pose.training.train import train

@@ -4,9 +4,9 @@ import torch
 
 from e2pose.core.errors import ModelError
 from e2pose.core.schema import KeypointSchema
-from e2pose.models.artifact import save_weights
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
+from e2pose.models.weights import save_weights
 from e2pose.training.recipe import InitialConfig, Recipe
 from e2pose.training.warm_start import as_in_model, find_weights, warm_start
 from helpers.networks import SPEC, noise, small_network
@@ -64,9 +64,9 @@ def test_keypoints_in_common_are_taken_over_and_new_ones_begin_anew(weights):
 
 def test_with_no_keypoint_in_common_corrections_begin_anew(weights):
     inheritance = warm_start(other_network(2), KeypointSchema.from_names("mine", ["hat", "stick"]), weights)
-    corrections = {"refiner.output", "fine_refiner.output", "fine_refiner.coarse"}
+    corrections = {"coarse_refinement.output", "fine_refinement.output", "fine_refinement.coarse"}
     assert {name.rpartition(".")[0] for name in inheritance.left} == corrections
-    unknown = "not fine_refiner.coarse, fine_refiner.output, refiner.output; new keypoints: hat, stick"
+    unknown = "not coarse_refinement.output, fine_refinement.coarse, fine_refinement.output; new keypoints: hat, stick"
     assert inheritance.describe().endswith(f"; {unknown}")
 
 
@@ -80,17 +80,17 @@ def test_further_parts_stay_as_they_are_and_are_named(tmp_path):
     assert inheritance.taken
     assert all(torch.equal(after[name], given[name]) for name in inheritance.taken)
     assert all(torch.equal(after[name], before[name]) for name in inheritance.left)
-    assert any(name.startswith("refiner.") for name in inheritance.left)
-    assert {name.split(".")[0] for name in inheritance.left} == {"refiner", "pyramid", "head"}
-    assert "not head.norms" in inheritance.describe()
-    assert "refiner" in inheritance.describe()
+    assert any(name.startswith("coarse_refinement.") for name in inheritance.left)
+    assert {name.split(".")[0] for name in inheritance.left} == {"coarse_refinement", "pyramid", "head"}
+    assert ", head.norms, " in inheritance.describe()
+    assert "coarse_refinement" in inheritance.describe()
 
 
 def test_weights_of_another_width_are_left_out(weights):
     network = other_network(width=16)
     inheritance = warm_start(network, COCO, weights)
     taken = [name for name in inheritance.taken if "num_batches" not in name]
-    own_widths = {"refiner", "fine", "fine_refiner"}
+    own_widths = {"coarse_refinement", "fine_features", "fine_refinement"}
     assert {name.split(".")[0] for name in taken} == {"backbone", *own_widths}
     assert len([name for name in inheritance.taken if name.startswith("backbone.")]) == len(
         network.backbone.state_dict()

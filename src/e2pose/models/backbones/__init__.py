@@ -1,1 +1,1 @@
-"""Networks that turn a picture into feature maps, with torchvision's names for their weights."""
+"""Backbones: image classifiers without their classifier, with torchvision's parameter names."""

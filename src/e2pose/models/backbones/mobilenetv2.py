@@ -1,7 +1,7 @@
-"""MobileNetV2 as feature extractor.
+"""MobileNetV2 as a feature extractor.
 
-Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, table 2. Weight names are
-those of torchvision, so its public ImageNet weights load; the classifier and the last 1x1 convolution are left out.
+Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, table 2. Parameter names
+are those of torchvision, so its public ImageNet weights load. The classifier and the last 1x1 convolution are left out.
 """
 
 from __future__ import annotations
@@ -40,52 +40,56 @@ class _InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """MobileNetV2: feature maps at strides 4 to 32.
+    """MobileNetV2 with feature maps of strides 4 to 32.
 
-    Two strides have two stages, the later one with more channels. `channels` are those of the last map of each stride,
-    `entry_channels` those of stride 16 after its first stage, and of the others the same.
+    At stride 16, two stages follow each other. `channels` counts the channels of the last map of each stride,
+    `early_channels` those of the first stage at stride 16 and otherwise the same.
 
     Args:
-        multiplier: Factor on the channels of all layers, which are then rounded to multiples of 8.
+        multiplier: Factor on the channels of all layers, which are rounded to multiples of 8.
     """
 
     def __init__(self, multiplier: float = 1.0) -> None:
         super().__init__()
-        inputs, stride = _rounded(32 * multiplier), 2
+        inputs, stride = _round_channels(32 * multiplier), 2
         layers: list[nn.Module] = [_ConvBnReLU(3, inputs, stride=2)]
         self.channels: dict[int, int] = {}
-        self.entry_channels: dict[int, int] = {}
-        self._last_of_stride: dict[int, int] = {}
-        self._entry_of_stride: dict[int, int] = {}
+        self.early_channels: dict[int, int] = {}
+        self._last_layers: dict[int, int] = {}
+        self._early_layers: dict[int, int] = {}
         for expansion, channels, blocks, first_stride in _STAGES:
-            outputs = _rounded(channels * multiplier)
+            outputs = _round_channels(channels * multiplier)
             for block in range(blocks):
                 layers.append(_InvertedResidual(inputs, outputs, first_stride if block == 0 else 1, expansion))
                 inputs = outputs
             stride *= first_stride
             if stride >= 4:
                 self.channels[stride] = outputs
-                self._last_of_stride[stride] = len(layers) - 1
-                if stride != 16 or stride not in self.entry_channels:
-                    self.entry_channels[stride] = outputs
-                    self._entry_of_stride[stride] = len(layers) - 1
+                self._last_layers[stride] = len(layers) - 1
+                if stride != 16 or stride not in self.early_channels:
+                    self.early_channels[stride] = outputs
+                    self._early_layers[stride] = len(layers) - 1
         self.features = nn.Sequential(*layers)
 
-    def stem(self) -> list[nn.Module]:
-        """The layers up to stride 4, which hardly change when a pretrained network learns a new task."""
-        return list(self.features.children())[: self._last_of_stride[4] + 1]
+    def stem_modules(self) -> list[nn.Module]:
+        """Returns the layers up to stride 4, which fine-tuning hardly changes."""
+        return list(self.features.children())[: self._last_layers[4] + 1]
 
     def forward(self, x: Tensor) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Turns normalised pictures (B, 3, H, W) into feature maps by stride: the last ones, and the entry ones."""
+        """Computes feature maps of normalised images (B, 3, H, W).
+
+        Returns:
+            The last maps by stride, with `channels`, and the early maps by stride, with `early_channels`.
+        """
         maps = []
         for layer in self.features:
             x = layer(x)
             maps.append(x)
-        last = {stride: maps[index] for stride, index in self._last_of_stride.items()}
-        return last, {stride: maps[index] for stride, index in self._entry_of_stride.items()}
+        last = {stride: maps[index] for stride, index in self._last_layers.items()}
+        return last, {stride: maps[index] for stride, index in self._early_layers.items()}
 
 
-def _rounded(channels: float) -> int:
-    """The nearest multiple of 8, but not more than a tenth below; as the authors round."""
+def _round_channels(channels: float) -> int:
+    """Rounds to a multiple of 8 that is at most a tenth lower, like the authors."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * channels else nearest

@@ -1,7 +1,7 @@
 """ResNet-50, -101 and -152 as feature extractors.
 
-Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, table 1. Weight names are those of
-torchvision, so its public ImageNet weights load; the classifier is left out.
+Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, table 1. Parameter names are those of
+torchvision, so its public ImageNet weights load. The classifier is left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 Downsampling = Literal["conv1", "conv2"]
-"""Which convolution of a stage's first block has stride 2: conv1 in the paper (v1), the 3x3 conv2 in v1.5."""
+"""The convolution with stride 2 in the first block of a stage: conv1 in the paper (v1), the 3x3 conv2 in v1.5."""
 
 
 class _Bottleneck(nn.Module):
@@ -40,16 +40,16 @@ class _Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A bottleneck ResNet: feature maps at strides 4 to 32.
+    """A bottleneck ResNet with feature maps of strides 4 to 32.
 
     Args:
         blocks: Number of blocks in each of the four stages.
-        downsampling: Where the stride of a stage sits. Weights load either way but only fit the one that they were
-            trained with: torchvision's are "conv2", those of Caffe and Keras "conv1".
+        downsampling: The convolution that halves the resolution of a stage. Weights load either way, but only work with
+            the one they were trained with: torchvision's with "conv2", those of Caffe and Keras with "conv1".
     """
 
     channels: ClassVar[dict[int, int]] = {4: 256, 8: 512, 16: 1024, 32: 2048}
-    entry_channels: ClassVar[dict[int, int]] = channels
+    early_channels: ClassVar[dict[int, int]] = channels
 
     def __init__(self, blocks: tuple[int, int, int, int], downsampling: Downsampling = "conv2") -> None:
         super().__init__()
@@ -58,24 +58,24 @@ class ResNet(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         self._inputs = 64
-        self.layer1 = self._stage(64, blocks[0], 1, downsampling)
-        self.layer2 = self._stage(128, blocks[1], 2, downsampling)
-        self.layer3 = self._stage(256, blocks[2], 2, downsampling)
-        self.layer4 = self._stage(512, blocks[3], 2, downsampling)
+        self.layer1 = self._build_stage(64, blocks[0], 1, downsampling)
+        self.layer2 = self._build_stage(128, blocks[1], 2, downsampling)
+        self.layer3 = self._build_stage(256, blocks[2], 2, downsampling)
+        self.layer4 = self._build_stage(512, blocks[3], 2, downsampling)
 
-    def _stage(self, hidden: int, blocks: int, stride: int, downsampling: Downsampling) -> nn.Sequential:
+    def _build_stage(self, hidden: int, blocks: int, stride: int, downsampling: Downsampling) -> nn.Sequential:
         layers = []
         for block in range(blocks):
             layers.append(_Bottleneck(self._inputs, hidden, stride if block == 0 else 1, downsampling))
             self._inputs = 4 * hidden
         return nn.Sequential(*layers)
 
-    def stem(self) -> list[nn.Module]:
-        """The layers up to stride 4, which hardly change when a pretrained network learns a new task."""
+    def stem_modules(self) -> list[nn.Module]:
+        """Returns the layers up to stride 4, which fine-tuning hardly changes."""
         return [self.conv1, self.bn1, self.layer1]
 
     def forward(self, x: Tensor) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Turns normalised pictures (B, 3, H, W) into feature maps by stride, as `MobileNetV2`, but both alike."""
+        """Computes feature maps of normalised images (B, 3, H, W) by stride; last and early maps are the same."""
         c2 = self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(x)))))
         c3 = self.layer2(c2)
         c4 = self.layer3(c3)
