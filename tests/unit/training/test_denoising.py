@@ -24,7 +24,7 @@ def batch_of(*num_persons):
 
 
 def with_maps(target, *maps):
-    return replace(prediction_at(LAYOUT, {}, images=len(target.areas)), corrections=maps)
+    return replace(prediction_at(LAYOUT, {}, images=len(target.areas)), offset_maps=maps)
 
 
 def constant_map(target, stride, offset):
