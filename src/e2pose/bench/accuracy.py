@@ -23,12 +23,7 @@ from e2pose.formats.coco_results import to_coco_results
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImages:
-    """The annotated images among the frames of a comparison.
-
-    Args:
-        dataset: Their annotations.
-        frame_of: Index of the frame of each image, by image id.
-    """
+    """Annotations of frames, and the frame index of each annotated image by its id."""
 
     dataset: Annotations
     frame_of: Mapping[int, int]

@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from e2pose.bench.package_files import fetch_files
 from e2pose.bench.peer_script import PeerScript
 from e2pose.bench.protocol import to_one_line
-from e2pose.core.errors import OutputError, PeerError
+from e2pose.core.errors import PeerError
 from e2pose.core.files import write_error
 from e2pose.zoo.cache import OFFLINE, cache_folder, is_offline
 
@@ -96,7 +96,12 @@ def _create(script: PeerScript, folder: Path, on_message: Callable[[str], None])
     try:
         log.write_bytes(b"")
         _install(script, unfinished, log, on_message)
-        _replace(folder, unfinished)
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            unfinished.rename(folder)
+        except OSError:
+            if not (folder / _FACTS).is_file():  # otherwise another process has just created the same environment
+                raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -118,19 +123,6 @@ def _install(script: PeerScript, folder: Path, log: Path, on_message: Callable[[
         fetch_files(needs.files, folder / "files", lambda command, failure: _run(command, log, failure), python)
     facts = {"size_mb": folder_size_mb(folder) - empty_mb}
     (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
-
-
-def _replace(folder: Path, finished: Path) -> None:
-    """Renames a finished environment, and deletes an existing one of that name."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        folder.replace(old / folder.name)
-        shutil.rmtree(old, ignore_errors=True)
-    try:
-        finished.rename(folder)
-    except OSError as error:
-        if not (folder / _FACTS).is_file():  # otherwise another process has just created the same environment
-            raise OutputError(f"cannot create '{folder}': {error.strerror}", "run the command again") from error
 
 
 def _python(folder: Path) -> Path:

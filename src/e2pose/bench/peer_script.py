@@ -85,15 +85,10 @@ class PeerScript(BaseModel):
 
 @dataclass(frozen=True)
 class PeerRequest:
-    """A model, peer or script to compare.
-
-    Args:
-        label: Text from the command line; unique in a comparison.
-        script: The peer script.
-        options: Names and values of the script's command line options.
-    """
+    """A model, peer or script to compare, with the options of its command line."""
 
     label: str
+    """Text from the command line; unique in a comparison."""
     script: PeerScript
     options: tuple[tuple[str, str], ...] = ()
 

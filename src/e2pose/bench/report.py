@@ -21,17 +21,13 @@ Row = list[str]
 
 @dataclass(frozen=True, eq=False)
 class PeerResult:
-    """Measurements and accuracy of a peer.
-
-    Args:
-        run: The measurements.
-        ap: Average precision in [0, 1]; None without annotations or with random weights.
-        missing_keypoints: Annotated keypoints that the peer does not have.
-    """
+    """Measurements and accuracy of a peer."""
 
     run: PeerRun
     ap: float | None = None
+    """Average precision in [0, 1]; None without annotations or with random weights."""
     missing_keypoints: tuple[str, ...] = ()
+    """Annotated keypoints that the peer does not have."""
 
     @property
     def notes(self) -> list[str]:
@@ -63,10 +59,10 @@ class Comparison:
         results: The peers that completed.
         failures: The peers that failed.
         reference: Label of the peer that speed ratios are relative to.
-        options: The options.
+        options: Options of the comparison.
         num_frames: Number of frames.
         num_annotated: Number of annotated frames.
-        machine: The machine.
+        machine: Description of the machine.
         e2pose: Version of e2pose.
         date: Date as YYYY-MM-DD.
         command: Command that repeats the comparison.
@@ -113,11 +109,6 @@ class Comparison:
         reference = self.reference_run
         return speed_ratio(result.run.timings.total_ms, reference.timings.total_ms) if reference else None
 
-    def network_speed_ratio(self, result: PeerResult) -> Measurement | None:
-        """Speed of the network of a peer, relative to the reference."""
-        reference = self.reference_run
-        return speed_ratio(result.run.timings.network_ms, reference.timings.network_ms) if reference else None
-
     def to_record(self) -> dict[str, Any]:
         """Returns all numbers by name, for JSON."""
         return {
@@ -142,7 +133,6 @@ class Comparison:
             "fps": timings.fps,
             "network_fps": timings.network_fps,
             "speed_ratio": self.speed_ratio(result),
-            "network_speed_ratio": self.network_speed_ratio(result),
             "crowd_ratio": timings.crowd_ratio,
         }
         scenes = timings.scene_latency_ms

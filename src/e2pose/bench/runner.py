@@ -33,12 +33,7 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True)
 class Failure:
-    """A peer that failed.
-
-    Args:
-        label: Label of the peer.
-        reason: The reason, in one line.
-    """
+    """Label of a peer that failed, and the reason in one line."""
 
     label: str
     reason: str
@@ -135,7 +130,7 @@ def run_round_robin(
 
     Args:
         prepared: The peers and their environments.
-        images: Frames and scenes; the first one is a frame.
+        images: Frames, followed by scenes.
         folder: Empty folder for logs.
         options: Rounds, warm-up and threads.
         limits: Time limits.

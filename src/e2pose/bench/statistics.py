@@ -13,13 +13,7 @@ _MIN_MS = 1e-3  # avoids division by zero
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number measured in several rounds.
-
-    Args:
-        median: Median over the rounds.
-        half_range: Half the difference between the highest and the lowest round.
-        rounds: Value of each round.
-    """
+    """A number measured in several rounds; `half_range` is half the difference of highest and lowest round."""
 
     median: float
     half_range: float

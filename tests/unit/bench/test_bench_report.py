@@ -127,7 +127,6 @@ def test_record_contains_every_round() -> None:
     first, other = record["peers"]
     assert first["fps"] == {"median": 75, "half_range": 25, "rounds": [100, 50]}
     assert other["speed_ratio"]["rounds"] == [0.5, 1]
-    assert other["network_speed_ratio"]["rounds"] == [0.5, 1]
     assert (first["ap"], other["ap"]) == (0.4567, None)
     assert first["scene_latency_ms"]["20"]["median"] == 30
     assert record["failures"][0]["label"] == "third"

@@ -117,7 +117,6 @@ def serve(load: Callable[[argparse.Namespace], Peer], **options: Sequence[Any]) 
     sys.path.sort(key=str(Path(__file__).parent).__eq__)  # last: a script may have the name of a library
     try:
         arguments = _parse_arguments(options)
-        limit_threads(arguments.threads)
         peer = load(arguments)
         _send(channel, peer.handshake(arguments.threads))
         for line in sys.stdin:
@@ -142,13 +141,6 @@ def redirect_stdout() -> TextIO:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
     return channel
-
-
-def limit_threads(threads: int) -> None:
-    """Limits the threads of libraries that are not imported yet; variables that are already set are kept."""
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
-        os.environ.setdefault(f"{name}_NUM_THREADS", str(threads))
-    os.environ.setdefault("VECLIB_MAXIMUM_THREADS", str(threads))
 
 
 def run_in_subprocess(work: Callable[..., None], *arguments: object) -> None:

@@ -92,16 +92,16 @@ class _Graph:
         operation, name, inputs = node["op"], node["name"], node.get("input", [])
         attributes = {key: _decode(value) for key, value in node.get("attr", {}).items()}
         if operation in _ELEMENTWISE and all(name in self.channels_first for name in inputs):
-            self.channels_first[name] = self.emit(_SAME_NAME[operation], [self.channels_first[one] for one in inputs])
-        elif operation in _FIRST:
-            self.channels_first[name] = _FIRST[operation](self, inputs, attributes)
-        elif operation in _LAST:
-            results = _LAST[operation](self, inputs, attributes)
+            self.channels_first[name] = self.emit(_SAME_NAME[operation], [self.channels_first[part] for part in inputs])
+        elif operation in _NCHW:
+            self.channels_first[name] = _NCHW[operation](self, inputs, attributes)
+        elif operation in _NHWC:
+            results = _NHWC[operation](self, inputs, attributes)
             for index, result in enumerate([results] if isinstance(results, str) else results):
                 self._last[f"{name}:{index}" if index else name] = result
         elif operation in _SAME_NAME:
             conversion = {"to": _TYPES[attributes["DstT"]]} if operation == "Cast" else {}
-            self._last[name] = self.emit(_SAME_NAME[operation], [self.last(one) for one in inputs], **conversion)
+            self._last[name] = self.emit(_SAME_NAME[operation], [self.last(part) for part in inputs], **conversion)
         else:
             raise ValueError(f"unsupported TensorFlow.js operation {operation}")
 
@@ -214,43 +214,22 @@ def _strided_slice(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str
     return result
 
 
-def _squeeze(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
-    return graph.emit("Squeeze", [graph.last(inputs[0]), graph.constant(attributes["squeeze_dims"])])
-
-
-def _expand_dims(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
-    axis = graph.constant(graph.value(inputs[1]).reshape(1))
-    return graph.emit("Unsqueeze", [graph.last(inputs[0]), axis])
-
-
-def _pack(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
-    axis = attributes["axis"]
-    several = [graph.emit("Unsqueeze", [graph.last(one), graph.constant([axis])]) for one in inputs]
-    return graph.emit("Concat", several, axis=axis)
-
-
 def _unpack(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> list[str]:
     axis = attributes["axis"]
-    parts = _parts(graph, graph.last(inputs[0]), axis, attributes["num"])
+    parts = _split(graph, graph.last(inputs[0]), axis, attributes["num"])
     return [graph.emit("Squeeze", [part, graph.constant([axis])]) for part in parts]
 
 
-def _split(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> list[str]:
-    return _parts(graph, graph.last(inputs[1]), int(graph.value(inputs[0])), attributes["num_split"])
-
-
-def _parts(graph: _Graph, tensor: str, axis: int, count: int) -> list[str]:
+def _split(graph: _Graph, tensor: str, axis: int, count: int) -> list[str]:
     parts = [f"t{len(graph.nodes)}_{index}" for index in range(count)]
     graph.emit("Split", [tensor], parts, axis=axis, num_outputs=count)
     return parts
 
 
-def _concat(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
-    return graph.emit("Concat", [graph.last(one) for one in inputs[:-1]], axis=int(graph.value(inputs[-1])))
-
-
-def _fill(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
-    return graph.emit("Expand", [graph.last(inputs[1]), graph.last(inputs[0])])
+def _pack(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
+    axis = attributes["axis"]
+    parts = [graph.emit("Unsqueeze", [graph.last(name), graph.constant([axis])]) for name in inputs]
+    return graph.emit("Concat", parts, axis=axis)
 
 
 def _top_k(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> list[str]:
@@ -260,7 +239,7 @@ def _top_k(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> list[s
 
 
 def _squared_difference(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
-    difference = graph.emit("Sub", [graph.last(one) for one in inputs])
+    difference = graph.emit("Sub", [graph.last(name) for name in inputs])
     return graph.emit("Mul", [difference, difference])
 
 
@@ -269,28 +248,27 @@ def _reduce(operation: str, graph: _Graph, inputs: Sequence[str], attributes: Ma
     return graph.emit(operation, [graph.last(inputs[0]), axes], keepdims=int(attributes["keep_dims"]))
 
 
-def _arg_max(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
-    return graph.emit("ArgMax", [graph.last(inputs[0])], axis=int(graph.value(inputs[1])), keepdims=0)
-
-
-_FIRST: dict[str, Callable[..., str]] = {
+# Operations with the arguments graph, input names and attributes; they return the names of their outputs.
+_NCHW: dict[str, Callable[..., str]] = {
     "_FusedConv2D": _convolution,
     "DepthwiseConv2dNative": partial(_convolution, depthwise=True),
     "FusedDepthwiseConv2dNative": partial(_convolution, depthwise=True),
     "MaxPool": _max_pool,
     "ResizeBilinear": _resize,
 }
-_LAST: dict[str, Callable[..., str | list[str]]] = {
-    "ArgMax": _arg_max,
-    "ConcatV2": _concat,
-    "ExpandDims": _expand_dims,
-    "Fill": _fill,
+_NHWC: dict[str, Callable[..., str | list[str]]] = {
+    "ArgMax": lambda graph, x, _: graph.emit("ArgMax", [graph.last(x[0])], axis=int(graph.value(x[1])), keepdims=0),
+    "ConcatV2": lambda graph, x, _: graph.emit("Concat", list(map(graph.last, x[:-1])), axis=int(graph.value(x[-1]))),
+    "ExpandDims": lambda graph, x, _: graph.emit(
+        "Unsqueeze", [graph.last(x[0]), graph.constant(graph.value(x[1]).reshape(1))]
+    ),
+    "Fill": lambda graph, x, _: graph.emit("Expand", [graph.last(x[1]), graph.last(x[0])]),
     "Max": partial(_reduce, "ReduceMax"),
     "Pack": _pack,
     "Shape": _shape,
-    "Split": _split,
+    "Split": lambda graph, x, given: _split(graph, graph.last(x[1]), int(graph.value(x[0])), given["num_split"]),
     "SquaredDifference": _squared_difference,
-    "Squeeze": _squeeze,
+    "Squeeze": lambda graph, x, given: graph.emit("Squeeze", [graph.last(x[0]), graph.constant(given["squeeze_dims"])]),
     "StridedSlice": _strided_slice,
     "Sum": partial(_reduce, "ReduceSum"),
     "TopKV2": _top_k,

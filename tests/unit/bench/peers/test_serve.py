@@ -120,13 +120,6 @@ def test_script_can_have_the_name_of_its_library(tmp_path: Path) -> None:
     assert str(tmp_path) not in message
 
 
-def test_thread_variables_are_set_unless_present(tmp_path: Path) -> None:
-    values = "' '.join(os.environ[f'{name}_NUM_THREADS'] for name in ('OMP', 'MKL'))"
-    text = f"import os\nfrom serve import serve\ndef load(options):\n    raise ValueError({values})\nserve(load)"
-    _, lines = run(write_script(tmp_path, text), MKL_NUM_THREADS="5")
-    assert json.loads(lines[0]) == {"error": "ValueError: 2 5"}
-
-
 def test_peak_memory_excludes_subprocesses(tmp_path: Path) -> None:
     text = """
     import numpy as np
