@@ -10,16 +10,24 @@ from e2pose.bench.machine import Machine
 from e2pose.bench.options import BenchOptions
 from e2pose.bench.peer_script import PeerNeeds, PeerRequest, PeerScript
 from e2pose.bench.protocol import Handshake
-from e2pose.bench.report import Comparison, PeerResult
-from e2pose.bench.runner import PeerRun
+from e2pose.bench.report import Comparison
+from e2pose.bench.runner import PeerResult
 from e2pose.bench.statistics import Timings
 
 MACHINE = Machine("Abacus 2", 2, 8.0, "Linux", "3.12.0", "performance", 0.5)
 
 
-def fake_run(
-    label, *, poses=None, total_ms=((10.0, 10.0), (20.0, 20.0)), scenes_ms=None, overhead_ms=1.0, **handshake
-) -> PeerRun:
+def fake_result(
+    label,
+    *,
+    ap=None,
+    missing_keypoints=(),
+    poses=None,
+    total_ms=((10.0, 10.0), (20.0, 20.0)),
+    scenes_ms=None,
+    overhead_ms=1.0,
+    **handshake,
+) -> PeerResult:
     fields = {
         "handshake": 2,
         "name": label.title(),
@@ -35,7 +43,7 @@ def fake_run(
     } | handshake
     total = np.array(total_ms)
     needs = PeerNeeds(name=label, licence="MIT")
-    return PeerRun(
+    return PeerResult(
         request=PeerRequest(label, PeerScript(path=Path(f"{label}.py"), block="", needs=needs)),
         environment=Environment(Path(sys.executable), Path(), 123.4),
         threads=2,
@@ -44,6 +52,8 @@ def fake_run(
         peak_memory_mb=99.6,
         timings=Timings(total / 2, total, total + overhead_ms, scenes_ms or {}),
         poses=poses or {},
+        ap=ap,
+        missing_keypoints=missing_keypoints,
     )
 
 
@@ -51,7 +61,7 @@ def fake_comparison(*results: PeerResult, **changes) -> Comparison:
     fields = {
         "results": results,
         "failures": (),
-        "reference": results[0].run.request.label if results else "none",
+        "reference": results[0].request.label if results else "none",
         "options": BenchOptions(rounds=2, warm_up=3, threads=2),
         "num_frames": 2,
         "num_annotated": 0,

@@ -10,7 +10,7 @@ import numpy as np
 
 from e2pose.bench.images import BenchImage
 from e2pose.bench.protocol import PeerPose
-from e2pose.bench.runner import PeerRun
+from e2pose.bench.runner import PeerResult
 from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError
 from e2pose.core.poses import Poses
@@ -48,15 +48,15 @@ def find_annotated(annotations: Path, images: Sequence[BenchImage]) -> Annotated
     )
 
 
-def average_precision(run: PeerRun, annotated: AnnotatedImages) -> float:
+def average_precision(result: PeerResult, annotated: AnnotatedImages) -> float:
     """Computes the average precision in [0, 1] as `e2pose evaluate` does, or -1 without annotated persons.
 
     Keypoints that the peer does not have count as missed.
     """
     results = []
     for image in annotated.dataset.images:
-        peer_poses = run.poses[annotated.frame_of[image.id]]
-        poses = to_poses(peer_poses, run.handshake.keypoints, annotated.dataset.schema)
+        peer_poses = result.poses[annotated.frame_of[image.id]]
+        poses = to_poses(peer_poses, result.handshake.keypoints, annotated.dataset.schema)
         results += to_coco_results(poses[:MAX_DETECTIONS], image.id, image.file_name)
     return evaluate_results(results, annotated.dataset).metrics.ap
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from e2pose.bench.report import Comparison
+from e2pose.bench.report import Comparison, marks
 from e2pose.evaluation.charts import BLUES, INK, new_figure, save_figure, style_axes
 
 _OURS, _OTHERS = "#d95f02", BLUES[1]
@@ -27,7 +27,7 @@ def write_ap_against_speed(path: Path, comparison: Comparison) -> bool:
         OutputError: The file cannot be written.
     """
     peers = [
-        (name, result.run, 100 * result.ap)
+        (name, result, 100 * result.ap)
         for name, result in comparison.named_results
         if result.ap is not None and result.ap >= 0
     ]
@@ -35,14 +35,14 @@ def write_ap_against_speed(path: Path, comparison: Comparison) -> bool:
         return False
     figure = new_figure()
     axes = figure.subplots()
-    for _, run, ap in peers:
-        colour = _OURS if run.request.script.needs.environment == "this" else _OTHERS
-        fps = run.timings.fps
+    for _, result, ap in peers:
+        colour = _OURS if result.request.script.needs.environment == "this" else _OTHERS
+        fps = result.timings.fps
         axes.errorbar(fps.median, ap, xerr=fps.half_range, fmt="o", color=colour, markersize=6)
     style_axes(axes, _title(comparison), "AP")
-    _scale_logarithmically(axes, "x", [run.timings.fps.median for _, run, _ in peers])
+    _scale_logarithmically(axes, "x", [result.timings.fps.median for _, result, _ in peers])
     axes.set(xlabel="frames per second, from pixels to poses", ylim=(0, 1.15 * max(5, *(ap for *_, ap in peers))))
-    _label_points(axes, {name: (run.timings.fps.median, ap) for name, run, ap in peers})
+    _label_points(axes, {name: (result.timings.fps.median, ap) for name, result, ap in peers})
     save_figure(figure, path)
     return True
 
@@ -63,10 +63,10 @@ def write_latency_against_persons(path: Path, comparison: Comparison) -> bool:
     axes = figure.subplots()
     medians: list[float] = []
     for number, (name, result) in enumerate(comparison.named_results):
-        latency_ms = {key: value.median for key, value in result.run.timings.scene_latency_ms.items()}
+        latency_ms = {key: value.median for key, value in result.timings.scene_latency_ms.items()}
         style = {"color": _COLOURS[number % len(_COLOURS)], "marker": _MARKERS[number % len(_MARKERS)]}
         axes.plot(
-            *zip(*latency_ms.items(), strict=True), **style, markersize=5, linewidth=1.6, label=name + result.marks
+            *zip(*latency_ms.items(), strict=True), **style, markersize=5, linewidth=1.6, label=name + marks(result)
         )
         medians += latency_ms.values()
         axes.set(xticks=list(latency_ms))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +18,8 @@ from e2pose.bench.machine import describe_machine
 from e2pose.bench.options import BenchOptions
 from e2pose.bench.overlay import write_overlays
 from e2pose.bench.peer_script import PeerRequest, select_peers
-from e2pose.bench.report import Comparison, PeerResult, to_markdown
-from e2pose.bench.runner import Failure, PeerRun, run_round_robin
+from e2pose.bench.report import Comparison, to_markdown
+from e2pose.bench.runner import Failure, PeerResult, run_round_robin
 from e2pose.core.errors import OptionError, PeerError
 from e2pose.core.files import atomic_path, check_folder
 from e2pose.core.schema import KeypointSchema, load_schema
@@ -63,15 +64,15 @@ def run_comparison(
         annotated = None if options.annotations is None else find_annotated(options.annotations, images)
         prepared, failures = _prepare_environments(requests, options.rebuild, on_message)
         scenes = save_scenes(folder, first_index=len(images)) if options.people else []
-        runs, failed_runs = run_round_robin(
+        results, failed_runs = run_round_robin(
             prepared, [*images, *scenes], folder, options, on_message=on_message, on_turn=on_turn
         )
         failures = sorted([*failures, *failed_runs], key=lambda failure: labels.index(failure.label))
-        if not runs:
+        if not results:
             reasons = "; ".join(f"{failure.label}: {failure.reason}" for failure in failures)
             raise PeerError(f"all peers failed: {reasons}", "run e2pose doctor to list the available runtimes")
         comparison = Comparison(
-            results=tuple(_to_result(run, annotated) for run in runs),
+            results=tuple(_with_accuracy(result, annotated) for result in results),
             failures=tuple(failures),
             reference=reference,
             options=options,
@@ -128,11 +129,12 @@ def _prepare_environments(
     return prepared, failures
 
 
-def _to_result(run: PeerRun, annotated: AnnotatedImages | None) -> PeerResult:
+def _with_accuracy(result: PeerResult, annotated: AnnotatedImages | None) -> PeerResult:
     if annotated is None:
-        return PeerResult(run)
-    ap = None if run.handshake.random_weights else average_precision(run, annotated)
-    return PeerResult(run, ap, missing_keypoints(run.handshake.keypoints, annotated.dataset.schema))
+        return result
+    ap = None if result.handshake.random_weights else average_precision(result, annotated)
+    missing = missing_keypoints(result.handshake.keypoints, annotated.dataset.schema)
+    return replace(result, ap=ap, missing_keypoints=missing)
 
 
 def _write_files(

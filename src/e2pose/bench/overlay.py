@@ -48,17 +48,15 @@ def write_overlays(
     Raises:
         OutputError: A file cannot be written.
     """
-    named_runs = [
-        (name, result.run) for name, result in comparison.named_results if not result.run.handshake.random_weights
-    ]
-    if not named_runs:
+    trained = [(name, peer) for name, peer in comparison.named_results if not peer.handshake.random_weights]
+    if not trained:
         return []
 
     def draw(frame: Frame, _: Poses) -> Image:
-        peer_poses = [(name, run.poses[image.index], run.handshake.keypoints) for name, run in named_runs]
-        return draw_side_by_side(
-            frame.image, [(name, to_poses(poses, keypoints, schema)) for name, poses, keypoints in peer_poses]
-        )
+        named_poses = [
+            (name, to_poses(peer.poses[image.index], peer.handshake.keypoints, schema)) for name, peer in trained
+        ]
+        return draw_side_by_side(frame.image, named_poses)
 
     inputs = [image.origin.path for image in images if image.origin.path is not None]
     with FolderSink(folder, draw, inputs=inputs) as sink:

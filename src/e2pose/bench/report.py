@@ -10,45 +10,13 @@ from e2pose.bench.images import SCENE_PERSONS
 from e2pose.bench.machine import Machine
 from e2pose.bench.options import BenchOptions
 from e2pose.bench.protocol import to_one_line
-from e2pose.bench.runner import FRAMES_PER_TURN, Failure, PeerRun
+from e2pose.bench.runner import FRAMES_PER_TURN, Failure, PeerResult
 from e2pose.bench.statistics import Measurement, speed_ratio
 
 _MIN_REPORTED_OVERHEAD_MS = 20.0  # loading a large frame and transferring the messages takes less
 _RANDOM_WEIGHTS, _SINGLE_PERSON = "†", "‡"
 
 Row = list[str]
-
-
-@dataclass(frozen=True, eq=False)
-class PeerResult:
-    """Measurements and accuracy of a peer."""
-
-    run: PeerRun
-    ap: float | None = None
-    """Average precision in [0, 1]; None without annotations or with random weights."""
-    missing_keypoints: tuple[str, ...] = ()
-    """Annotated keypoints that the peer does not have."""
-
-    @property
-    def notes(self) -> list[str]:
-        """Remarks on the numbers of the peer."""
-        run, handshake = self.run, self.run.handshake
-        notes = [to_one_line(handshake.note)] if handshake.note.strip() else []
-        if handshake.threads != run.threads:
-            notes.append(f"uses {_count(handshake.threads, 'thread')}")
-        if self.missing_keypoints and self.ap is not None:
-            notes.append(f"has no {', '.join(self.missing_keypoints)}; these keypoints count as missed in AP")
-        overhead_ms = run.timings.overhead_ms
-        if overhead_ms > max(_MIN_REPORTED_OVERHEAD_MS, run.timings.p50_ms):
-            notes.append(f"responses take {overhead_ms:.0f} ms longer than the reported times")
-        return notes
-
-    @property
-    def marks(self) -> str:
-        """Signs after the name of the peer, which the notes explain."""
-        handshake = self.run.handshake
-        random, single = handshake.random_weights, not handshake.multi_person
-        return (f" {_RANDOM_WEIGHTS}" if random else "") + (f" {_SINGLE_PERSON}" if single else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +50,8 @@ class Comparison:
     @property
     def names(self) -> list[str]:
         """Name of each peer, followed by its label if several peers have that name."""
-        names = [to_one_line(result.run.handshake.name) for result in self.results]
-        labels = [result.run.request.label for result in self.results]
+        names = [to_one_line(result.handshake.name) for result in self.results]
+        labels = [result.request.label for result in self.results]
         return [
             f"{name} ({label})" if names.count(name) > 1 else name for name, label in zip(names, labels, strict=True)
         ]
@@ -96,18 +64,17 @@ class Comparison:
     @property
     def has_scenes(self) -> bool:
         """Whether scenes were measured."""
-        return any(result.run.timings.scenes_ms for result in self.results)
+        return any(result.timings.scenes_ms for result in self.results)
 
     @property
-    def reference_run(self) -> PeerRun | None:
+    def reference_result(self) -> PeerResult | None:
         """The peer that speed ratios are relative to; None if it failed."""
-        runs = (result.run for result in self.results)
-        return next((run for run in runs if run.request.label == self.reference), None)
+        return next((result for result in self.results if result.request.label == self.reference), None)
 
     def speed_ratio(self, result: PeerResult) -> Measurement | None:
         """Speed of a peer from pixels to poses, relative to the reference."""
-        reference = self.reference_run
-        return speed_ratio(result.run.timings.total_ms, reference.timings.total_ms) if reference else None
+        reference = self.reference_result
+        return speed_ratio(result.timings.total_ms, reference.timings.total_ms) if reference else None
 
     def to_record(self) -> dict[str, Any]:
         """Returns all numbers by name, for JSON."""
@@ -128,7 +95,7 @@ class Comparison:
         }
 
     def _peer_record(self, result: PeerResult) -> dict[str, Any]:
-        run, timings = result.run, result.run.timings
+        timings = result.timings
         measurements = {
             "fps": timings.fps,
             "network_fps": timings.network_fps,
@@ -137,10 +104,10 @@ class Comparison:
         }
         scenes = timings.scene_latency_ms
         return {
-            "label": run.request.label,
-            "options": dict(run.request.options),
-            **run.handshake.model_dump(mode="json", exclude={"handshake", "keypoints"}),
-            "homepage": run.request.script.needs.homepage,
+            "label": result.request.label,
+            "options": dict(result.request.options),
+            **result.handshake.model_dump(mode="json", exclude={"handshake", "keypoints"}),
+            "homepage": result.request.script.needs.homepage,
             "ap": result.ap,
             "missing_keypoints": list(result.missing_keypoints),
             **{name: value and asdict(value) for name, value in measurements.items()},
@@ -148,10 +115,10 @@ class Comparison:
             "p90_ms": timings.p90_ms,
             "overhead_ms": timings.overhead_ms,
             "scene_latency_ms": {str(num_persons): asdict(latency) for num_persons, latency in scenes.items()},
-            "peak_memory_mb": run.peak_memory_mb,
-            "startup_s": run.startup_s,
-            "installed_mb": run.environment.size_mb,
-            "notes": result.notes,
+            "peak_memory_mb": result.peak_memory_mb,
+            "startup_s": result.startup_s,
+            "installed_mb": result.environment.size_mb,
+            "notes": _peer_notes(result),
         }
 
 
@@ -162,9 +129,9 @@ def main_table(comparison: Comparison) -> list[Row]:
     header += ["AP"] if comparison.num_annotated else []
     table = [[*header, "Memory MB", "Startup s", "Installed MB"]]
     for name, result in comparison.named_results:
-        run, timings, handshake = result.run, result.run.timings, result.run.handshake
+        timings, handshake = result.timings, result.handshake
         row = [
-            name + result.marks,
+            name + marks(result),
             to_one_line(handshake.licence),
             f"{to_one_line(handshake.runtime)}, {handshake.precision}",
             _format_fps(timings.network_fps),
@@ -177,7 +144,9 @@ def main_table(comparison: Comparison) -> list[Row]:
             row.append(_format_ratio(timings.crowd_ratio))
         if comparison.num_annotated:
             row.append("-" if result.ap is None or result.ap < 0 else f"{100 * result.ap:.1f}")
-        table.append([*row, f"{run.peak_memory_mb:.0f}", f"{run.startup_s:.1f}", f"{run.environment.size_mb:.0f}"])
+        table.append(
+            [*row, f"{result.peak_memory_mb:.0f}", f"{result.startup_s:.1f}", f"{result.environment.size_mb:.0f}"]
+        )
     return table
 
 
@@ -187,36 +156,56 @@ def scene_table(comparison: Comparison) -> list[Row]:
         return []
     table = [["Latency in ms by number of persons", *map(str, SCENE_PERSONS)]]
     for name, result in comparison.named_results:
-        latency_ms = result.run.timings.scene_latency_ms
-        table.append([name + result.marks, *(f"{latency_ms[number].median:.1f}" for number in SCENE_PERSONS)])
+        latency_ms = result.timings.scene_latency_ms
+        table.append([name + marks(result), *(f"{latency_ms[number].median:.1f}" for number in SCENE_PERSONS)])
     return table
 
 
 def notes(comparison: Comparison) -> list[str]:
     """Returns the notes below the tables, one per line."""
-    handshakes = [result.run.handshake for result in comparison.results]
+    handshakes = [result.handshake for result in comparison.results]
     lines = []
     if any(handshake.random_weights for handshake in handshakes):
         lines.append(f"{_RANDOM_WEIGHTS} random weights: only the speed is meaningful, measured on the first frames.")
     if not all(handshake.multi_person for handshake in handshakes):
         lines.append(f"{_SINGLE_PERSON} detects at most one person per frame.")
     for name, result in comparison.named_results:
-        lines += [f"{name}: {'; '.join(result.notes)}."] if result.notes else []
+        peer_notes = _peer_notes(result)
+        lines += [f"{name}: {'; '.join(peer_notes)}."] if peer_notes else []
     lines += [f"Failed: {failure.label}: {failure.reason}" for failure in comparison.failures]
-    if comparison.reference_run is None:
+    if comparison.reference_result is None:
         lines.append(f"No speed ratios: the reference {comparison.reference} failed.")
     return lines
 
 
+def marks(result: PeerResult) -> str:
+    """Returns the signs after the name of a peer, which the notes explain."""
+    handshake = result.handshake
+    random, single = handshake.random_weights, not handshake.multi_person
+    return (f" {_RANDOM_WEIGHTS}" if random else "") + (f" {_SINGLE_PERSON}" if single else "")
+
+
+def _peer_notes(result: PeerResult) -> list[str]:
+    handshake, overhead_ms = result.handshake, result.timings.overhead_ms
+    notes = [to_one_line(handshake.note)] if handshake.note.strip() else []
+    if handshake.threads != result.threads:
+        notes.append(f"uses {_count(handshake.threads, 'thread')}")
+    if result.missing_keypoints and result.ap is not None:
+        notes.append(f"has no {', '.join(result.missing_keypoints)}; these keypoints count as missed in AP")
+    if overhead_ms > max(_MIN_REPORTED_OVERHEAD_MS, result.timings.p50_ms):
+        notes.append(f"responses take {overhead_ms:.0f} ms longer than the reported times")
+    return notes
+
+
 def conditions(comparison: Comparison) -> list[str]:
     """Returns the settings, the machine and all versions, one per line."""
-    options, machine, reference = comparison.options, comparison.machine, comparison.reference_run
+    options, machine, reference = comparison.options, comparison.machine, comparison.reference_result
     annotated = f", AP on {comparison.num_annotated} of them" if comparison.num_annotated else ""
     ratios = f"; speed ratios are relative to {to_one_line(reference.handshake.name)}" if reference else ""
     memory = f", {machine.memory_gb:g} GB" if machine.memory_gb else ""
     governor = f", governor {machine.governor}" if machine.governor else ""
     load = f", load {machine.load:g} before the start" if machine.load is not None else ""
-    versions = [f"{name} {to_one_line(result.run.handshake.version)}" for name, result in comparison.named_results]
+    versions = [f"{name} {to_one_line(result.handshake.version)}" for name, result in comparison.named_results]
     return [
         f"{_count(comparison.num_frames, 'frame')}{annotated}, {_count(options.rounds, 'round')} in turns of "
         f"{FRAMES_PER_TURN} frames after {_count(options.warm_up, 'warm-up frame')}, "

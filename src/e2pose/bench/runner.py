@@ -40,8 +40,8 @@ class Failure:
 
 
 @dataclass(frozen=True, eq=False)
-class PeerRun:
-    """Measurements of a peer.
+class PeerResult:
+    """Measurements and accuracy of a peer.
 
     Args:
         request: The peer.
@@ -52,6 +52,8 @@ class PeerRun:
         peak_memory_mb: Peak memory in units of 2^20 bytes.
         timings: Its times.
         poses: Poses of each frame, by index of the frame.
+        ap: Average precision in [0, 1]; None without annotations or with random weights.
+        missing_keypoints: Annotated keypoints that the peer does not have.
     """
 
     request: PeerRequest
@@ -62,6 +64,8 @@ class PeerRun:
     peak_memory_mb: float
     timings: Timings
     poses: dict[int, tuple[PeerPose, ...]]
+    ap: float | None = None
+    missing_keypoints: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -88,7 +92,7 @@ class _Entrant:
             self.poses.setdefault(image.index, response.poses)
         self.process.pause()
 
-    def finish(self, images: Sequence[BenchImage], options: BenchOptions) -> PeerRun:
+    def finish(self, images: Sequence[BenchImage], options: BenchOptions) -> PeerResult:
         """Stops the peer and collects its measurements."""
         self.process.resume()
         peak_memory_mb = self.process.stop().peak_memory_mb
@@ -99,7 +103,7 @@ class _Entrant:
             for image in images
             if image.num_persons is not None
         }
-        return PeerRun(
+        return PeerResult(
             request=self.request,
             environment=self.environment,
             threads=options.threads,
@@ -120,7 +124,7 @@ def run_round_robin(
     limits: Limits = DEFAULT_LIMITS,
     on_message: Callable[[str], None] = lambda _: None,
     on_turn: Callable[[int], None] = lambda _: None,
-) -> tuple[list[PeerRun], list[Failure]]:
+) -> tuple[list[PeerResult], list[Failure]]:
     """Runs peers in turns on the same images.
 
     All peers are started first, and paused while another one has its turn. A turn consists of `FRAMES_PER_TURN` frames,
@@ -154,9 +158,9 @@ def run_round_robin(
                 runner.add(request, environment, process, images[0])
         on_message(f"processing {len(images)} images in {options.rounds} rounds")
         runner.take_turns(_plan_turns(images), on_turn)
-        runs = runner.finish(images)
+        results = runner.finish(images)
     labels = [request.label for request, _ in prepared]
-    return runs, [Failure(label, runner.failures[label]) for label in labels if label in runner.failures]
+    return results, [Failure(label, runner.failures[label]) for label in labels if label in runner.failures]
 
 
 class _RoundRobin:
@@ -197,13 +201,13 @@ class _RoundRobin:
                         entrant.take_turn(images, self._options.warm_up)
                 on_turn(total)
 
-    def finish(self, images: Sequence[BenchImage]) -> list[PeerRun]:
+    def finish(self, images: Sequence[BenchImage]) -> list[PeerResult]:
         """Stops all peers and returns their measurements."""
-        runs = []
+        results = []
         for entrant in list(self._entrants):
             with self.drop_on_error(entrant.request):
-                runs.append(entrant.finish(images, self._options))
-        return runs
+                results.append(entrant.finish(images, self._options))
+        return results
 
 
 def rotate(items: Sequence[_Item], turn: int) -> list[_Item]:

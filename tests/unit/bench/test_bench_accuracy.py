@@ -10,7 +10,7 @@ from e2pose.bench.protocol import PeerPose
 from e2pose.core.errors import AnnotationError
 from e2pose.core.frame import Origin
 from e2pose.formats.coco import to_coco_annotations
-from helpers.comparisons import fake_run
+from helpers.comparisons import fake_result
 from helpers.evaluations import COCO, perfect_results, random_dataset
 
 
@@ -57,9 +57,9 @@ def test_perfect_poses_have_an_average_precision_of_one(annotated) -> None:
     path, frames, peer_poses = annotated
     annotated_images = find_annotated(path, frames)
     assert len(annotated_images.dataset.images) == 6
-    run = fake_run("fake", poses=peer_poses, keypoints=COCO.keypoints)
+    run = fake_result("fake", poses=peer_poses, keypoints=COCO.keypoints)
     assert average_precision(run, annotated_images) == pytest.approx(1)
-    nothing = fake_run("fake", poses=dict.fromkeys(peer_poses, ()), keypoints=COCO.keypoints)
+    nothing = fake_result("fake", poses=dict.fromkeys(peer_poses, ()), keypoints=COCO.keypoints)
     assert average_precision(nothing, annotated_images) == 0
 
 
@@ -69,14 +69,14 @@ def test_keypoint_order_and_additional_keypoints_do_not_change_ap(annotated) -> 
         index: tuple(pose(one.score, (9.0, 9, 1), *one.keypoints[::-1]) for one in poses)
         for index, poses in peer_poses.items()
     }
-    run = fake_run("fake", poses=reordered, keypoints=["heel", *COCO.keypoints[::-1]])
+    run = fake_result("fake", poses=reordered, keypoints=["heel", *COCO.keypoints[::-1]])
     assert average_precision(run, find_annotated(path, frames)) == pytest.approx(1)
 
 
 def test_missing_keypoints_reduce_ap(annotated) -> None:
     path, frames, peer_poses = annotated
     few = {index: tuple(pose(one.score, *one.keypoints[:5]) for one in poses) for index, poses in peer_poses.items()}
-    run = fake_run("fake", poses=few, keypoints=COCO.keypoints[:5])
+    run = fake_result("fake", poses=few, keypoints=COCO.keypoints[:5])
     assert average_precision(run, find_annotated(path, frames)) < 0.5
 
 
@@ -84,7 +84,7 @@ def test_only_images_among_the_frames_are_evaluated(annotated) -> None:
     path, frames, peer_poses = annotated
     annotated_images = find_annotated(path, frames[:3])
     assert {image.file_name for image in annotated_images.dataset.images} == {frame.file_name for frame in frames[1:3]}
-    run = fake_run("fake", poses={index: peer_poses[index] for index in range(3)}, keypoints=COCO.keypoints)
+    run = fake_result("fake", poses={index: peer_poses[index] for index in range(3)}, keypoints=COCO.keypoints)
     assert average_precision(run, annotated_images) == pytest.approx(1)
 
 

@@ -12,11 +12,11 @@ from e2pose.bench.charts import write_ap_against_speed, write_latency_against_pe
 from e2pose.bench.images import SCENE_PERSONS, BenchImage
 from e2pose.bench.overlay import draw_side_by_side, write_overlays
 from e2pose.bench.protocol import PeerPose
-from e2pose.bench.report import PeerResult, conditions, main_table, notes, scene_table, to_markdown
+from e2pose.bench.report import conditions, main_table, notes, scene_table, to_markdown
 from e2pose.bench.runner import Failure
 from e2pose.core.frame import Origin
 from e2pose.core.poses import Poses
-from helpers.comparisons import MACHINE, fake_comparison, fake_run
+from helpers.comparisons import MACHINE, fake_comparison, fake_result
 from helpers.evaluations import COCO
 from helpers.synthetic import read_video
 
@@ -57,7 +57,7 @@ e2pose bench a.jpg
 
 
 def two_peers():
-    other = fake_run(
+    other = fake_result(
         "other",
         name="A|B",
         total_ms=((20.0, 20.0), (20.0, 20.0)),
@@ -67,8 +67,8 @@ def two_peers():
         note="quick *and* dirty",
     )
     return fake_comparison(
-        PeerResult(fake_run("first", scenes_ms=SCENES), 0.4567),
-        PeerResult(other),
+        fake_result("first", ap=0.4567, scenes_ms=SCENES),
+        other,
         failures=(Failure("third", "the process ended before the handshake: exit code 1, no luck"),),
         num_annotated=2,
     )
@@ -79,7 +79,7 @@ def test_markdown_document() -> None:
 
 
 def test_columns_without_content_are_omitted() -> None:
-    one = fake_comparison(PeerResult(fake_run("first")))
+    one = fake_comparison(fake_result("first"))
     assert "AP" not in main_table(one)[0] and "20/1 persons" not in main_table(one)[0]
     assert scene_table(one) == []
     assert "AP on" not in conditions(one)[0]
@@ -87,38 +87,45 @@ def test_columns_without_content_are_omitted() -> None:
 
 def test_unknown_machine_properties_are_omitted() -> None:
     unknown = replace(MACHINE, memory_gb=None, governor=None, load=None)
-    _, machine, _ = conditions(fake_comparison(PeerResult(fake_run("first")), machine=unknown))
+    _, machine, _ = conditions(fake_comparison(fake_result("first"), machine=unknown))
     assert machine == "Abacus 2, 2 cores; Linux, Python 3.12.0; 2026-01-02."
 
 
 def test_failed_reference_removes_speed_ratios() -> None:
-    one = fake_comparison(PeerResult(fake_run("first")), reference="other")
+    one = fake_comparison(fake_result("first"), reference="other")
     assert main_table(one)[1][5] == "-"
     assert notes(one)[-1] == "No speed ratios: the reference other failed."
     assert one.to_record()["peers"][0]["speed_ratio"] is None
 
 
 def test_notes_report_threads_missing_keypoints_and_overhead() -> None:
-    odd = fake_run("odd", threads=8, overhead_ms=50.0, note="  ")
-    result = PeerResult(odd, 0.1, ("left_ear", "nose"))
-    assert result.notes == [
-        "uses 8 threads",
-        "has no left_ear, nose; these keypoints count as missed in AP",
-        "responses take 50 ms longer than the reported times",
-    ]
-    assert PeerResult(odd, None, ("nose",)).notes == [result.notes[0], result.notes[2]]
-    assert PeerResult(fake_run("plain")).notes == []
+    odd = fake_result("odd", ap=0.1, missing_keypoints=("left_ear", "nose"), threads=8, overhead_ms=50.0, note="  ")
+    threads, keypoints = "uses 8 threads", "has no left_ear, nose; these keypoints count as missed in AP"
+    overhead = "responses take 50 ms longer than the reported times"
+    assert notes(fake_comparison(odd)) == [f"Odd: {threads}; {keypoints}; {overhead}."]
+    assert notes(fake_comparison(replace(odd, ap=None))) == [f"Odd: {threads}; {overhead}."]
+    assert notes(fake_comparison(fake_result("plain"))) == []
+
+
+@pytest.mark.parametrize(("overhead_ms", "is_reported"), [(20.0, False), (21.0, True)])
+def test_overhead_is_reported_above_twenty_milliseconds(overhead_ms, is_reported) -> None:
+    fast = fake_result("fast", total_ms=((10.0, 10.0), (10.0, 10.0)), overhead_ms=overhead_ms)
+    assert bool(notes(fake_comparison(fast))) == is_reported
+
+
+@pytest.mark.parametrize(("overhead_ms", "is_reported"), [(40.0, False), (41.0, True)])
+def test_overhead_is_reported_above_the_median_latency(overhead_ms, is_reported) -> None:
+    slow = fake_result("slow", total_ms=((40.0, 40.0), (40.0, 40.0)), overhead_ms=overhead_ms)
+    assert bool(notes(fake_comparison(slow))) == is_reported
 
 
 def test_equal_names_are_followed_by_their_labels() -> None:
-    one = fake_comparison(
-        PeerResult(fake_run("a:x=1", name="A")), PeerResult(fake_run("a:x=2", name="A")), PeerResult(fake_run("b"))
-    )
+    one = fake_comparison(fake_result("a:x=1", name="A"), fake_result("a:x=2", name="A"), fake_result("b"))
     assert one.names == ["A (a:x=1)", "A (a:x=2)", "B"]
 
 
 def test_ap_without_persons_is_a_dash() -> None:
-    one = fake_comparison(PeerResult(fake_run("first"), -1.0), num_annotated=1)
+    one = fake_comparison(fake_result("first", ap=-1.0), num_annotated=1)
     assert main_table(one)[1][main_table(one)[0].index("AP")] == "-"
 
 
@@ -149,7 +156,7 @@ def axes_of(monkeypatch):
 
 
 def test_speed_chart_shows_fps_and_ap(axes_of) -> None:
-    pair = PeerResult(fake_run("first"), 0.2), PeerResult(fake_run("other", total_ms=[[5.0], [5.0]]), 0.7)
+    pair = fake_result("first", ap=0.2), fake_result("other", ap=0.7, total_ms=[[5.0], [5.0]])
     axes = axes_of(write_ap_against_speed, fake_comparison(*pair))
     points = [line.get_xydata()[0] for line in axes.get_lines() if line.get_marker() == "o"]
     assert np.array(points) == pytest.approx(np.array([[75, 20], [200, 70]]))
@@ -164,7 +171,7 @@ def test_latency_chart_shows_median_by_number_of_persons(axes_of) -> None:
 
 
 def test_charts_without_content_are_not_written(axes_of) -> None:
-    nothing = fake_comparison(PeerResult(fake_run("first")))
+    nothing = fake_comparison(fake_result("first"))
     assert axes_of(write_ap_against_speed, nothing) is None
     assert axes_of(write_latency_against_persons, nothing) is None
 
@@ -212,8 +219,8 @@ def test_overlays_are_images_and_videos(tmp_path: Path) -> None:
         *(BenchImage(1 + index, tmp_path / "grey.npy", video, index, index / 10) for index in range(3)),
     ]
     poses = (PeerPose(score=0.9, keypoints=KEYPOINTS),)
-    run = fake_run("ours", poses={image.index: poses for image in images}, keypoints=COCO.keypoints)
-    written = write_overlays(tmp_path / "out", fake_comparison(PeerResult(run), PeerResult(run)), images, COCO)
+    result = fake_result("ours", poses={image.index: poses for image in images}, keypoints=COCO.keypoints)
+    written = write_overlays(tmp_path / "out", fake_comparison(result, result), images, COCO)
     assert [path.name for path in written] == ["a.png", "video.mp4"]
     drawn = cv2.imread(str(written[0]))
     assert drawn.shape == (64, 132, 3)
