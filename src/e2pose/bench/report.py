@@ -48,18 +48,13 @@ class Comparison:
     command: str
 
     @property
-    def names(self) -> list[str]:
-        """Name of each peer, followed by its label if several peers have that name."""
-        names = [to_one_line(result.handshake.name) for result in self.results]
-        labels = [result.request.label for result in self.results]
-        return [
-            f"{name} ({label})" if names.count(name) > 1 else name for name, label in zip(names, labels, strict=True)
-        ]
-
-    @property
     def named_results(self) -> list[tuple[str, PeerResult]]:
-        """Name and result of each peer."""
-        return list(zip(self.names, self.results, strict=True))
+        """Name and result of each peer; a name that several peers have is followed by the label."""
+        names = [to_one_line(result.handshake.name) for result in self.results]
+        return [
+            (f"{name} ({result.request.label})" if names.count(name) > 1 else name, result)
+            for name, result in zip(names, self.results, strict=True)
+        ]
 
     @property
     def has_scenes(self) -> bool:

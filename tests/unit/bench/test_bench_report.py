@@ -121,7 +121,7 @@ def test_overhead_is_reported_above_the_median_latency(overhead_ms, is_reported)
 
 def test_equal_names_are_followed_by_their_labels() -> None:
     one = fake_comparison(fake_result("a:x=1", name="A"), fake_result("a:x=2", name="A"), fake_result("b"))
-    assert one.names == ["A (a:x=1)", "A (a:x=2)", "B"]
+    assert [name for name, _ in one.named_results] == ["A (a:x=1)", "A (a:x=2)", "B"]
 
 
 def test_ap_without_persons_is_a_dash() -> None:

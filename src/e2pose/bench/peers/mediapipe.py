@@ -38,9 +38,6 @@ LANDMARKS = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 Source: the names in `mediapipe.solutions.pose.PoseLandmark`.
 """
 
-NETWORKS = {1: "full", 0: "lite", 2: "heavy"}
-"""Name of the network of each complexity."""
-
 
 def load(options: Namespace) -> Peer:
     """Creates the graph."""
@@ -49,14 +46,11 @@ def load(options: Namespace) -> Peer:
 
     cv2.setNumThreads(options.threads)
     modules = Path(mediapipe.__file__).parent / "modules"
-    name = f"pose_landmark_{NETWORKS[options.complexity]}.tflite"
-    weights = [modules / "pose_detection" / "pose_detection.tflite", modules / "pose_landmark" / name]
-    if not weights[1].exists():
-        raise ValueError(
-            f"complexity {options.complexity} requires {name}, which is not in the wheel; use complexity 1"
-        )
+    weights = ["pose_detection/pose_detection.tflite", "pose_landmark/pose_landmark_full.tflite"]
     pose = mediapipe.solutions.pose.Pose(
-        static_image_mode=options.mode == "image", model_complexity=options.complexity, smooth_landmarks=True
+        static_image_mode=options.mode == "image",
+        model_complexity=1,  # the wheel contains the weights of no other complexity
+        smooth_landmarks=True,
     )
 
     def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
@@ -67,12 +61,12 @@ def load(options: Namespace) -> Peer:
 
     return Peer(
         estimate,
-        name="MediaPipe Pose" + ("" if options.complexity == 1 else f" {NETWORKS[options.complexity]}"),
+        name="MediaPipe Pose",
         version=version("mediapipe"),
         licence="Apache-2.0",
         runtime=f"mediapipe {version('mediapipe')} (TensorFlow Lite)",
         threads=1,
-        weights=weights,
+        weights=[modules / name for name in weights],
         multi_person=False,
         note=f"{options.mode} mode; preprocessing counts as network",
     )
@@ -87,4 +81,4 @@ def to_pose(landmarks: list, size_hw: tuple[int, int]) -> Pose:
 
 
 if __name__ == "__main__":
-    serve(load, complexity=tuple(NETWORKS), mode=("image", "video"))
+    serve(load, mode=("image", "video"))
