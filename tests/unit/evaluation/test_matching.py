@@ -166,12 +166,12 @@ def test_duplicates_need_an_oks_above_seven_tenths(oks, expected):
     assert count(image, poses) == expected
 
 
-def test_crowds_and_unlabelled_persons_have_no_duplicates():
-    assert count(image_with_tools(100, is_crowd=True), poses_at(100, 100)) == 0
-    unlabelled = image_with_tools(100, visibility=UNLABELLED)
-    labelled = image_with_tools(400)
-    image = dataclasses.replace(labelled, persons=(*unlabelled.persons, *labelled.persons))
-    assert count(image, poses_at(100, 100)) == 0
+@pytest.mark.parametrize("changes", [{"is_crowd": True}, {"visibility": UNLABELLED}], ids=["crowd", "unlabelled"])
+def test_crowds_and_unlabelled_persons_have_no_duplicates(changes):
+    alone = image_with_tools(100, **changes)
+    beside_person = dataclasses.replace(alone, persons=(*alone.persons, *image_with_tools(400).persons))
+    assert count(alone, poses_at(100, 100)) == 0
+    assert count(beside_person, poses_at(100, 100)) == 0
 
 
 def test_pose_between_two_persons_counts_for_the_closer_one():
