@@ -54,14 +54,14 @@ def test_comparison_of_a_model_and_peers_writes_all_outputs(
     assert done.code == 0, done.err
     assert done.err == ""
     record = json.loads((tmp_path / "out" / "bench.json").read_text())
-    ours, smaller, other = record["peers"]
+    model, smaller, other = record["peers"]
     assert smaller["options"] == {"model": str(tiny_model), "input-size": "64x64"}
-    assert (ours["name"], ours["threads"], ours["precision"]) == ("e2pose tiny", 1, "f32")
-    assert ours["runtime"].startswith("onnxruntime ")
-    assert [one["file"] for one in ours["weights"]] == ["tiny.onnx"]
-    assert ours["speed_ratio"] == {"median": 1, "half_range": 0, "rounds": [1, 1]}
-    assert len(ours["fps"]["rounds"]) == 2
-    assert list(ours["scene_latency_ms"]) == ["1", "2", "5", "10", "20"]
+    assert (model["name"], model["threads"], model["precision"]) == ("e2pose tiny", 1, "f32")
+    assert model["runtime"].startswith("onnxruntime ")
+    assert [one["file"] for one in model["weights"]] == ["tiny.onnx"]
+    assert model["speed_ratio"] == {"median": 1, "half_range": 0, "rounds": [1, 1]}
+    assert len(model["fps"]["rounds"]) == 2
+    assert list(model["scene_latency_ms"]) == ["1", "2", "5", "10", "20"]
     assert other["name"] == "Mine"
     assert len(other["missing_keypoints"]) == 15
     reasons = [failure["reason"] for failure in record["failures"]]
@@ -74,7 +74,7 @@ def test_comparison_of_a_model_and_peers_writes_all_outputs(
     assert evaluated.code == 0
     expected = json.loads((tmp_path / "numbers.json").read_text())["ap"]
     assert 0.3 < expected < 0.66
-    assert ours["ap"] == expected
+    assert model["ap"] == expected
 
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
     charts = {"speed-against-ap.png", "latency-against-people.png"}
@@ -135,7 +135,7 @@ def test_peer_script_of_the_guide_runs(e2pose, tmp_path: Path, pytestconfig: pyt
         (["z.png", "--annotations", "z.png"], "cannot read the annotations 'z.png'"),
         (
             ["z.png", "--models", "none.onnx"],
-            "all peers failed: none.onnx: ModelError: the model file",
+            "all peers failed: none.onnx: ModelError: the model file 'none.onnx' does not exist",
         ),
     ],
 )

@@ -69,14 +69,14 @@ def to_poses(peer_poses: Sequence[PeerPose], names: Sequence[str], schema: Keypo
         names: Keypoint names of the peer; names that are not in the schema are left out.
         schema: Keypoint schema. Keypoints that the peer does not have are NaN with the score 0.
     """
-    theirs = np.array([pose.keypoints for pose in peer_poses], np.float64).reshape(-1, len(names), 3)
-    ours = np.full((len(peer_poses), len(schema), 3), (np.nan, np.nan, 0.0))
+    given = np.array([pose.keypoints for pose in peer_poses], np.float64).reshape(-1, len(names), 3)
+    converted = np.full((len(peer_poses), len(schema), 3), (np.nan, np.nan, 0.0))
     for index, name in enumerate(schema.keypoints):
         if name in names:
-            ours[:, index] = theirs[:, list(names).index(name)]
+            converted[:, index] = given[:, list(names).index(name)]
     return Poses(
-        keypoints=ours[..., :2].astype(np.float32),
-        keypoint_scores=ours[..., 2].astype(np.float32),
+        keypoints=converted[..., :2].astype(np.float32),
+        keypoint_scores=converted[..., 2].astype(np.float32),
         scores=np.array([pose.score for pose in peer_poses], np.float32),
         schema=schema,
     )

@@ -21,7 +21,7 @@ PEERS = Path(__file__).parent / "peers"
 SERVE = PEERS / "serve.py"
 """The peer side of the protocol, importable in every peer script."""
 
-OURS = "ours"
+E2POSE_MODEL = "e2pose_model"
 """Name of the script that runs e2pose models."""
 
 ALL = "all"
@@ -109,7 +109,7 @@ def select_peers(models: Sequence[str], peers: Sequence[str], scripts: Sequence[
     requests = []
     for text in models:
         model, options = _split_options(text)
-        requests.append(PeerRequest(text, read_peer_script(PEERS / f"{OURS}.py"), (("model", model), *options)))
+        requests.append(PeerRequest(text, read_peer_script(PEERS / f"{E2POSE_MODEL}.py"), (("model", model), *options)))
     for text in [name for selected in peers for name in (peer_names() if selected == ALL else [selected])]:
         name, options = _split_options(text)
         requests.append(PeerRequest(text, read_peer_script(_bundled_script(name)), options))
@@ -128,7 +128,7 @@ def select_peers(models: Sequence[str], peers: Sequence[str], scripts: Sequence[
 def peer_names() -> list[str]:
     """Returns the names of the bundled peers."""
     scripts = (path for path in PEERS.glob("*.py") if _METADATA.search(path.read_text(encoding="utf-8")))
-    return sorted(path.stem for path in scripts if path.stem != OURS)
+    return sorted(path.stem for path in scripts if path.stem != E2POSE_MODEL)
 
 
 def read_peer_script(path: Path) -> PeerScript:

@@ -46,7 +46,7 @@ class PeerResult:
     Args:
         request: The peer.
         environment: Its environment.
-        threads: Number of threads that it was told to use.
+        threads: Number of threads that it was started with.
         handshake: Its handshake.
         startup_s: Seconds from its start to its first response.
         peak_memory_mb: Peak memory in units of 2^20 bytes.

@@ -191,11 +191,13 @@ def pose_of(score: float) -> Poses:
 
 def test_poses_are_drawn_side_by_side_above_the_threshold() -> None:
     image = np.full((100, 80, 3), 128, np.uint8)
-    sheet = draw_side_by_side(image, [("ours", pose_of(0.9)), ("none", Poses.empty(COCO)), ("low score", pose_of(0.1))])
+    sheet = draw_side_by_side(
+        image, [("model", pose_of(0.9)), ("none", Poses.empty(COCO)), ("low score", pose_of(0.1))]
+    )
     assert sheet.shape == (204, 164, 3)
     below = slice(14, 100)  # the names are at the top
-    ours, none, low_score = sheet[below, :80], sheet[below, 84:], sheet[104:][below, :80]
-    assert (ours != 128).any()
+    drawn, none, low_score = sheet[below, :80], sheet[below, 84:], sheet[104:][below, :80]
+    assert (drawn != 128).any()
     assert (none[10:] == 128).all()
     assert (low_score[10:] == 128).all()
     assert (sheet[:12, :20] != 128).any()
@@ -205,7 +207,7 @@ def test_poses_are_drawn_side_by_side_above_the_threshold() -> None:
 def test_large_images_are_scaled_with_their_poses() -> None:
     image = np.full((1000, 1280, 3), 128, np.uint8)
     poses = Poses(pose_of(1).keypoints * 20, pose_of(1).keypoint_scores, pose_of(1).scores, COCO)
-    sheet = draw_side_by_side(image, [("ours", poses)])
+    sheet = draw_side_by_side(image, [("model", poses)])
     assert sheet.shape == (500, 640, 3)
     rows_drawn = np.flatnonzero((sheet[60:] != 128).any(axis=(1, 2))) + 60
     assert 190 < rows_drawn[0] < 203 and 357 < rows_drawn[-1] < 372
@@ -219,7 +221,7 @@ def test_overlays_are_images_and_videos(tmp_path: Path) -> None:
         *(BenchImage(1 + index, tmp_path / "grey.npy", video, index, index / 10) for index in range(3)),
     ]
     poses = (PeerPose(score=0.9, keypoints=KEYPOINTS),)
-    result = fake_result("ours", poses={image.index: poses for image in images}, keypoints=COCO.keypoints)
+    result = fake_result("model", poses={image.index: poses for image in images}, keypoints=COCO.keypoints)
     written = write_overlays(tmp_path / "out", fake_comparison(result, result), images, COCO)
     assert [path.name for path in written] == ["a.png", "video.mp4"]
     drawn = cv2.imread(str(written[0]))

@@ -86,6 +86,22 @@ def test_times_belong_to_their_frame_and_round_without_warm_up(compare, tmp_path
     assert run.timings.scenes_ms[5].tolist() == [[60, 70], [120, 130]]
 
 
+def test_other_peers_are_paused_during_a_turn(compare, tmp_path: Path, monkeypatch) -> None:
+    running = set()
+    pause, resume, estimate = PeerProcess.pause, PeerProcess.resume, PeerProcess.estimate
+    monkeypatch.setattr(PeerProcess, "pause", lambda self: (running.discard(self), pause(self)))
+    monkeypatch.setattr(PeerProcess, "resume", lambda self: (running.add(self), resume(self)))
+
+    def estimate_alone(self, frame, path):
+        running.add(self)  # a peer also runs before its first turn
+        assert running == {self}
+        return estimate(self, frame, path)
+
+    monkeypatch.setattr(PeerProcess, "estimate", estimate_alone)
+    results, _ = compare({"a": {}, "b": {}, "c": {}}, write_frames(tmp_path, 2), rounds=2)
+    assert len(results) == 3
+
+
 def test_random_weights_skip_frames_after_the_first_turn(compare, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(runner, "FRAMES_PER_TURN", 2)
     frames = write_frames(tmp_path, 6)

@@ -65,44 +65,44 @@ def write_wheel(folder: Path) -> Path:
 def test_dependencies_are_installed_in_a_separate_environment(tmp_path: Path, cache: Path) -> None:
     wheel = write_wheel(tmp_path).as_uri()
     messages = []
-    made = prepare_environment(script(tmp_path, ("[]", f'["tiny-peer @ {wheel}"]')), on_message=messages.append)
-    assert made.python.is_relative_to(cache)
+    created = prepare_environment(script(tmp_path, ("[]", f'["tiny-peer @ {wheel}"]')), on_message=messages.append)
+    assert created.python.is_relative_to(cache)
     check = "import tiny_peer, sys; print(tiny_peer.ANSWER, sys.prefix != sys.base_prefix)"
-    done = subprocess.run([made.python, "-c", check], capture_output=True, text=True, check=True)
+    done = subprocess.run([created.python, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout == "42 True\n"
-    assert 2.8 < made.size_mb < 4, "the size of the wheel, without pip"
-    assert made.files.is_dir()
+    assert 2.8 < created.size_mb < 4, "the size of the wheel, without pip"
+    assert created.files.is_dir()
     assert [line.partition(":")[0] for line in messages] == ["Fake", "Fake"]
     assert sorted(path.suffix for path in cache.iterdir()) == ["", ".log"]
 
 
 def test_environment_is_kept_until_the_metadata_changes(tmp_path: Path, without_pip: None, cache: Path) -> None:
     one = script(tmp_path)
-    made = prepare_environment(one)
-    assert made.size_mb == pytest.approx(0, abs=0.001)
-    (made.files / "kept").touch()
-    assert prepare_environment(one) == made
-    assert (made.files / "kept").exists()
-    assert prepare_environment(one, rebuild=True) == made
-    assert not (made.files / "kept").exists()
+    created = prepare_environment(one)
+    assert created.size_mb == pytest.approx(0, abs=0.001)
+    (created.files / "kept").touch()
+    assert prepare_environment(one) == created
+    assert (created.files / "kept").exists()
+    assert prepare_environment(one, rebuild=True) == created
+    assert not (created.files / "kept").exists()
     other = prepare_environment(script(tmp_path, ("MIT", "BSD-3-Clause")))
-    assert other.python != made.python
+    assert other.python != created.python
     assert len([path for path in cache.iterdir() if path.is_dir()]) == 2
 
 
 def test_environment_without_interpreter_is_recreated(tmp_path: Path, without_pip: None) -> None:
     one = script(tmp_path)
-    made = prepare_environment(one)
-    made.python.unlink()
+    created = prepare_environment(one)
+    created.python.unlink()
     assert prepare_environment(one).python.exists()
 
 
 def test_steps_run_in_the_environment(tmp_path: Path, without_pip: None) -> None:
-    made = prepare_environment(
+    created = prepare_environment(
         script(tmp_path, step("import sys, pathlib; pathlib.Path(sys.prefix, 'done').write_text('x' * 2**21)"))
     )
-    assert made.size_mb == pytest.approx(2, abs=0.01)
-    assert (made.python.parents[1] / "done").exists()
+    assert created.size_mb == pytest.approx(2, abs=0.01)
+    assert (created.python.parents[1] / "done").exists()
 
 
 def test_failed_step_leaves_only_its_log(tmp_path: Path, without_pip: None, cache: Path) -> None:
@@ -119,11 +119,11 @@ def test_failed_step_leaves_only_its_log(tmp_path: Path, without_pip: None, cach
 
 def test_failed_rebuild_keeps_the_environment(tmp_path: Path, without_pip: None, monkeypatch) -> None:
     one = script(tmp_path)
-    made = prepare_environment(one)
+    created = prepare_environment(one)
     monkeypatch.setattr(environment, "_VENV", ("no_such_module",))
     with pytest.raises(PeerError, match=r"the environment cannot be created: .*No module named no_such_module"):
         prepare_environment(one, rebuild=True)
-    assert prepare_environment(one) == made
+    assert prepare_environment(one) == created
 
 
 def test_unsupported_python_version_is_reported(tmp_path: Path, cache: Path) -> None:

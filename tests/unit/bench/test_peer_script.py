@@ -73,10 +73,12 @@ def test_missing_script_is_rejected(tmp_path: Path) -> None:
 
 def test_models_and_scripts_are_selected_with_options(tmp_path: Path) -> None:
     script = str(write_peer(tmp_path / "my_peer.py"))
-    ours, fast, other = select_peers(["default", "a.onnx:runtime=openvino,precision=f32"], [], [f"{script}:mode=x=y"])
-    assert (ours.label, ours.options) == ("default", (("model", "default"),))
-    assert fast.options == (("model", "a.onnx"), ("runtime", "openvino"), ("precision", "f32"))
-    assert ours.script.path.stem == fast.script.path.stem == "ours"
+    default, openvino, other = select_peers(
+        ["default", "a.onnx:runtime=openvino,precision=f32"], [], [f"{script}:mode=x=y"]
+    )
+    assert (default.label, default.options) == ("default", (("model", "default"),))
+    assert openvino.options == (("model", "a.onnx"), ("runtime", "openvino"), ("precision", "f32"))
+    assert default.script.path.stem == openvino.script.path.stem == "e2pose_model"
     assert (other.label, other.options) == (f"{script}:mode=x=y", (("mode", "x=y"),))
 
 
@@ -91,7 +93,7 @@ def test_colon_without_options_is_part_of_the_name(tmp_path: Path) -> None:
         ((["default", "default"], [], []), "'default' is selected twice"),
         (([], [], []), "no model or peer is selected"),
         (([], ["movenets"], []), "unknown peer 'movenets'"),
-        (([], ["ours"], []), "unknown peer 'ours'"),
+        (([], ["e2pose_model"], []), "unknown peer 'e2pose_model'"),
         ((["default:a=1,b"], [], []), "'b' in 'default:a=1,b' is not a peer option"),
         ((["default:--a=1"], [], []), "is not a peer option"),
     ],
@@ -108,4 +110,4 @@ def test_all_selects_every_bundled_peer() -> None:
     assert [request.script.path.stem for request in requests] == peer_names()
     assert "movenet" in peer_names()
     assert all("==" in dependency for request in requests for dependency in request.script.dependencies)
-    assert "ours" not in peer_names() and "serve" not in peer_names()
+    assert "e2pose_model" not in peer_names() and "serve" not in peer_names()

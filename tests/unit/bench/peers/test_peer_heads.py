@@ -5,7 +5,7 @@ import sys
 import pytest
 from packaging.requirements import Requirement
 
-from e2pose.bench.peer_script import OURS, PEERS, peer_names, read_peer_script
+from e2pose.bench.peer_script import E2POSE_MODEL, PEERS, peer_names, read_peer_script
 
 PINNED = re.compile(r"[A-Za-z0-9_.-]+==\d[\w.]*")
 
@@ -38,14 +38,14 @@ def test_torch_version_equals_the_constraint_of_the_project(name: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(PEERS.glob("*.py")), ids=lambda path: path.stem)
 def test_peer_modules_import_only_the_standard_library_and_numpy(path) -> None:
-    """Other imports could print or fail before `serve` runs. Only `ours` may import e2pose."""
+    """Other imports could print or fail before `serve` runs. Only `e2pose_model` may import e2pose."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     at_start = {name for node in tree.body for name in imported_names(node)}
     siblings = {one.stem for one in PEERS.glob("*.py")}
     translator = {"onnx"} if path.stem == "tfjs_graph" else set()  # imported by peers after the start
     assert at_start <= {*sys.stdlib_module_names, "numpy"} | siblings | translator
     anywhere = {name for node in ast.walk(tree) for name in imported_names(node)}
-    assert ("e2pose" in anywhere) == (path.stem == OURS)
+    assert ("e2pose" in anywhere) == (path.stem == E2POSE_MODEL)
 
 
 def test_peer_scripts_are_not_a_package() -> None:

@@ -92,8 +92,8 @@ def test_depthwise_convolution_with_float16_weights(tfjs_graph, tmp_path: Path) 
     nodes = [("out", "DepthwiseConv2dNative", ["image", "kernel"], attributes(1))]
     full = np.zeros((3, 3, 3, 3), np.float32)
     full[:, :, range(3), range(3)] = kernel[..., 0]
-    found = run(tfjs_graph, tmp_path, nodes, {"kernel": kernel}, halved=("kernel",))
-    assert np.allclose(found, convolve(FLOAT_IMAGE, full, 1), atol=1e-4)
+    output = run(tfjs_graph, tmp_path, nodes, {"kernel": kernel}, halved=("kernel",))
+    assert np.allclose(output, convolve(FLOAT_IMAGE, full, 1), atol=1e-4)
 
 
 def test_feature_pyramid_keeps_the_channel_order(tfjs_graph, tmp_path: Path) -> None:
@@ -111,12 +111,12 @@ def test_feature_pyramid_keeps_the_channel_order(tfjs_graph, tmp_path: Path) -> 
     ]
     constants = {"one": [1], "three": [3], "step": [1], "two": [2, 2], "zeros": [0, 0, 0, 0], "most": [1, 2, 2, 3]}
     constants["steps"] = [1, 1, 1, 1]
-    found = run(tfjs_graph, tmp_path, nodes, {name: np.array(value, np.int32) for name, value in constants.items()})
+    output = run(tfjs_graph, tmp_path, nodes, {name: np.array(value, np.int32) for name, value in constants.items()})
     pooled_image = FLOAT_IMAGE[0, :4].reshape(2, 2, 3, 2, 3).max(axis=(1, 3))
-    assert found.shape == (1, 2, 2, 3)
-    assert np.allclose(found[0, 0, 0], 2 * pooled_image[0, 0])
-    assert np.allclose(found[0, 0, 1], 1.5 * pooled_image[0, 0] + 0.5 * pooled_image[0, 1])
-    assert np.allclose(found[0, 1, 0], 1.5 * pooled_image[0, 0] + 0.5 * pooled_image[1, 0])
+    assert output.shape == (1, 2, 2, 3)
+    assert np.allclose(output[0, 0, 0], 2 * pooled_image[0, 0])
+    assert np.allclose(output[0, 0, 1], 1.5 * pooled_image[0, 0] + 0.5 * pooled_image[0, 1])
+    assert np.allclose(output[0, 1, 0], 1.5 * pooled_image[0, 0] + 0.5 * pooled_image[1, 0])
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_strided_slice_equals_numpy(tfjs_graph, tmp_path: Path, *, begin, end, g
     constants = {"begin": np.array(begin, np.int32), "end": np.array(end, np.int32)}
     constants["step"] = np.ones(len(begin), np.int32)
     nodes = [("out", "StridedSlice", ["image", "begin", "end", "step"], masks(**given))]
-    found = run(tfjs_graph, tmp_path, nodes, constants)
-    assert found.shape == expected.shape
-    assert (found == expected).all()
+    output = run(tfjs_graph, tmp_path, nodes, constants)
+    assert output.shape == expected.shape
+    assert (output == expected).all()
 
 
 def test_top_k_and_gather_select_by_score(tfjs_graph, tmp_path: Path) -> None:
