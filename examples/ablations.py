@@ -1,12 +1,12 @@
-"""Trains the same recipe with one thing changed at a time, and prints what came out as a Markdown table.
+"""Trains variants of a recipe that differ in one setting each, and prints their results as a Markdown table.
 
-    python examples/ablations.py recipes/ablation.toml runs/ablations --measure input_size_hw=[320,320]
-    python examples/ablations.py recipes/ablation.toml runs/ablations --measure input_size_hw=[320,320] --cost
+    python examples/ablations.py recipes/ablation.toml runs/ablations --evaluate input_size_hw=[320,320]
+    python examples/ablations.py recipes/ablation.toml runs/ablations --evaluate input_size_hw=[320,320] --cost
 
-Every run has the same images in the same order, the same seed and the same number of steps, and is measured on the
-images that the recipe's sets hold out. What is finished is not done again, so that the script may be stopped and
-started. With `--cost` it takes 25 steps of each variant instead, one after the other; run that while nothing else runs.
-Needs the extras `train` and `eval`.
+All runs use the same images in the same order, the same seed and the same number of steps, and are evaluated on the
+held-out images of the recipe's sets. Finished runs are not repeated, so the script can be stopped and started again.
+With `--cost` it profiles 25 steps of each variant instead; run that on an otherwise idle machine. Needs the extra
+`train`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +22,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from e2pose.core.files import atomic_path
-from e2pose.data.image_sets import resolve_schema
-from e2pose.training.measure import measure_weights
-from e2pose.training.profile import time_phases
+from e2pose.data.image_sets import open_set, resolve_schema
+from e2pose.inference.estimator import Estimator
+from e2pose.models.weights import load_weights
+from e2pose.runtimes.torch import TorchRuntime
+from e2pose.training.evaluate import evaluate_sets
+from e2pose.training.profile import profile
 from e2pose.training.recipe import load_recipe
-from e2pose.training.set_up import new_network, say_nothing
-from e2pose.training.train import CHECKPOINT, train
+from e2pose.training.run_folder import CHECKPOINT
+from e2pose.training.set_up import new_network
+from e2pose.training.train import train
 
 VARIANTS: dict[str, list[str]] = {
     "as the recipe": [],
@@ -35,63 +40,69 @@ VARIANTS: dict[str, list[str]] = {
     "keypoints by OKS alone": ["loss.distance=0"],
     "strides 32 to 512": ["network.strides=[32,64,128,256,512]"],
     "without refinement": ["network.refinement=false"],
-    "without auxiliary_positives": ["match.auxiliary_positives=0"],
+    "without auxiliary positives": ["match.auxiliary_positives=0"],
     "without mosaic": ["augment.mosaic=0"],
     "combined": ["loss.distance=0", "loss.one_to_many=0.1", "augment.mosaic=0"],
 }
 
 RESULT, COST = "result.json", "cost.json"
 
-Numbers = dict[str, float]
+Metrics = dict[str, float]
 
 
 def main() -> None:
-    """Does what is missing, then prints the table of what is known."""
+    """Runs what is missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
-    parser.add_argument("--measure", action="append", default=[], metavar="KEY=VALUE", help="as --set, at the end only")
+    parser.add_argument(
+        "--evaluate", action="append", default=[], metavar="KEY=VALUE", help="as --set, for the final evaluation only"
+    )
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--cost", action="store_true", help="measure what a step costs, and train nothing")
+    parser.add_argument("--cost", action="store_true", help="measure the cost of a step without training")
     options = parser.parse_args()
     for seed in range(1 if options.cost else options.seeds):
         for name, changes in VARIANTS.items():
             folder, overrides = options.folder / slug(name, seed), [*options.overrides, *changes, f"seed={seed}"]
             if options.cost:
-                keep(folder / COST, partial(cost, options.recipe, overrides, options.measure))
+                run_once(folder / COST, partial(measure_cost, options.recipe, overrides, options.evaluate))
             else:
-                keep(folder / RESULT, partial(run, options.recipe, folder, overrides, options.measure))
+                run_once(folder / RESULT, partial(train_variant, options.recipe, folder, overrides, options.evaluate))
     print_table(options.folder, options.seeds)
 
 
 def slug(name: str, seed: int) -> str:
-    """The name of a run's folder."""
+    """Returns the name of a run's folder."""
     return f"{name.replace(' ', '-')}-{seed}"
 
 
-def keep(path: Path, work: Callable[[], Numbers]) -> None:
-    """Does the work and keeps its numbers in a file, unless that is there."""
+def run_once(path: Path, work: Callable[[], Metrics]) -> None:
+    """Writes the result of the work to a file, unless the file exists."""
     if not path.exists():
-        numbers = work()
+        metrics = work()
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(numbers), encoding="utf-8")
+            temporary.write_text(json.dumps(metrics), encoding="utf-8")
 
 
-def run(recipe: str, folder: Path, overrides: Sequence[str], measure: Sequence[str]) -> Numbers:
-    """Trains one variant and measures it."""
-    weights = train(recipe, overrides=overrides, output=folder, resume=(folder / CHECKPOINT).exists())
-    return measure_weights(weights, recipe, overrides=[*overrides, *measure])
+def train_variant(recipe_path: str, folder: Path, overrides: Sequence[str], evaluation: Sequence[str]) -> Metrics:
+    """Trains one variant and evaluates it on all held-out images."""
+    weights = train(recipe_path, overrides=overrides, output=folder, resume=(folder / CHECKPOINT).exists())
+    recipe = load_recipe(Path(recipe_path), [*overrides, *evaluation])
+    network, spec = load_weights(weights)
+    runtime = TorchRuntime(network, replace(spec, input_size_hw=recipe.input_size_hw))
+    sets = [open_set(part, Path(recipe.data.root), spec.schema) for part in recipe.data.sets]
+    return evaluate_sets(Estimator(runtime), recipe, sets)
 
 
-def cost(recipe: str, overrides: Sequence[str], measure: Sequence[str]) -> Numbers:
-    """Seconds of a training step without the making of its images, and the size of the network as it is measured."""
-    seconds = time_phases(recipe, overrides=[*overrides, "workers=0", "data.cache=false"])
-    used = load_recipe(Path(recipe), [*overrides, *measure])
-    schema = resolve_schema(used.schema_name, used.data.sets, Path(used.data.root))
+def measure_cost(recipe_path: str, overrides: Sequence[str], evaluation: Sequence[str]) -> Metrics:
+    """Measures a training step without its image preparation, and the size of the evaluated network."""
+    seconds = profile(recipe_path, overrides=[*overrides, "workers=0", "data.cache=false"]).seconds
+    recipe = load_recipe(Path(recipe_path), [*overrides, *evaluation])
+    schema = resolve_schema(recipe.schema_name, recipe.data.sets, Path(recipe.data.root))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network = new_network(used, schema, pretrained=False, tell=say_nothing).eval()
-        network(torch.zeros(1, 3, *used.input_size_hw, dtype=torch.uint8))
+        network = new_network(recipe, schema).eval()
+        network(torch.zeros(1, 3, *recipe.input_size_hw, dtype=torch.uint8))
     return {
         "step_s": sum(seconds.values()) - seconds["waiting"],
         "parameters_m": sum(parameter.numel() for parameter in network.parameters()) / 1e6,
@@ -100,7 +111,7 @@ def cost(recipe: str, overrides: Sequence[str], measure: Sequence[str]) -> Numbe
 
 
 def print_table(folder: Path, seeds: int) -> None:
-    """Prints a row for each variant; several seeds stand beside each other, and a dash where nothing is known."""
+    """Prints a row per variant, with the values of all seeds, and a dash for missing values."""
     print("| Variant | AP | AP50 | AR | duplicates per image | s per step | parameters, M | GMACs |")
     print("|---|---|---|---|---|---|---|---|")
     for name in VARIANTS:
@@ -112,13 +123,13 @@ def print_table(folder: Path, seeds: int) -> None:
         print("|", " | ".join([name, *percents, duplicates, *sizes]), "|")
 
 
-def read(path: Path) -> Numbers:
-    """The numbers in a file; none if it is not there."""
+def read(path: Path) -> Metrics:
+    """Reads the metrics in a file; none if it does not exist."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
-def cell(records: Sequence[Numbers], key: str, digits: int, factor: float = 1) -> str:
-    """One number of several records, for people."""
+def cell(records: Sequence[Metrics], key: str, digits: int, factor: float = 1) -> str:
+    """Formats one value of each record."""
     return " / ".join(f"{factor * record[key]:.{digits}f}" if key in record else "-" for record in records)
 
 

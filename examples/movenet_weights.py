@@ -33,7 +33,7 @@ from e2pose.models.config import FineRefinementConfig, NetworkConfig, Refinement
 from e2pose.models.paper import MEAN_RGB, STD_RGB
 from e2pose.models.refined import RefinedE2Pose
 from e2pose.sources.images import read_image
-from e2pose.training.measure import spread
+from e2pose.training.evaluate import spread
 
 NUM_IMAGES = 64
 _MIN_LENGTH = 1e-12

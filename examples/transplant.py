@@ -24,8 +24,8 @@ from e2pose.models.paper import E2Pose
 from e2pose.models.refined import RefinedE2Pose
 from e2pose.models.weights import load_backbone, load_weights, save_weights
 from e2pose.sources.images import read_image
-from e2pose.training.measure import spread
-from e2pose.training.warm_start import find_weights
+from e2pose.training.evaluate import spread
+from e2pose.training.warm_start import resolve_weights
 
 NUM_IMAGES, BATCH_SIZE = 384, 16
 FINE_STEPS = 2
@@ -106,7 +106,7 @@ class Joints:
 @torch.no_grad()
 def main(model: str, backbone: str, backbone_weights: str, images: str, output: str) -> None:
     """Writes the new model."""
-    old, spec = load_weights(find_weights(model))
+    old, spec = load_weights(resolve_weights(model))
     new_weights = torch.load(backbone_weights, map_location="cpu", weights_only=True)
     has_fine = any(name.startswith("fine_features.") for name in new_weights)
     config = old.config.model_copy(update={"backbone": backbone})

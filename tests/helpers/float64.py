@@ -1,4 +1,4 @@
-"""Torch with twice the digits: where rounding is that small, only a mistake makes a difference."""
+"""Torch in double precision, in which equivalent computations agree to many digits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,11 @@ from contextlib import contextmanager
 import torch
 from torch.overrides import TorchFunctionMode
 
+from e2pose.training.reporter import TrainingReporter
+
 
 class _Doubled(TorchFunctionMode):
-    """Makes 64 bits of every 32 that a program asks for."""
+    """Replaces every request for float32 by float64."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
@@ -19,7 +21,7 @@ class _Doubled(TorchFunctionMode):
 
 @contextmanager
 def in_double() -> Iterator[None]:
-    """Computes with 64 bits inside; what exists already stays as it is."""
+    """Creates floating point tensors in float64; existing tensors keep their type."""
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -29,23 +31,17 @@ def in_double() -> Iterator[None]:
         torch.set_default_dtype(usual)
 
 
-class ListenerInDouble:
-    """Follows a training without a word; a process that it is sent to computes with 64 bits from then on."""
+class Float64Reporter(TrainingReporter):
+    """Reports nothing. A process that unpickles it computes with 64 bits from then on."""
 
     def __reduce__(self):
-        return _begin, ()
+        return _enter_float64, ()
 
-    def tell(self, line: str) -> None:
-        pass
-
-    def step(self, done: int, total: int) -> None:
-        pass
-
-    def close(self) -> None:
+    def message(self, line: str) -> None:
         pass
 
 
-def _begin() -> ListenerInDouble:
+def _enter_float64() -> Float64Reporter:
     torch.set_default_dtype(torch.float64)
     _Doubled().__enter__()
-    return ListenerInDouble()
+    return Float64Reporter()

@@ -1,4 +1,4 @@
-"""A made set of pictures to train on, and a recipe for it."""
+"""A synthetic image set and a recipe that trains on it."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,11 @@ import numpy as np
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import load_schema
 from e2pose.formats.coco import to_coco_annotations
+from e2pose.training.reporter import TrainingReporter
 
 SCHEMA = load_schema("coco")
 _RECIPE = """
-name = "made"
+name = "synthetic"
 input_size_hw = [96, 96]
 device = "cpu"
 workers = 0
@@ -21,7 +22,7 @@ save_every = {save_every}
 log_every = 4
 [data]
 root = "{root}"
-sets = [{{ path = "made" }}]
+sets = [{{ path = "synthetic" }}]
 [network]
 strides = [16, 32]
 width = 32
@@ -46,8 +47,8 @@ precision = "f32"
 """
 
 
-class Quiet:
-    """Follows a training without a word.
+class RecordingReporter(TrainingReporter):
+    """Records messages and calls a function after each step.
 
     Args:
         after: Called with the number of steps done.
@@ -55,11 +56,11 @@ class Quiet:
 
     def __init__(self, after=lambda done: None) -> None:
         self._after = after
-        self.lines: list[str] = []
+        self.messages: list[str] = []
         self.is_closed = False
 
-    def tell(self, line: str) -> None:
-        self.lines.append(line)
+    def message(self, line: str) -> None:
+        self.messages.append(line)
 
     def step(self, done: int, total: int) -> None:
         self._after(done)
@@ -69,7 +70,7 @@ class Quiet:
 
 
 def write_set(folder: Path) -> Path:
-    """Writes the set `made`: one picture with two people, their skeletons drawn as coloured lines on noise."""
+    """Writes the set `synthetic`: one image with two persons, drawn as coloured skeletons on noise."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(90, 110, (96, 96, 3), dtype=np.uint8)
     persons = []
@@ -81,17 +82,17 @@ def write_set(folder: Path) -> Path:
         persons.append(
             PersonAnnotation(points.astype(np.float32), np.full(17, 2, np.uint8), 1100.0, (x - 16, 12, 32, 72))
         )
-    (folder / "made" / "images").mkdir(parents=True)
-    cv2.imwrite(str(folder / "made" / "images" / "1.png"), pixels)
+    (folder / "synthetic" / "images").mkdir(parents=True)
+    cv2.imwrite(str(folder / "synthetic" / "images" / "1.png"), pixels)
     image = ImageAnnotation(1, "1.png", (96, 96), tuple(persons), tuple(range(17)))
     record = to_coco_annotations(Annotations(SCHEMA, (image,)))
-    (folder / "made" / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder / "synthetic" / "annotations.json").write_text(json.dumps(record), encoding="utf-8")
     return folder
 
 
 def write_recipe(folder: Path, root: Path, *, steps: int, save_every: int = 1000) -> Path:
-    """Writes a recipe for the set in `root`."""
+    """Writes a recipe for the set in `root` and returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "made.toml"
+    path = folder / "recipe.toml"
     path.write_text(_RECIPE.format(root=root, steps=steps, save_every=save_every), encoding="utf-8")
     return path

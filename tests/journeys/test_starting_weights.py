@@ -1,4 +1,4 @@
-"""The scripts that make weights to start from."""
+"""The example scripts that write initial weights."""
 
 import json
 import runpy
@@ -23,11 +23,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
     folder.mkdir()
-    for index, picture in enumerate(noise(6)):
-        cv2.imwrite(str(folder / f"{index}.png"), picture[..., ::-1])
+    for index, image in enumerate(noise(6)):
+        cv2.imwrite(str(folder / f"{index}.png"), image[..., ::-1])
     return folder
 
 
@@ -37,11 +37,11 @@ def run(script: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> Non
 
 
 Folded = tuple[str, torch.Tensor, torch.Tensor | None]
-"""Name in the graph, kernel and bias of a convolution."""
+"""Name in the TensorFlow.js graph, kernel and bias of a convolution."""
 
 
 def folded(part: nn.Module, names: list[str]) -> list[Folded]:
-    """The convolutions of a part of a network with their batch norms in them."""
+    """Returns the convolutions of a module with their batch norms folded into them."""
     layers = [layer for layer in part.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
     found = []
     for layer, behind in zip(layers, [*layers[1:], None], strict=True):
@@ -55,7 +55,7 @@ def folded(part: nn.Module, names: list[str]) -> list[Folded]:
 
 
 def write_graph(convolutions: list[Folded], path: Path) -> None:
-    """Convolutions as a graph of TensorFlow.js."""
+    """Writes convolutions as a TensorFlow.js graph."""
     nodes, weights, data = [], [], b""
     for index, (name, kernel, bias) in enumerate(convolutions):
         is_depthwise = kernel.shape[1] == 1
@@ -88,27 +88,27 @@ def normalized(pixels: torch.Tensor) -> torch.Tensor:
     return (pixels - mean) / std
 
 
-def test_folded_backbone_answers_as_before(tmp_path, pictures, monkeypatch) -> None:
+def test_unfolded_backbone_equals_the_original(tmp_path, images, monkeypatch) -> None:
     torch.manual_seed(0)
     original = MobileNetV2(multiplier=1.5)
     randomise_weights_norms(original)
     original.eval()
     write_graph(body(original), tmp_path / "folded.json")
-    run("movenet_weights.py", monkeypatch, tmp_path / "folded.json", pictures, tmp_path / "backbone.pth")
+    run("movenet_weights.py", monkeypatch, tmp_path / "folded.json", images, tmp_path / "backbone.pth")
     unfolded = MobileNetV2(multiplier=1.5).eval()
     unfolded.load_state_dict(torch.load(tmp_path / "backbone.pth"))
-    # a grey canvas as MoveNet's zero: what lies beyond the border is the mean for one and grey for the other
+    # zero padding is grey for MoveNet and the ImageNet mean for our backbone, so that borders differ
     pixels = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (1, 3, 512, 512)).astype(np.float32))
     with torch.no_grad():
         theirs, ours = original(pixels / 127.5 - 1)[0], unfolded(normalized(pixels))[0]
-    inside = slice(12, -12)  # of 128 cells; the border has not reached as far
+    inside = slice(12, -12)  # of 128 cells; beyond the influence of the border
     assert theirs[4].std() > 0.1
     torch.testing.assert_close(ours[4][..., inside, inside], theirs[4][..., inside, inside], rtol=1e-3, atol=1e-3)
 
 
 @pytest.fixture
-def movenet(tmp_path, pictures, monkeypatch) -> E2Pose:
-    """A network with fine features, whose weights `movenet.pth` has by way of a folded graph."""
+def movenet(tmp_path, images, monkeypatch) -> E2Pose:
+    """A network with fine features; `movenet.pth` contains its weights, read from a folded graph."""
     torch.manual_seed(0)
     config = NetworkConfig(
         backbone="mobilenetv2_150",
@@ -128,19 +128,19 @@ def movenet(tmp_path, pictures, monkeypatch) -> E2Pose:
         named += folded(tower, [f"separable_conv2d_{number}/separable_conv2d/depthwise", f"re_lu_{number}/Relu"])
     first, *others = body(network.backbone)
     write_graph([in_their_pixels(first), *others, *named], tmp_path / "folded.json")
-    run("movenet_weights.py", monkeypatch, tmp_path / "folded.json", pictures, tmp_path / "movenet.pth")
+    run("movenet_weights.py", monkeypatch, tmp_path / "folded.json", images, tmp_path / "movenet.pth")
     return network
 
 
 def in_their_pixels(first: Folded) -> Folded:
-    """The first convolution for pixels in [-1, 1], as MoveNet's are."""
+    """Converts the first convolution to pixels in [-1, 1], the range of MoveNet."""
     name, kernel, bias = first
     mean, std = torch.tensor(MEAN_RGB), torch.tensor(STD_RGB)
     kernel = kernel * (127.5 / std).view(1, 3, 1, 1)
     return name, kernel, bias - (kernel.sum(dim=(2, 3)) * (mean / 127.5 - 1)).sum(dim=1)
 
 
-def test_kernels_before_batch_norms_have_a_length_of_1(tmp_path, movenet) -> None:
+def test_kernels_before_batch_norms_have_norm_1(tmp_path, movenet) -> None:
     again = build_network(movenet.config, 17).eval()
     load_backbone(again, tmp_path / "movenet.pth")
     for part in (again.backbone.features[3], again.fine_features.merge["8"]):
@@ -150,7 +150,7 @@ def test_kernels_before_batch_norms_have_a_length_of_1(tmp_path, movenet) -> Non
             torch.testing.assert_close(conv.weight.flatten(1).norm(dim=1), torch.ones(conv.out_channels))
 
 
-def test_fine_features_answer_as_before(tmp_path, movenet) -> None:
+def test_unfolded_fine_features_equal_the_original(tmp_path, movenet) -> None:
     again = build_network(movenet.config, 17).eval()
     load_backbone(again, tmp_path / "movenet.pth")
     pixels = normalized(torch.from_numpy(noise(6).transpose(0, 3, 1, 2)).float())
@@ -162,13 +162,13 @@ def test_fine_features_answer_as_before(tmp_path, movenet) -> None:
             torch.testing.assert_close(after(ours), before(theirs), rtol=1e-3, atol=1e-3)
 
 
-def test_head_goes_onto_a_backbone_with_fine_features(tmp_path, pictures, movenet, monkeypatch) -> None:
+def test_transplanted_head_uses_fine_features(tmp_path, images, movenet, monkeypatch) -> None:
     old = randomise_weights(
         build_network(NetworkConfig(strides=(16, 32), width=8, refinement=RefinementConfig(steps=1)), 17)
     )
     save_weights(tmp_path / "old.safetensors", old, SPEC)
     new = tmp_path / "new.safetensors"
-    words = (tmp_path / "old.safetensors", "mobilenetv2_150", tmp_path / "movenet.pth", pictures, new)
+    words = (tmp_path / "old.safetensors", "mobilenetv2_150", tmp_path / "movenet.pth", images, new)
     run("transplant.py", monkeypatch, *words)
     network, _ = load_weights(new)
     assert network.config.refinement.fine.steps == 2
@@ -180,34 +180,34 @@ def test_head_goes_onto_a_backbone_with_fine_features(tmp_path, pictures, movene
             network.fine_fusion.lateral(network.fine_features(entries)),
         )
         wanted = old.pyramid.lateral["16"](old.backbone(pixels)[0][16])
-    assert fine.std() > 0  # they have a part in it
+    assert fine.std() > 0  # fine features contribute
     assert (without + fine - wanted).std() < (without - wanted).std()
     assert (without + fine - wanted).std() < 0.5 * wanted.std()
 
 
-def test_head_on_the_same_backbone_answers_as_before(tmp_path, pictures, monkeypatch) -> None:
+def test_transplanted_head_on_the_same_backbone_predicts_the_same(tmp_path, images, monkeypatch) -> None:
     network = small_network()
     save_weights(tmp_path / "old.safetensors", network, SPEC)
     torch.save(network.backbone.state_dict(), tmp_path / "backbone.pth")
     new = tmp_path / "new.safetensors"
-    words = (tmp_path / "old.safetensors", "mobilenetv2", tmp_path / "backbone.pth", pictures, new)
+    words = (tmp_path / "old.safetensors", "mobilenetv2", tmp_path / "backbone.pth", images, new)
     run("transplant.py", monkeypatch, *words)
     same, spec = load_weights(new)
     assert spec.name == "new"
     lateral = network.pyramid.lateral["16"].weight
-    assert not torch.equal(same.pyramid.lateral["16"].weight, lateral)  # fitted anew
+    assert not torch.equal(same.pyramid.lateral["16"].weight, lateral)  # fitted again
     pixels = torch.from_numpy(noise(6).transpose(0, 3, 1, 2))
     with torch.no_grad():
         theirs, ours = network(pixels), same(pixels)
     assert (ours.keypoints - theirs.keypoints).abs().mean() < 0.1 * theirs.keypoints.std()
 
 
-def test_head_goes_onto_a_wider_backbone(tmp_path, pictures, monkeypatch) -> None:
+def test_transplanted_head_fits_a_wider_backbone(tmp_path, images, monkeypatch) -> None:
     save_weights(tmp_path / "old.safetensors", small_network(), SPEC)
     wide = randomise_weights(build_network(NetworkConfig(backbone="mobilenetv2_150", strides=(32,), width=8), 17))
     torch.save(wide.backbone.state_dict(), tmp_path / "backbone.pth")
     new = tmp_path / "new.safetensors"
-    words = (tmp_path / "old.safetensors", "mobilenetv2_150", tmp_path / "backbone.pth", pictures, new)
+    words = (tmp_path / "old.safetensors", "mobilenetv2_150", tmp_path / "backbone.pth", images, new)
     run("transplant.py", monkeypatch, *words)
     network, _ = load_weights(new)
     assert network.config.backbone == "mobilenetv2_150"

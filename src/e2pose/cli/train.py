@@ -1,4 +1,4 @@
-"""`e2pose train`: labelled pictures to weights."""
+"""`e2pose train`: trains a model from a recipe."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from e2pose.cli.terminal import print_message
 from e2pose.core.errors import MissingExtraError, OptionError
+from e2pose.training.reporter import TrainingReporter
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -28,39 +28,38 @@ def train(
     """Train a model from a recipe.
 
     Args:
-        recipe: A TOML file; see the folder `recipes`.
-        resume: Go on where an interrupted training stopped.
+        recipe: Path of a TOML file; the folder `recipes` contains examples.
+        resume: Continue an interrupted training from its last checkpoint.
         overrides: Change an entry of the recipe, for example `--set optim.steps=100`. Can be repeated.
-        data: Folder of the image sets; if not given, the recipe's own.
-        output: Folder for weights and logs; if not given, `runs/` and the recipe's name.
-        profile: Take a few steps only, keep nothing, and print where the time went.
+        data: Folder of the image sets; the default is `data.root` of the recipe.
+        output: Folder for weights and logs; the default is `runs/` and the name of the recipe.
+        profile: Train for a few steps without writing any file, and print the time of each phase.
     """
     if profile and (resume or output):
-        raise OptionError("--profile keeps nothing, so there is nothing to resume and no output", "leave those out")
+        raise OptionError("--profile writes no files", "omit --resume and --output")
     try:
         from e2pose.training.profile import profile as profile_recipe
-        from e2pose.training.train import Lines
         from e2pose.training.train import train as train_recipe
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "torch", "train") from error
 
     if profile:
-        print(profile_recipe(recipe, overrides=overrides, root=data))
+        print(profile_recipe(recipe, overrides=overrides, root=data).format_table())
         return
-    listener = Bar() if sys.stderr.isatty() else Lines()
-    train_recipe(recipe, overrides=overrides, resume=resume, root=data, output=output, listener=listener)
+    reporter = ProgressBar() if sys.stderr.isatty() else TrainingReporter()
+    train_recipe(recipe, overrides=overrides, resume=resume, root=data, output=output, reporter=reporter)
 
 
-class Bar:
-    """A progress bar with the lines of the training above it."""
+class ProgressBar(TrainingReporter):
+    """A progress bar with the messages of the training above it."""
 
     def __init__(self) -> None:
-        self._bar: RichProgress | None = None  # made in the process that trains
+        self._bar: RichProgress | None = None  # created by the first step, in the process that trains
 
-    def tell(self, line: str) -> None:
-        """Prints a line."""
+    def message(self, line: str) -> None:
+        """Prints a line above the bar."""
         if self._bar is None:
-            print_message(line)
+            super().message(line)
         else:
             self._bar.console.print(line, markup=False, highlight=False)
 
@@ -71,7 +70,7 @@ class Bar:
         self._bar.update(self._bar.task_ids[0], completed=done)
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._bar is not None:
             self._bar.stop()
 

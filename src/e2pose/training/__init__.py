@@ -1,1 +1,1 @@
-"""Labelled pictures to weights."""
+"""Training: from labelled images to weights."""

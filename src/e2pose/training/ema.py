@@ -1,4 +1,4 @@
-"""A running average of the weights, which generalises better than the weights themselves."""
+"""An exponential moving average of the weights, which generalises better than the last weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class WeightAverage:
     """Exponential moving average of a network's parameters and buffers.
 
     Args:
-        network: Copied at the start.
-        decay: Share of the old average that is kept at each step, once the average has warmed up.
+        network: Copied as the initial average.
+        decay: Share of the old average that each update keeps, after the warm-up.
     """
 
     def __init__(self, network: E2Pose, decay: float) -> None:
@@ -23,7 +23,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: E2Pose, step: int) -> None:
-        """Takes in the weights after the given number of steps; early ones are forgotten sooner."""
+        """Adds the weights of a step, counted from 0. The decay is lower during the first steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for average, value in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
             if average.is_floating_point():

@@ -1,4 +1,4 @@
-"""What a training will see, for people to look at. Needs torch, as a training does."""
+"""A sheet of augmented training images with their labels."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from e2pose.render.sheet import contact_sheet
 from e2pose.training.recipe import load_recipe
 from e2pose.training.set_up import open_training_images
 
-_COLUMNS = 6
+_NUM_COLUMNS = 6
 
 
 def input_sheet(recipe_path: Path, root: Path | None, count: int) -> UInt8[np.ndarray, "h w 3"]:
-    """A sheet of the first canvases of a recipe's training, with their labels, and ignored boxes in red.
+    """Draws the first `count` training images of a recipe with their labels, and ignored boxes in red.
 
     Raises:
-        OptionError: The recipe cannot be read.
+        OptionError: The recipe is invalid.
         AnnotationError: A set cannot be used.
         InputError: An image cannot be read.
     """
-    recipe = load_recipe(recipe_path)
-    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"cache": False})})
+    recipe = load_recipe(recipe_path, ["data.cache=false"])
     root = Path(root or recipe.data.root)
     schema = resolve_schema(recipe.schema_name, recipe.data.sets, root)
     images = open_training_images(recipe, [open_set(part, root, schema) for part in recipe.data.sets], schema)
     tiles = []
     for number in range(count):
-        pixels, labels = images[number]
-        tiles.append(draw_labels(pixels, labels.keypoints, labels.labelled, labels.ignore, schema))
-    return contact_sheet(tiles, _COLUMNS)
+        image, labels = images[number]
+        tiles.append(draw_labels(image, labels.keypoints, labels.labelled, labels.ignore, schema))
+    return contact_sheet(tiles, _NUM_COLUMNS)

@@ -1,4 +1,4 @@
-"""What a run leaves for people and programs to follow it."""
+"""The log of a run: JSON lines and TensorBoard events, a CSV table and curves."""
 
 from __future__ import annotations
 
@@ -21,13 +21,11 @@ TENSORBOARD = "tensorboard"
 
 
 class RunLog:
-    """The numbers of a run: JSON lines and TensorBoard at once, a table and curves when they are asked for.
-
-    TensorBoard's files are written if tensorboardX is installed.
+    """Appends records to `log.jsonl` and, if tensorboardX is installed, to TensorBoard's event files.
 
     Args:
         folder: Folder of the run.
-        step: Where the run goes on; what an earlier one said about later steps is dropped.
+        step: Steps done; records of later steps, left by an interrupted run, are removed.
 
     Raises:
         OutputError: The log cannot be written.
@@ -43,7 +41,7 @@ class RunLog:
         self._board = _open_board(folder / TENSORBOARD, step)
 
     def write(self, record: Mapping[str, float]) -> None:
-        """Writes numbers, one of which is the step.
+        """Writes a record, which must contain `step`.
 
         Raises:
             OutputError: The log cannot be written.
@@ -59,7 +57,7 @@ class RunLog:
             raise write_error(self._folder / LINES, error) from error
 
     def summarise(self) -> None:
-        """Writes the table, and the curves if matplotlib is installed.
+        """Writes the table and, if matplotlib is installed, the curves.
 
         Raises:
             OutputError: A file cannot be written.
@@ -77,22 +75,20 @@ class RunLog:
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
-    """The records of a log; none if there is no such file. A last line that was cut off is left out.
+    """Reads the records of a log; none if the file is missing. An incomplete last line is skipped.
 
     Raises:
-        OutputError: The file cannot be read, so that it cannot be continued either.
+        OutputError: The file is no log, or cannot be read.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
     except (OSError, ValueError) as error:
-        raise OutputError(
-            f"cannot continue the log '{path}': {error}", "remove it, or choose another folder"
-        ) from error
+        raise OutputError(f"cannot continue the log '{path}': {error}", "remove it, or use another folder") from error
 
 
 def write_table(records: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Writes a CSV file with a row for each step and a column for each number."""
+    """Writes a CSV file with a row for each step and a column for each value."""
     rows: dict[float, dict[str, float]] = {}
     for record in records:
         rows.setdefault(record["step"], {}).update(record)
@@ -104,7 +100,7 @@ def write_table(records: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def draw_curves(records: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draws every number over the steps, if matplotlib is installed."""
+    """Plots every value over the steps, if matplotlib is installed."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:

@@ -36,10 +36,6 @@ class Losses:
         """The sum of all terms."""
         return torch.stack([getattr(self, field.name) for field in fields(self)]).sum()
 
-    def to_record(self) -> dict[str, float]:
-        """Returns all terms and their total as floats."""
-        return {name: float(getattr(self, name).detach()) for name in (*(f.name for f in fields(self)), "total")}
-
 
 def compute_losses(
     prediction: Prediction,

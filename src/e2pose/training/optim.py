@@ -1,4 +1,4 @@
-"""The optimiser and its schedule."""
+"""The optimiser and its learning rate schedule."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from e2pose.training.recipe import OptimConfig
 
 
 def build_optimizer(network: E2Pose, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW with a smaller rate for backbone and fine features and no decay for biases and batch norm."""
-    backbone = {id(parameter) for part in network.pretrained_modules() for parameter in part.parameters()}
+    """Builds AdamW with a lower learning rate for pretrained parts, and no weight decay for biases and norms.
+
+    The key `peak` of each parameter group is its highest learning rate; see `set_rate`.
+    """
+    pretrained = {id(parameter) for part in network.pretrained_modules() for parameter in part.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:
-            groups.setdefault((id(parameter) in backbone, parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((id(parameter) in pretrained, parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
                 "params": parameters,
-                "peak": config.learning_rate * (config.backbone_factor if is_backbone else 1.0),
+                "peak": config.learning_rate * (config.backbone_factor if is_pretrained else 1.0),
                 "weight_decay": config.weight_decay if is_matrix else 0.0,
             }
-            for (is_backbone, is_matrix), parameters in groups.items()
+            for (is_pretrained, is_matrix), parameters in groups.items()
         ],
         lr=config.learning_rate,
     )
 
 
 def rate_factor(step: int, config: OptimConfig) -> float:
-    """The learning rate at a step relative to its peak: a linear warm-up, then half a cosine."""
+    """Returns the learning rate of a step, counted from 0, relative to its peak: linear warm-up, then half a cosine."""
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
     progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)

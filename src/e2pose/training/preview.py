@@ -1,4 +1,4 @@
-"""What a network sees in always the same pictures while it is being trained."""
+"""Sheets of predictions on the same images throughout a training."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from e2pose.inference.estimator import Estimator
 from e2pose.render.overlay import draw_poses
 from e2pose.render.sheet import contact_sheet
 from e2pose.sources.images import read_image
-from e2pose.training.measure import spread
+from e2pose.training.evaluate import spread
 from e2pose.transforms.fit import fit_affine
 from e2pose.transforms.warp import warp
 
-_COUNT = 12
-_COLUMNS = 4
-_TILE_HW = (320, 320)
+_NUM_IMAGES = 12
+_NUM_COLUMNS = 4
+_TILE_SIZE_HW = (320, 320)
 
-Picture = UInt8[np.ndarray, "_ _ 3"]
+Image = UInt8[np.ndarray, "_ _ 3"]
 
 
-def choose_pictures(sets: Iterable[ImageSet]) -> list[Picture]:
-    """A dozen pictures of equal size from all sets, held out of the training where a set holds out any."""
+def read_preview_images(sets: Iterable[ImageSet]) -> list[Image]:
+    """Reads twelve letterboxed images, evenly from all sets; held-out images where a set has any."""
     pools = [(part.folder, part.held_out.images or part.training.images) for part in sets]
-    shares = [len(range(index, _COUNT, len(pools))) for index in range(len(pools))]
-    chosen = [
+    counts = [len(range(index, _NUM_IMAGES, len(pools))) for index in range(len(pools))]
+    paths = [
         folder / images[index].file_name
-        for (folder, images), share in zip(pools, shares, strict=True)
-        for index in spread(len(images), share)
+        for (folder, images), count in zip(pools, counts, strict=True)
+        for index in spread(len(images), count)
     ]
-    return [_tile(read_image(path)) for path in chosen]
+    return [_letterbox(read_image(path)) for path in paths]
 
 
-def draw_sheet(estimator: Estimator, pictures: Sequence[Picture]) -> Picture:
-    """The pictures side by side with the poses that are found in them."""
+def draw_preview(estimator: Estimator, images: Sequence[Image]) -> Image:
+    """Draws the predicted poses of each image and arranges the images in a sheet."""
     tiles = [
-        draw_poses(picture, poses, threshold=estimator.spec.keypoint_threshold)
-        for picture, poses in zip(pictures, estimator.batch(list(pictures)), strict=True)
+        draw_poses(image, poses, threshold=estimator.spec.keypoint_threshold)
+        for image, poses in zip(images, estimator.batch(list(images)), strict=True)
     ]
-    return contact_sheet(tiles, _COLUMNS)
+    return contact_sheet(tiles, _NUM_COLUMNS)
 
 
-def _tile(picture: Picture) -> Picture:
-    size_hw = picture.shape[0], picture.shape[1]
-    return warp(picture, fit_affine(size_hw, _TILE_HW, "letterbox"), _TILE_HW)
+def _letterbox(image: Image) -> Image:
+    return warp(image, fit_affine((image.shape[0], image.shape[1]), _TILE_SIZE_HW, "letterbox"), _TILE_SIZE_HW)

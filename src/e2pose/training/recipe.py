@@ -1,21 +1,24 @@
-"""A training recipe: one TOML file, read into frozen records that refuse unknown keys."""
+"""Training recipes: a TOML file becomes one frozen record that rejects unknown keys."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from e2pose.core.errors import OptionError
 from e2pose.core.spec import Fit
 from e2pose.data.config import AugmentConfig, Count, DataConfig, Fraction, Positive, Record, Side
 from e2pose.models.config import NetworkConfig
-from e2pose.training.recipe_keys import assign, nearest_key
+
+NonNegative = Annotated[float, Field(ge=0)]
+PositiveCount = Annotated[int, Field(gt=0)]
 
 
 class InitialConfig(Record):
@@ -34,98 +37,100 @@ class InitialConfig(Record):
 
 
 class MatchConfig(Record):
-    """How candidates are given to people; see `e2pose.training.matcher`."""
+    """Assignment of candidates to persons; see `e2pose.training.matcher`."""
 
     score_power: Fraction = 0.2
-    """Weight of the person score against object keypoint similarity in the quality of a pair."""
+    """Exponent of the person score in the quality of a pair; that of OKS is 1 minus this value."""
     radius: Positive = 2.0
-    """A candidate's cell lies within so many strides of the person's centre."""
+    """Largest distance of a candidate's cell from the person's centre, in strides."""
     cells: Positive = 3.0
-    """How many strides the square root of a person's area spans on the level that suits it best."""
+    """Size of a person, the square root of its area, in strides of the level that fits it best."""
     prior: Positive = 0.05
-    """Weight of the distance to centre and best level against quality."""
+    """Weight of the distances from the centre and from the best level, relative to the quality."""
     auxiliary_positives: Count = 6
-    """How many further candidates learn the keypoints of a person without primary to be it."""
+    """Largest number of further candidates that learn a person's keypoints, but not its score."""
 
 
 class LossConfig(Record):
-    """Weights of the parts of the loss; see `e2pose.training.losses`."""
+    """Weights of the terms of the loss; see `e2pose.training.losses`."""
 
     person: Positive = 1.0
-    oks: Annotated[float, Field(ge=0)] = 1.0
-    distance: Annotated[float, Field(ge=0)] = 3.0
-    one_to_many: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the one-to-many person score, which only training has; 0 leaves it out. A person has a primary
-    candidate and its auxiliary_positives there, so that 0.1 weighs about as much as 1 for the person score."""
+    oks: NonNegative = 1.0
+    distance: NonNegative = 3.0
+    one_to_many: NonNegative = 0.0
+    """Weight of the one-to-many person score, an output that only training uses; 0 omits it. Its positives include the
+    auxiliary matches, so its weight of 0.1 is comparable to 1 for `person`."""
     center: Positive = 0.2
     visibility: Positive = 0.5
     intermediate_tolerance: Positive = 1.0
-    """Factor on the tolerances by which keypoints before their last refinement are judged: a draft only has to come
-    near, and more tolerance pulls it from farther away."""
+    """Factor on the OKS tolerances of keypoints before their last refinement. A higher tolerance accepts approximate
+    keypoints and attracts them from a longer distance."""
     auxiliary_negative_weight: Positive = 1.0
-    """Weight of the auxiliary_positives of a person, as background, in the person score: more of it makes fewer duplicates."""
-    offset_denoising: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of how well the refiners' maps lead to labelled keypoints from all around, wherever the intermediate_keypoints are."""
+    """Weight of auxiliary matches as negatives of the person score. A higher weight reduces duplicates."""
+    offset_denoising: NonNegative = 0.0
+    """Weight of offset denoising; see `e2pose.training.denoising`."""
     score_floor: Fraction = 0.2
-    """The person score that a matched candidate should have even if its keypoints are all wrong."""
+    """Target of a matched candidate's person score if the OKS of its keypoints is 0."""
     non_exhaustive_negative_weight: Fraction = 0.2
-    """Weight of background where not everybody is labelled."""
+    """Weight of negatives in images and boxes where not every person is labelled."""
 
 
 class OptimConfig(Record):
-    """AdamW with a linear warm-up and a cosine decay."""
+    """AdamW with a linear warm-up and a cosine decay of the learning rate."""
 
-    steps: Annotated[int, Field(gt=0)]
-    batch_size: Annotated[int, Field(gt=0)] = 32
-    """Images of one step, in all processes together."""
-    accumulate: Annotated[int, Field(gt=0)] = 1
-    """Share the images of a step out among so many passes through the network, to need less memory."""
+    steps: PositiveCount
+    batch_size: PositiveCount = 32
+    """Images of one step in all processes together."""
+    accumulate: PositiveCount = 1
+    """Forward passes that share the images of a step. More passes need less memory."""
     learning_rate: Positive = 1e-3
     backbone_factor: Fraction = 0.3
-    """The learning rate of backbone and fine features relative to that of the rest; 0 leaves them as they are."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.02
+    """Learning rate of the backbone and fine features relative to the other layers; 0 freezes them."""
+    weight_decay: NonNegative = 0.02
     warmup_steps: Count = 200
     final_factor: Fraction = 0.02
-    """The learning rate at the end relative to its peak."""
+    """Learning rate of the last step relative to its peak."""
     clip_norm: Positive = 5.0
+    """Largest norm of the gradient."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Share of the old average of the weights that each step keeps."""
     precision: Literal["f32", "bf16", "f16"] = "bf16"
-    """Of the network's forward pass; "f16" is for GPUs that have no bf16."""
+    """Precision of the forward pass; "f16" is for GPUs without bf16."""
 
 
 class Recipe(Record):
-    """A whole training."""
+    """All settings of a training."""
 
     name: str
     schema_name: Annotated[str, Field(alias="schema")] = "coco"
-    """A keypoint schema that comes with e2pose, the path of a TOML file, or "data" for that of the first image set."""
+    """A bundled keypoint schema, the path of a TOML file, or "data" for the schema of the first image set."""
     input_size_hw: tuple[Side, Side] = (256, 256)
     fit: Fit = "letterbox"
     seed: int = 0
     licence: str = "Apache-2.0"
     """Licence of the resulting weights."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where the network is trained; "auto" takes a GPU if there is one."""
-    devices: Annotated[int, Field(gt=0)] = 1
-    """Processes on each machine, each with a GPU of its own or, on the CPU, with a share of the cores."""
-    nodes: Annotated[int, Field(gt=0)] = 1
-    """Machines."""
+    """Device of the network; "auto" selects a GPU if there is one."""
+    devices: PositiveCount = 1
+    """Training processes per machine. Each has its own GPU or, on the CPU, its share of the cores."""
+    nodes: PositiveCount = 1
+    """Number of machines."""
     workers: Count = 1
-    """Processes that prepare images, for each that trains; 0 prepares them in the training process."""
+    """Processes that prepare images, per training process; 0 prepares them in the training process."""
     threads: Count = 0
-    """Processor threads for the network; 0 takes them all."""
+    """CPU threads of the network; 0 uses all cores."""
     compile: bool = False
-    """Compile the network for this very machine: minutes at the start, then faster steps. Needs a C++ compiler."""
-    log_every: Annotated[int, Field(gt=0)] = 20
+    """Compile the network, which takes minutes at the start and makes steps faster. Needs a C++ compiler."""
+    log_every: PositiveCount = 20
     """Steps between two lines of the log."""
-    save_every: Annotated[int, Field(gt=0)] = 500
+    save_every: PositiveCount = 500
     """Steps between two checkpoints."""
     evaluate_every: Count = 500
-    """Steps between two measurements of AP on held-out images; 0 for none."""
-    evaluate_images: Annotated[int, Field(gt=0)] = 500
-    """At most so many held-out images are measured, evenly chosen."""
+    """Steps between two evaluations on held-out images; 0 for none."""
+    evaluate_images: PositiveCount = 500
+    """Largest number of evaluated images, evenly chosen."""
     preview_every: Count = 500
-    """Steps between two sheets of predictions on always the same images; 0 for none."""
+    """Steps between two sheets of predictions, always on the same images; 0 for none."""
     data: DataConfig
     network: NetworkConfig = NetworkConfig()
     initial: InitialConfig = InitialConfig()
@@ -136,38 +141,39 @@ class Recipe(Record):
 
     @property
     def processes(self) -> int:
-        """How many processes train."""
+        """Number of training processes on all machines."""
         return self.devices * self.nodes
 
     @model_validator(mode="after")
-    def _can_be_shared_out(self) -> Self:
-        shares = self.processes * self.optim.accumulate
-        if self.optim.batch_size % shares:
+    def _check_batch_size(self) -> Self:
+        if self.optim.batch_size % (self.processes * self.optim.accumulate):
             raise ValueError(
-                f"optim.batch_size {self.optim.batch_size} cannot be shared out evenly among {self.processes} "
-                f"processes and {self.optim.accumulate} passes"
+                f"optim.batch_size must be a multiple of devices * nodes * optim.accumulate = "
+                f"{self.processes * self.optim.accumulate}, not {self.optim.batch_size}"
             )
         return self
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe: TOML, or JSON as a run leaves it beside its weights.
+    """Reads a recipe from TOML, or from the JSON file that a run writes.
 
     Args:
         path: The file.
-        overrides: Entries to change, such as `optim.steps=100`; see `e2pose.training.recipe_keys.assign`.
+        overrides: Assignments such as `optim.steps=100` or `data.sets.0.path="mine"`. A value is written as in TOML;
+            text needs no quotes if it is no other valid value.
 
     Raises:
-        OptionError: The file cannot be read, or a key is unknown, missing or has a wrong value.
+        OptionError: The file cannot be read, an assignment is invalid, or a key is unknown, missing or has a wrong
+            value.
     """
     record = _read(path)
     for assignment in overrides:
-        assign(record, assignment)
+        _assign(record, assignment)
     try:
         return Recipe.model_validate(record)
     except ValidationError as error:
-        problems = "; ".join(map(_problem, error.errors()))
-        raise OptionError(f"the recipe '{path}' has wrong entries: {problems}", "see docs/guides/train.md") from error
+        problems = "; ".join(map(_describe_problem, error.errors()))
+        raise OptionError(f"the recipe '{path}' is invalid: {problems}", "see docs/guides/train.md") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -184,11 +190,68 @@ def _read(path: Path) -> dict[str, Any]:
     return record
 
 
-def _problem(error: ErrorDetails) -> str:
-    """What is wrong with one entry, for people."""
+def _assign(record: dict[str, Any], assignment: str) -> None:
+    """Sets an entry of the record, creating missing tables."""
+    key, equals, text = assignment.partition("=")
+    if not equals or not key.strip():
+        raise OptionError(f"'{assignment}' is not an assignment", "write key=value, for example --set optim.steps=100")
+    *path, last = key.strip().split(".")
+    value = _parse_value(assignment, text.strip())
+    table: Any = record
+    try:
+        for name in path:
+            table = table.setdefault(name, {}) if isinstance(table, dict) else table[int(name)]
+        table[last if isinstance(table, dict) else int(last)] = value
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise OptionError(
+            f"the recipe has no entry '{key}'", "tables have names, entries of lists have numbers from 0"
+        ) from error
+
+
+def _parse_value(assignment: str, text: str) -> object:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError as error:
+        if text[:1] not in ("", "'", '"', "[", "{"):
+            return text
+        raise OptionError(
+            f"the value in '{assignment}' is not valid TOML: {error}",
+            "quote the assignment in the shell: --set 'input_size_hw=[320, 320]'",
+        ) from error
+    if set(parsed) != {"value"}:
+        raise OptionError(f"'{assignment}' sets more than one entry", "repeat --set for each entry")
+    return parsed["value"]
+
+
+def _describe_problem(error: ErrorDetails) -> str:
     where = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        meant = nearest_key(Recipe, error["loc"])
-        return f"{where}: there is no such key" + (f"; did you mean '{meant}'?" if meant else "")
+        nearest = _nearest_key(error["loc"])
+        return f"{where}: unknown key" + (f"; did you mean '{nearest}'?" if nearest else "")
     message = error["msg"].removeprefix("Value error, ")
     return f"{where}: {message[:1].lower()}{message[1:]}" if where else message
+
+
+def _nearest_key(unknown: Sequence[str | int]) -> str | None:
+    """Returns the dotted key that resembles an unknown one most, or one that ends like it in another table."""
+    *path, last = [str(part) for part in unknown if not isinstance(part, int)]
+    known = list(_dotted_keys(Recipe))
+    close = get_close_matches(".".join([*path, last]), known, 1, cutoff=0.7)
+    elsewhere = [key for key in known if get_close_matches(last, [key.split(".")[-1]], 1, cutoff=0.8)]
+    return next(iter([*close, *elsewhere]), None)
+
+
+def _dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yields all keys of a record and its nested records, such as `optim` and `optim.steps`."""
+    for name, field in model.model_fields.items():
+        key = prefix + (field.alias or name)
+        yield key
+        for part in _nested_types(field.annotation):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _dotted_keys(part, f"{key}.")
+
+
+def _nested_types(annotation: object) -> Iterator[object]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _nested_types(part)

@@ -1,8 +1,8 @@
-"""What a training needs before its first step."""
+"""Builds everything that a training needs before its first step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,29 +18,23 @@ from e2pose.models.build import build_network
 from e2pose.models.paper import E2Pose
 from e2pose.models.weights import load_backbone
 from e2pose.training.checkpoint import TrainingState
+from e2pose.training.devices import keep_freed_memory
 from e2pose.training.ema import WeightAverage
 from e2pose.training.loop import Trainer, set_training_mode
-from e2pose.training.memory import keep_freed_memory
 from e2pose.training.optim import build_optimizer
-from e2pose.training.phases import PhaseClock
 from e2pose.training.recipe import Recipe
-from e2pose.training.sync_norm import share_batch_norms
-from e2pose.training.warm_start import find_weights, warm_start
+from e2pose.training.reporter import TrainingReporter
+from e2pose.training.step_timer import StepTimer
+from e2pose.training.sync_norm import synchronise_batch_norms
+from e2pose.training.warm_start import resolve_weights, warm_start
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Tell = Callable[[str], None]
-"""Takes a line for people."""
-
-
-def say_nothing(_: str) -> None:
-    """Tells nobody."""
-
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """A training that is ready for its next step, in one of its processes."""
+    """A training in one of its processes, ready for the next step."""
 
     sets: Sequence[ImageSet]
     trainer: Trainer
@@ -48,21 +42,27 @@ class Training:
 
 
 def set_up(
-    fabric: Fabric, recipe: Recipe, root: Path, *, checkpoint: Path | None, tell: Tell, exact_clock: bool = False
+    fabric: Fabric,
+    recipe: Recipe,
+    root: Path,
+    *,
+    checkpoint: Path | None = None,
+    reporter: TrainingReporter | None = None,
+    exact_timing: bool = False,
 ) -> Training:
-    """Reads the data and builds what is trained.
+    """Opens the image sets and builds the network, its optimiser and its batches.
 
     Args:
         fabric: Device and processes.
-        recipe: What to do.
+        recipe: Settings of the training.
         root: Folder of the image sets.
-        checkpoint: Where to go on; None to begin.
-        tell: Takes what there is to know.
-        exact_clock: Measure the phases of a step exactly, which makes them slower.
+        checkpoint: Checkpoint to resume from; None starts a new training from the initial weights.
+        reporter: Reports the size of the sets and the initial weights.
+        exact_timing: See `StepTimer`.
 
     Raises:
         AnnotationError: The image sets cannot be used.
-        ModelError: The weights to start from cannot be used.
+        ModelError: The initial weights cannot be used.
         TrainingError: The checkpoint cannot be used.
     """
     if recipe.threads:
@@ -71,16 +71,21 @@ def set_up(
         keep_freed_memory()
     schema = resolve_schema(recipe.schema_name, recipe.data.sets, root)
     sets = [open_set(part, root, schema) for part in recipe.data.sets]
-    tell(_describe(sets))
+    if reporter is not None:
+        reporter.message(_describe(sets))
     torch.manual_seed(recipe.seed)
-    network = new_network(recipe, schema, pretrained=checkpoint is None, tell=tell)
+    network = new_network(recipe, schema)
+    if checkpoint is None:
+        summary = load_initial_weights(network, recipe, schema)
+        if reporter is not None and summary:
+            reporter.message(summary)
     set_training_mode(network, recipe)
     average = WeightAverage(network, recipe.optim.ema_decay)
     if fabric.world_size > 1:
-        share_batch_norms(network, fabric.device)
+        synchronise_batch_norms(network, fabric.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = TrainingState(network, average, build_optimizer(network, recipe.optim), new_spec(recipe, schema))
-    trainer = Trainer(fabric, recipe, schema, state, PhaseClock(fabric.device, exact=exact_clock))
+    trainer = Trainer(fabric, recipe, schema, state, StepTimer(fabric.device, exact=exact_timing))
     average.network.to(fabric.device)
     if checkpoint is not None:
         state.load(checkpoint)
@@ -91,7 +96,7 @@ def set_up(
 
 
 def open_training_images(recipe: Recipe, sets: Sequence[ImageSet], schema: KeypointSchema) -> TrainingImages:
-    """Returns the augmented images of a recipe's training."""
+    """Returns the augmented images of a training."""
     return TrainingImages(
         sets,
         schema,
@@ -119,42 +124,42 @@ def open_batches(recipe: Recipe, images: TrainingImages, process: int = 0, *, pi
     )
 
 
-def new_network(recipe: Recipe, schema: KeypointSchema, *, pretrained: bool, tell: Tell) -> E2Pose:
-    """The network of a recipe.
+def new_network(recipe: Recipe, schema: KeypointSchema) -> E2Pose:
+    """Builds the network of a recipe with random weights."""
+    return build_network(recipe.network, len(schema), one_to_many=recipe.loss.one_to_many > 0)
 
-    Args:
-        recipe: What to build.
-        schema: The keypoints.
-        pretrained: Start from the weights that the recipe names, if it does, and not from random ones.
-        tell: Told what was taken over from a model of another kind.
+
+def load_initial_weights(network: E2Pose, recipe: Recipe, schema: KeypointSchema) -> str | None:
+    """Loads the initial weights of a recipe, if it names any, and returns a summary for the user.
 
     Raises:
         ModelError: The weights cannot be used.
     """
-    network = build_network(recipe.network, len(schema), one_to_many=recipe.loss.one_to_many > 0)
     initial = recipe.initial
-    if pretrained and initial.weights:
-        tell(f"from '{initial.weights}': {warm_start(network, schema, find_weights(initial.weights)).describe()}")
-    elif pretrained and initial.backbone_weights:
+    if initial.weights:
+        return f"from '{initial.weights}': {warm_start(network, schema, resolve_weights(initial.weights)).describe()}"
+    if initial.backbone_weights:
         load_backbone(network, Path(initial.backbone_weights))
-    return network
+    return None
 
 
 def new_spec(recipe: Recipe, schema: KeypointSchema) -> ModelSpec:
-    """How the network of a recipe is used."""
+    """Returns the spec of a recipe's model."""
     return ModelSpec(
         name=recipe.name,
         input_size_hw=recipe.input_size_hw,
         fit=recipe.fit,
         schema=schema,
-        multiple_of=32 if recipe.fit == "letterbox" else None,  # of which every backbone makes whole cells
+        multiple_of=32 if recipe.fit == "letterbox" else None,  # the largest stride of the backbones
         licence=recipe.licence,
         trained_on=tuple(part.path for part in recipe.data.sets),
     )
 
 
 def _describe(sets: Sequence[ImageSet]) -> str:
-    learned = [image for part in sets for image in part.training.images]
-    people = sum(len(image.persons) for image in learned)
-    held = sum(len(part.held_out.images) for part in sets)
-    return f"{len(sets)} sets, {len(learned)} images, {people} people; {held} images held out"
+    images = [image for part in sets for image in part.training.images]
+    num_persons = sum(len(image.persons) for image in images)
+    num_held_out = sum(len(part.held_out.images) for part in sets)
+    return (
+        f"{len(sets)} image sets with {len(images)} training images of {num_persons} persons; {num_held_out} held out"
+    )

@@ -1,8 +1,7 @@
-"""Starting from the weights of another model, also of other keypoints or with other parts."""
+"""Initial weights from another model, which may have other keypoints or other layers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,30 +15,28 @@ from e2pose.models.weights import load_config, load_weights
 from e2pose.training.recipe import Recipe
 from e2pose.zoo.catalogue import resolve_model
 
-_OUTPUT = "head.output."
+_HEAD_OUTPUT = "head.output."
 _OFFSET_MAPS = ("coarse_refinement.output.", "fine_refinement.output.", "fine_refinement.coarse.")
 
 
 @dataclass(frozen=True)
-class Inheritance:
-    """What a network took over from another one.
+class WarmStart:
+    """Result of `warm_start`.
 
     Args:
-        taken: Names of weights that were taken over, all or, for keypoints in common, in part.
-        left: Names of weights that the other network does not have, or not in this shape.
-        keypoints: Names of keypoints that were taken over.
-        new_keypoints: Names of keypoints that the other network does not know.
+        loaded: Names of the loaded weights; those of keypoints are loaded for the common keypoints.
+        skipped: Names of the weights that the other model lacks or has in another shape.
+        new_keypoints: Names of the keypoints that the other model lacks.
     """
 
-    taken: tuple[str, ...]
-    left: tuple[str, ...]
-    keypoints: tuple[str, ...]
+    loaded: tuple[str, ...]
+    skipped: tuple[str, ...]
     new_keypoints: tuple[str, ...]
 
     def describe(self) -> str:
-        """The same in a sentence or two, for people."""
-        parts = sorted({".".join(name.split(".")[:2]) for name in self.left})
-        lines = [f"took over {len(self.taken)} of {len(self.taken) + len(self.left)} weights"]
+        """Returns a summary for the user."""
+        parts = sorted({".".join(name.split(".")[:2]) for name in self.skipped})
+        lines = [f"loaded {len(self.loaded)} of {len(self.loaded) + len(self.skipped)} weights"]
         if parts:
             lines.append(f"not {', '.join(parts)}")
         if self.new_keypoints:
@@ -47,36 +44,36 @@ class Inheritance:
         return "; ".join(lines)
 
 
-def find_weights(name_or_path: str) -> Path:
-    """The file of a model to start from: a name from the catalogue, or a path.
+def resolve_weights(name_or_path: str) -> Path:
+    """Returns the weights file of a model: a name from the catalogue, or a path.
 
     Raises:
-        ModelError: There is no such model, or it cannot be fetched.
+        ModelError: The model is unknown or cannot be downloaded.
     """
     return resolve_model(name_or_path, (".safetensors",)).path
 
 
-def as_in_model(recipe: Recipe, model: Path | None = None) -> Recipe:
-    """A recipe with the network of the model that it starts from, but for what it says about the network itself.
+def with_initial_network(recipe: Recipe, model: Path | None = None) -> Recipe:
+    """Returns the recipe with all network settings that it does not set from the model named by `initial.weights`.
 
     Args:
-        recipe: Any; one that starts from no model stays as it is.
-        model: A model of the same network, which is looked at instead.
+        recipe: Returned unchanged if it names no model.
+        model: Weights of the same network, read instead of the named model.
 
     Raises:
         ModelError: The model cannot be read.
     """
     if recipe.initial.weights is None:
         return recipe
-    config = load_config(model or find_weights(recipe.initial.weights))
+    config = load_config(model or resolve_weights(recipe.initial.weights))
     return recipe.model_copy(update={"network": recipe.network.with_defaults(config)})
 
 
-def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> Inheritance:
-    """Copies into a network what a model knows that it can use, matching keypoints by name.
+def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> WarmStart:
+    """Loads all weights of a model that fit into a network, matching keypoints by name.
 
     Args:
-        network: Changed; what the model does not know stays as it is.
+        network: Changed in place; other weights stay as they are.
         schema: Keypoints of the network.
         path: A `.safetensors` model.
 
@@ -86,49 +83,48 @@ def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> Inheritan
     other, spec = load_weights(path)
     if other.config.backbone != network.config.backbone:
         raise ModelError(
-            f"'{path}' has the backbone {other.config.backbone}, but the recipe's is {network.config.backbone}",
+            f"'{path}' has the backbone {other.config.backbone}, but the recipe has {network.config.backbone}",
             "set network.backbone to that of the model, or start without initial.weights",
         )
     source, target = other.state_dict(), network.state_dict()
     common = [name for name in schema.keypoints if name in spec.schema.keypoints]
     here = [schema.keypoints.index(name) for name in common]
     there = [spec.schema.keypoints.index(name) for name in common]
-    rows = {
-        _OUTPUT: (_head_rows(here, len(schema)), _head_rows(there, len(spec.schema))),
-        **dict.fromkeys(_OFFSET_MAPS, (_pairs(here), _pairs(there))),
+    channels = {
+        _HEAD_OUTPUT: (_head_channels(here, len(schema)), _head_channels(there, len(spec.schema))),
+        **dict.fromkeys(_OFFSET_MAPS, (_xy_channels(here), _xy_channels(there))),
     }
-    taken = []
+    loaded = []
     for name, value in target.items():
-        prefix = next((prefix for prefix in rows if name.startswith(prefix)), None)
+        prefix = next((prefix for prefix in channels if name.startswith(prefix)), None)
         if prefix is None and name in source and source[name].shape == value.shape:
             value.copy_(source[name])
-        elif prefix is not None and len(rows[prefix][0]) and _fits(source, target, f"{prefix}weight"):
-            mine, theirs = rows[prefix]
-            value[mine] = source[name][theirs]
-        else:
-            continue
-        taken.append(name)
-    left = [name for name in target if name not in taken]
+            loaded.append(name)
+        elif prefix is not None and len(channels[prefix][0]) and _has_same_inputs(source, target, f"{prefix}weight"):
+            ours, theirs = channels[prefix]
+            value[ours] = source[name][theirs]
+            loaded.append(name)
+    skipped = [name for name in target if name not in loaded]
     new = [name for name in schema.keypoints if name not in common]
-    return Inheritance(tuple(taken), tuple(left), tuple(common), tuple(new))
+    return WarmStart(tuple(loaded), tuple(skipped), tuple(new))
 
 
-def _fits(source: Mapping[str, Tensor], target: Mapping[str, Tensor], name: str) -> bool:
-    """Whether weights are of the same shape but for the number of keypoints."""
+def _has_same_inputs(source: dict[str, Tensor], target: dict[str, Tensor], name: str) -> bool:
+    """Returns whether two kernels differ at most in the number of output channels."""
     return name in source and source[name].shape[1:] == target[name].shape[1:]
 
 
-def _head_rows(keypoints: list[int], count: int) -> Tensor:
-    """The head's output channels for a person, for the given of `count` keypoints, and for the centre.
+def _head_channels(keypoints: list[int], num_keypoints: int) -> Tensor:
+    """Returns the head's output channels of the person, the given keypoints and the centre.
 
     The order is that of `PoseHead`: person, keypoint scores, centre, offsets.
     """
     scores = [1 + index for index in keypoints]
-    center = 1 + count
-    offsets = (center + 2 + _pairs(keypoints)).tolist()
+    center = 1 + num_keypoints
+    offsets = (center + 2 + _xy_channels(keypoints)).tolist()
     return torch.tensor([0, *scores, center, center + 1, *offsets])
 
 
-def _pairs(keypoints: list[int]) -> Tensor:
-    """The channels of x and y of keypoints whose pairs follow each other."""
+def _xy_channels(keypoints: list[int]) -> Tensor:
+    """Returns the channels of x and y of the given keypoints in an offset map."""
     return torch.tensor([2 * index + axis for index in keypoints for axis in (0, 1)], dtype=torch.long)

@@ -17,7 +17,7 @@ STEPS, BATCH_SIZE, ACCUMULATE = 6, 4, 2
 
 def open_images(root, **options):
     return TrainingImages(
-        [open_set(DataSetConfig(path="made"), root, SCHEMA)],
+        [open_set(DataSetConfig(path="synthetic"), root, SCHEMA)],
         SCHEMA,
         input_size_hw=(96, 96),
         fit="letterbox",
@@ -65,7 +65,7 @@ def test_target_moves_to_a_device_as_a_whole(images):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_unreadable_image_raises_the_original_error_in_the_training_process(tmp_path, workers):
     images = open_images(write_set(tmp_path), cache=False)
-    (tmp_path / "made" / "images" / "1.png").unlink()
+    (tmp_path / "synthetic" / "images" / "1.png").unlink()
     with pytest.raises(InputError, match=r"there is no file '.*1\.png'") as failure:
         next(open_batches(images, workers=workers).from_step(0))
     assert "Traceback" not in failure.value.message

@@ -1,4 +1,4 @@
-"""Several processes that train together."""
+"""Training in several processes."""
 
 import json
 import subprocess
@@ -10,76 +10,41 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from e2pose.core.errors import AnnotationError, OptionError, RuntimeChoiceError
-from e2pose.training.devices import launch, open_fabric
+from e2pose.core.errors import AnnotationError
 from e2pose.training.losses import Losses
-from e2pose.training.recipe import load_recipe
-from e2pose.training.sync_norm import ProcessBatchNorm, share_batch_norms
+from e2pose.training.sync_norm import SyncBatchNormCPU, synchronise_batch_norms
 from e2pose.training.train import train
-from helpers.float64 import ListenerInDouble, in_double
-from helpers.training_runs import Quiet, write_recipe, write_set
+from helpers.float64 import Float64Reporter, in_double
+from helpers.training_runs import RecordingReporter, write_recipe, write_set
 
 
 @pytest.fixture
-def recipe(tmp_path):
-    return load_recipe(write_recipe(tmp_path, tmp_path, steps=5))
-
-
-@pytest.fixture
-def alone(tmp_path):
-    """A group of one process."""
+def single_process_group(tmp_path):
     distributed.init_process_group("gloo", f"file://{tmp_path}/group", rank=0, world_size=1)
     yield
     distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize("is_training", [True, False])
-def test_a_batch_norm_of_one_process_is_an_ordinary_one(alone, is_training):
+def test_synchronised_batch_norm_of_one_process_equals_an_ordinary_one(single_process_group, is_training):
     torch.manual_seed(0)
     plain, shared = nn.Sequential(nn.BatchNorm2d(3)), nn.Sequential(nn.BatchNorm2d(3))
     for network in (plain, shared):
         nn.init.constant_(network[0].weight, 2.0)
         nn.init.constant_(network[0].bias, 0.5)
         network.train(is_training)
-    share_batch_norms(shared, torch.device("cpu"))
-    assert type(shared[0]) is ProcessBatchNorm
+    synchronise_batch_norms(shared, torch.device("cpu"))
+    assert type(shared[0]) is SyncBatchNormCPU
     x = 5 + 3 * torch.randn(4, 3, 6, 5)
-    goal, inputs = torch.randn(4, 3, 6, 5), [x.clone().requires_grad_(), x.clone().requires_grad_()]
+    target, inputs = torch.randn(4, 3, 6, 5), [x.clone().requires_grad_(), x.clone().requires_grad_()]
     outputs = [network(value) for network, value in zip((plain, shared), inputs, strict=True)]
     for output in outputs:
-        (output * goal).sum().backward()
+        (output * target).sum().backward()
     torch.testing.assert_close(outputs[1], outputs[0])
     torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
     for ours, theirs in zip(shared[0].parameters(), plain[0].parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
     torch.testing.assert_close(shared.state_dict(), plain.state_dict())
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"device": "cuda"}, RuntimeChoiceError, "1 x 'cuda', but torch finds 0"),
-        ({"device": "mps"}, RuntimeChoiceError, "1 x 'mps', but torch finds 0"),
-        ({"precision": "f16"}, OptionError, "'f16'"),
-    ],
-)
-def test_a_device_that_is_not_there_is_refused(recipe, monkeypatch, changes, error, message):
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    optim = recipe.optim.model_copy(update={"precision": changes.pop("precision", "f32")})
-    with pytest.raises(error, match=message) as failure:
-        open_fabric(recipe.model_copy(update={**changes, "optim": optim}))
-    assert failure.value.hint
-
-
-def test_a_processor_is_taken_if_there_is_nothing_better(recipe, monkeypatch):
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    assert open_fabric(recipe.model_copy(update={"device": "auto"})).device.type == "cpu"
-
-
-def test_work_in_a_single_process_happens_right_here(recipe):
-    assert launch(recipe, lambda fabric, text: (fabric.world_size, text), "here") == (1, "here")
 
 
 def losses_of(run: Path) -> list[dict[str, float]]:
@@ -93,11 +58,11 @@ def losses_of(run: Path) -> list[dict[str, float]]:
 def test_two_processes_equal_one(tmp_path: Path, passes):
     recipe = write_recipe(tmp_path, write_set(tmp_path), steps=3)
     changes = ["log_every=1", "augment.flip=0.5", "augment.mosaic=0.5", f"optim.accumulate={passes}"]
-    changes.append("optim.clip_norm=1e9")  # a clipped gradient would hide a wrong factor, as Adam does
+    changes.append("optim.clip_norm=1e9")  # clipping would hide a wrong factor of the gradient, as Adam does
     one, two = tmp_path / "one", tmp_path / "two"
     with in_double():
-        train(recipe, overrides=changes, output=one, listener=Quiet())
-        train(recipe, overrides=[*changes, "devices=2"], output=two, listener=ListenerInDouble())
+        train(recipe, overrides=changes, output=one, reporter=RecordingReporter())
+        train(recipe, overrides=[*changes, "devices=2"], output=two, reporter=Float64Reporter())
     for ours, theirs in zip(losses_of(two), losses_of(one), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-9)
     ours, theirs = (torch.load(run / "checkpoint.pt", weights_only=True) for run in (two, one))
@@ -110,7 +75,7 @@ def test_two_processes_equal_one(tmp_path: Path, passes):
 
 
 @pytest.mark.slow
-def test_an_error_in_one_of_two_processes_arrives_as_it_is(tmp_path: Path):
+def test_error_of_one_process_is_raised_unchanged(tmp_path: Path):
     recipe = write_recipe(tmp_path, tmp_path / "nowhere", steps=3)
     with pytest.raises(AnnotationError, match="nowhere") as failure:
         train(recipe, overrides=["devices=2"], output=tmp_path / "run")
@@ -118,7 +83,7 @@ def test_an_error_in_one_of_two_processes_arrives_as_it_is(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_two_processes_end_together_with_a_checkpoint(tmp_path: Path):
+def test_signal_stops_two_processes_with_a_checkpoint(tmp_path: Path):
     recipe, run = write_recipe(tmp_path, write_set(tmp_path), steps=10_000), tmp_path / "run"
     words = ["train", str(recipe), "--set", "devices=2", "--set", "log_every=1", "-o", str(run)]
     process = subprocess.Popen([sys.executable, "-m", "e2pose", *words], stderr=subprocess.PIPE, text=True)
@@ -129,6 +94,6 @@ def test_two_processes_end_together_with_a_checkpoint(tmp_path: Path):
             break
     _, rest = process.communicate(timeout=300)
     assert process.returncode == 143
-    assert rest.splitlines()[-1].endswith("go on with --resume")
+    assert rest.splitlines()[-1].endswith("continue with --resume")
     assert torch.load(run / "checkpoint.pt", weights_only=True)["step"] >= 2
     assert list(run.rglob(".*")) == []

@@ -6,14 +6,10 @@ import torch
 from e2pose.core.errors import OptionError
 from e2pose.core.schema import load_schema
 from e2pose.data.image_sets import SCHEMA_FROM_DATA
-from e2pose.models.build import build_network
-from e2pose.models.config import NetworkConfig
-from e2pose.training.ema import WeightAverage
 from e2pose.training.layout import Layout
-from e2pose.training.optim import rate_factor
-from e2pose.training.recipe import OptimConfig, load_recipe
+from e2pose.training.recipe import LossConfig, MatchConfig, OptimConfig, load_recipe
 from e2pose.training.set_up import new_network
-from e2pose.training.warm_start import as_in_model
+from e2pose.training.warm_start import with_initial_network
 
 MINIMAL = 'name = "x"\n[data]\nsets = [{path = "a"}]\n[optim]\nsteps = 3\n'
 
@@ -24,21 +20,56 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_a_short_recipe_is_filled_with_defaults(tmp_path):
+def test_missing_keys_have_defaults(tmp_path):
     recipe = load_recipe(write(tmp_path, MINIMAL))
     assert recipe.network.strides == (32, 64, 128, 256, 512)
     assert recipe.schema_name == "coco"
     assert recipe.optim.steps == 3
 
 
+def test_defaults_that_bundled_recipes_omit_are_unchanged():
+    assert MatchConfig().model_dump() == {
+        "score_power": 0.2,
+        "radius": 2.0,
+        "cells": 3.0,
+        "prior": 0.05,
+        "auxiliary_positives": 6,
+    }
+    assert LossConfig().model_dump() == {
+        "person": 1.0,
+        "oks": 1.0,
+        "distance": 3.0,
+        "one_to_many": 0.0,
+        "center": 0.2,
+        "visibility": 0.5,
+        "intermediate_tolerance": 1.0,
+        "auxiliary_negative_weight": 1.0,
+        "offset_denoising": 0.0,
+        "score_floor": 0.2,
+        "non_exhaustive_negative_weight": 0.2,
+    }
+    assert OptimConfig(steps=1).model_dump(exclude={"steps"}) == {
+        "batch_size": 32,
+        "accumulate": 1,
+        "learning_rate": 1e-3,
+        "backbone_factor": 0.3,
+        "weight_decay": 0.02,
+        "warmup_steps": 200,
+        "final_factor": 0.02,
+        "clip_norm": 5.0,
+        "ema_decay": 0.999,
+        "precision": "bf16",
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (MINIMAL + "stepz = 4\n", r"optim\.stepz: there is no such key; did you mean 'optim\.steps'"),
+        (MINIMAL + "stepz = 4\n", r"optim\.stepz: unknown key; did you mean 'optim\.steps'"),
         ("batch_size = 4\n" + MINIMAL, r"batch_size: .*did you mean 'optim\.batch_size'"),
         (MINIMAL.replace('"a"', '"a", wait = 2'), r"sets\.0\.wait: .*did you mean 'data\.sets\.weight'"),
-        (MINIMAL + "[quux]\n", "quux: there is no such key$"),
-        ("devices = 3\n" + MINIMAL, "batch_size 32 cannot be shared out evenly among 3 processes and 1 passes"),
+        (MINIMAL + "[quux]\n", "quux: unknown key$"),
+        ("devices = 3\n" + MINIMAL, "batch_size must be a multiple of .* = 3, not 32"),
         (MINIMAL.replace("steps = 3", "steps = 0"), "optim.steps"),
         (MINIMAL.replace('[{path = "a"}]', "[]"), "data.sets"),
         (MINIMAL.replace('name = "x"\n', ""), "name"),
@@ -47,7 +78,7 @@ def test_a_short_recipe_is_filled_with_defaults(tmp_path):
         ("name = ", "not valid TOML"),
     ],
 )
-def test_a_wrong_recipe_is_refused_by_the_name_of_the_key(tmp_path, text, complaint):
+def test_invalid_recipe_is_rejected_with_the_name_of_the_key(tmp_path, text, complaint):
     with pytest.raises(OptionError, match=complaint):
         load_recipe(write(tmp_path, text))
 
@@ -64,11 +95,11 @@ def test_a_wrong_recipe_is_refused_by_the_name_of_the_key(tmp_path, text, compla
         ("data.cache=false", lambda recipe: recipe.data.cache, False),
     ],
 )
-def test_entries_are_set_from_outside(tmp_path, assignment, read, value):
+def test_assignments_change_entries(tmp_path, assignment, read, value):
     assert read(load_recipe(write(tmp_path, MINIMAL), [assignment])) == value
 
 
-def test_the_last_of_several_values_counts(tmp_path):
+def test_last_assignment_of_a_key_wins(tmp_path):
     assert load_recipe(write(tmp_path, MINIMAL), ["seed=1", "seed=2"]).seed == 2
 
 
@@ -77,68 +108,44 @@ def test_the_last_of_several_values_counts(tmp_path):
     [
         ("optim.stepz=7", "did you mean 'optim.steps'"),
         ("optm.steps=7", "optm: .*did you mean 'optim'"),
-        ("optim.steps", "sets nothing"),
-        ("=7", "sets nothing"),
+        ("optim.steps", "is not an assignment"),
+        ("=7", "is not an assignment"),
         ("input_size_hw=[320,", "not valid TOML"),
-        ("name.first=7", "leads to no entry"),
-        ("data.sets.3.path=x", "leads to no entry"),
-        ("data.sets.first.path=x", "leads to no entry"),
+        ("name.first=7", "has no entry"),
+        ("data.sets.3.path=x", "has no entry"),
+        ("data.sets.first.path=x", "has no entry"),
         ("optim.steps=many", "optim.steps: .*integer"),
         ("seed=1\nname='y'", "more than one"),
     ],
 )
-def test_wrong_entries_from_outside_are_refused(tmp_path, assignment, complaint):
+def test_invalid_assignments_are_rejected(tmp_path, assignment, complaint):
     with pytest.raises(OptionError, match=complaint):
         load_recipe(write(tmp_path, MINIMAL), [assignment])
 
 
-def test_the_resolved_recipe_can_be_trained_again(tmp_path):
+def test_recipe_written_as_json_is_read_back(tmp_path):
     recipe = load_recipe(write(tmp_path, MINIMAL), ["schema=crowdpose", "network.strides=[16, 32]"])
     path = tmp_path / "recipe.json"
     path.write_text(recipe.model_dump_json(by_alias=True), encoding="utf-8")
     assert load_recipe(path) == recipe
 
 
-def test_a_missing_recipe_is_refused(tmp_path):
+def test_missing_file_is_rejected(tmp_path):
     with pytest.raises(OptionError, match="nowhere"):
         load_recipe(tmp_path / "nowhere.toml")
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[3].glob("recipes/*.toml")), ids=lambda path: path.stem)
-def test_the_recipes_that_come_with_the_project_are_valid(path):
+def test_bundled_recipe_is_valid(path):
     recipe = load_recipe(path)
     assert recipe.name == path.stem
-    recipe = as_in_model(recipe)
+    recipe = with_initial_network(recipe)
     schema = load_schema("coco" if recipe.schema_name == SCHEMA_FROM_DATA else recipe.schema_name)
     with torch.device("meta"), torch.no_grad():
-        network = new_network(recipe, schema, pretrained=False, tell=print)
+        network = new_network(recipe, schema)
         prediction = network.eval()(torch.zeros(1, 3, *recipe.input_size_hw, dtype=torch.uint8))
     candidates = len(Layout.of(recipe.input_size_hw, recipe.network.strides, schema).cell_centers)
     assert prediction.keypoints.shape == (1, candidates, len(schema), 2)
-    canvas = path.stem.rsplit("-", 1)[-1]
-    if "x" in canvas:
-        assert canvas == "{}x{}".format(*recipe.input_size_hw)
-
-
-def test_the_rate_warms_up_and_falls_to_its_end():
-    config = OptimConfig(steps=100, warmup_steps=10, final_factor=0.1)
-    factors = [rate_factor(step, config) for step in range(101)]
-    assert factors[0] == pytest.approx(0.1)
-    assert factors[9] == factors[10] == 1
-    assert factors[10:] == sorted(factors[10:], reverse=True)
-    assert factors[100] == pytest.approx(0.1)
-
-
-def test_the_average_follows_the_weights():
-    network = build_network(NetworkConfig(strides=(32,), width=2, head_depth=0), 17)
-    average = WeightAverage(network, decay=0.5)
-    values = network.head.output.bias
-    with torch.no_grad():
-        average.network.head.output.bias.fill_(1.0)
-        values.fill_(3.0)
-    network.head.norms["32"][0].num_batches_tracked.fill_(7)
-    average.update(network, step=100)
-    assert average.network.head.output.bias.unique().tolist() == [2.0]
-    assert int(average.network.head.norms["32"][0].num_batches_tracked) == 7
-    average.update(network, step=0)  # the first steps forget sooner: a decay of 0.1
-    assert average.network.head.output.bias.unique().tolist() == pytest.approx([2.9])
+    size = path.stem.rsplit("-", 1)[-1]
+    if "x" in size:
+        assert size == "{}x{}".format(*recipe.input_size_hw)

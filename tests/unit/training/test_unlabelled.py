@@ -1,7 +1,7 @@
-"""What nobody has labelled must not be punished, wherever augmentation takes it.
+"""Persons without labels must not become negatives, wherever augmentation moves them.
 
-A network that is sure to see somebody in every cell is compared with labels that went the whole way from an image onto
-a canvas. The gradient of a person score is positive where seeing somebody is called wrong.
+A prediction with a high person score in every cell is compared with labels that were transformed from an image to the
+input. The gradient of a person score is positive where the loss calls a detection wrong.
 """
 
 from dataclasses import replace
@@ -45,7 +45,7 @@ def image(*persons, **options) -> ImageAnnotation:
 
 
 def learn(labels: SampleLabels) -> tuple[Prediction, torch.Tensor]:
-    """A sure prediction after one backward pass, and which of its candidates were matched."""
+    """A prediction with high scores after one backward pass, and its matched candidates."""
     made = prediction_at(LAYOUT, {})
     prediction = Prediction(
         person_logits=torch.full_like(made.person_logits, 3.0).requires_grad_(),
@@ -59,8 +59,8 @@ def learn(labels: SampleLabels) -> tuple[Prediction, torch.Tensor]:
     return prediction, pairs.candidates
 
 
-def punished(labels: SampleLabels) -> torch.Tensor:
-    """How much each candidate is told to be background."""
+def negative_gradient(labels: SampleLabels) -> torch.Tensor:
+    """The gradient of each unmatched candidate that lowers its person score."""
     prediction, matched = learn(labels)
     gradient = prediction.person_logits.grad[0].clamp(min=0)
     return gradient.index_fill(0, matched, 0.0)
@@ -82,12 +82,12 @@ UNLABELLED = {
 
 
 @pytest.mark.parametrize("kind", UNLABELLED)
-def test_people_without_labels_are_not_called_background(kind):
+def test_unlabelled_persons_are_no_negatives(kind):
     rng = np.random.default_rng(1)
     seen = 0
     for _ in range(30):
         affine = random_affine(IMAGE, CANVAS, "letterbox", WIDE, rng)
-        gradient = punished(transform_labels(UNLABELLED[kind](), SCHEMA, affine, CANVAS))
+        gradient = negative_gradient(transform_labels(UNLABELLED[kind](), SCHEMA, affine, CANVAS))
         inside = cells_in(affine, REGION)
         assert (gradient[inside] == 0).all()
         assert (gradient[~inside] > 0).any(), "background elsewhere still is"
@@ -95,7 +95,7 @@ def test_people_without_labels_are_not_called_background(kind):
     assert seen > 100
 
 
-def test_they_are_not_in_a_mosaic_either_and_tiles_beside_them_still_learn():
+def test_unlabelled_persons_in_a_mosaic_are_no_negatives_and_other_tiles_still_learn():
     rng = np.random.default_rng(2)
     for make in UNLABELLED.values():
         boxes = draw_tiles((2, 2), CANVAS, rng)
@@ -105,7 +105,7 @@ def test_they_are_not_in_a_mosaic_either_and_tiles_beside_them_still_learn():
             labels = transform_labels(make() if index == 3 else image(), SCHEMA, affine, (height, width))
             tiles.append(Composition((), labels))
             maps.append(Affine.translation(x, y) @ affine)
-        gradient = punished(join_tiles(tiles, boxes).labels)
+        gradient = negative_gradient(join_tiles(tiles, boxes).labels)
         x, y, _, _ = boxes[3]
         in_tile = (LAYOUT.cell_centers >= torch.tensor([x, y])).all(dim=1)
         inside = cells_in(maps[3], REGION) & in_tile
@@ -113,28 +113,28 @@ def test_they_are_not_in_a_mosaic_either_and_tiles_beside_them_still_learn():
         assert (gradient[~in_tile] > 0).all()
 
 
-def test_they_are_not_in_a_pasted_piece_either():
+def test_unlabelled_persons_in_a_pasted_piece_are_no_negatives():
     crowd = UNLABELLED["an ignored region"]()
     piece = extract_piece(0, crowd, SCHEMA, Affine.translation(-80, -20), (80, 70))
     below = Composition((), transform_labels(image(), SCHEMA, Affine.identity(), CANVAS))
-    gradient = punished(paste(below, piece, (40, 30)).labels)
+    gradient = negative_gradient(paste(below, piece, (40, 30)).labels)
     inside = cells_in(Affine.translation(-40, 10), REGION)
     assert inside.any()
     assert (gradient[inside] == 0).all()
     assert (gradient[~inside] > 0).any()
 
 
-def test_background_weighs_less_where_not_everybody_is_labelled():
+def test_negatives_of_non_exhaustive_images_weigh_less():
     lone = person((40, 60))
     full, partial = (
-        punished(transform_labels(image(lone, exhaustive=exhaustive), SCHEMA, Affine.identity(), CANVAS))
+        negative_gradient(transform_labels(image(lone, exhaustive=exhaustive), SCHEMA, Affine.identity(), CANVAS))
         for exhaustive in (True, False)
     )
     assert (full > 0).sum() > 50
     torch.testing.assert_close(partial, LossConfig().non_exhaustive_negative_weight * full)
 
 
-def test_labelled_people_are_learned_as_well_in_such_sets():
+def test_labelled_persons_of_non_exhaustive_images_have_the_usual_gradient():
     found = []
     for exhaustive in (True, False):
         labels = transform_labels(image(person((40, 60)), exhaustive=exhaustive), SCHEMA, Affine.identity(), CANVAS)
@@ -146,7 +146,7 @@ def test_labelled_people_are_learned_as_well_in_such_sets():
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_keypoints_that_a_set_does_not_have_learn_neither_place_nor_score(mirrored):
+def test_keypoints_missing_in_a_set_have_no_gradient(mirrored):
     names = [name for name in SCHEMA.keypoints if name not in ("nose", "left_wrist", "right_knee")]
     own = KeypointSchema.from_names("own", names)
     kept = [SCHEMA.keypoints.index(name) for name in names]
@@ -163,7 +163,7 @@ def test_keypoints_that_a_set_does_not_have_learn_neither_place_nor_score(mirror
         assert (gradient[0, matched][:, ~silent] > 0).all()
 
 
-def test_a_keypoint_that_was_not_labelled_on_one_person_has_no_place_but_is_known_to_be_unseen():
+def test_unlabelled_keypoint_of_a_person_has_a_score_gradient_only():
     visibility = np.full(17, 2)
     visibility[3] = 0
     labels = transform_labels(image(person((60, 60), visibility)), SCHEMA, Affine.identity(), CANVAS)
