@@ -1,6 +1,6 @@
-"""Writes a made data set with five keypoints of its own into a folder: python examples/houses.py FOLDER [IMAGES].
+"""Writes a synthetic image set of houses with five keypoints into a folder: python examples/houses.py FOLDER [IMAGES].
 
-Always the same pictures for the same number of images.
+Image n is always the same.
 """
 
 import sys
@@ -13,7 +13,7 @@ from stick_people import draw_noise, write_set
 from e2pose import KeypointSchema
 from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 
-SIZE = 192  # pixels, height and width of a picture
+SIZE = 192  # height and width of an image in pixels
 CORNERS = {
     "left_floor": (-0.5, 0.5),
     "right_floor": (0.5, 0.5),
@@ -21,13 +21,13 @@ CORNERS = {
     "ridge": (0.0, -0.5),
     "left_eaves": (-0.5, -0.15),
 }
-"""Where they are in a house of width and height 1; y points down."""
+"""Positions of the keypoints in a house of width and height 1; y points down."""
 NAMES = list(CORNERS)
 SCHEMA = KeypointSchema.from_names("house", NAMES, edges=list(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True)))
 
 
-def draw_house(picture: np.ndarray, rng: np.random.Generator, column: int, columns: int) -> PersonAnnotation:
-    """Draws a house at a random place into one of the picture's columns, as a whole."""
+def draw_house(image: np.ndarray, rng: np.random.Generator, column: int, columns: int) -> PersonAnnotation:
+    """Draws a house at a random position inside one image column."""
     shape = np.array(list(CORNERS.values())) * (rng.uniform(0.7, 1.1), rng.uniform(0.8, 1.4))
     shape[3, 0] += rng.uniform(-0.2, 0.2)
     turn = rng.uniform(-0.4, 0.4)
@@ -38,9 +38,9 @@ def draw_house(picture: np.ndarray, rng: np.random.Generator, column: int, colum
     left = SIZE * column / columns
     points += rng.uniform((left - low[0], -low[1]), (left + SIZE / columns - high[0], SIZE - high[1]))
     colour = rng.integers(90, 256, 3).tolist()
-    outline = np.round(16 * (points - 0.5)).astype(np.int32)  # OpenCV counts from the middle of the first pixel
-    cv2.fillPoly(picture, [outline], [value // 2 for value in colour], cv2.LINE_AA, shift=4)
-    cv2.polylines(picture, [outline], True, colour, 2, cv2.LINE_AA, shift=4)
+    outline = np.round(16 * (points - 0.5)).astype(np.int32)  # OpenCV's origin is the centre of the first pixel
+    cv2.fillPoly(image, [outline], [value // 2 for value in colour], cv2.LINE_AA, shift=4)
+    cv2.polylines(image, [outline], True, colour, 2, cv2.LINE_AA, shift=4)
     x, y = points.min(axis=0).tolist()
     width, height = np.ptp(points, axis=0).tolist()
     visible = np.full(len(points), 2, np.uint8)
@@ -49,18 +49,18 @@ def draw_house(picture: np.ndarray, rng: np.random.Generator, column: int, colum
     )
 
 
-def make_picture(number: int) -> tuple[np.ndarray, ImageAnnotation]:
-    """One to three houses before blurred noise."""
+def make_image(number: int) -> tuple[np.ndarray, ImageAnnotation]:
+    """Returns an image of one to three houses on blurred noise, and its annotation."""
     rng = np.random.default_rng(number)
-    picture = draw_noise(rng, SIZE, 5)
+    image = draw_noise(rng, SIZE, 5)
     count = int(rng.integers(1, 4))
-    houses = tuple(draw_house(picture, rng, column, count) for column in range(count))
-    return picture, ImageAnnotation(number, f"{number:05}.png", (SIZE, SIZE), houses, tuple(range(len(SCHEMA))))
+    houses = tuple(draw_house(image, rng, column, count) for column in range(count))
+    return image, ImageAnnotation(number, f"{number:05}.png", (SIZE, SIZE), houses, tuple(range(len(SCHEMA))))
 
 
 def main(folder: str, count: str = "500") -> None:
     """Writes the set."""
-    write_set(Path(folder), SCHEMA, int(count), make_picture)
+    write_set(Path(folder), SCHEMA, int(count), make_image)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Copies the first images of a COCO set, with their annotations: python examples/subset.py SET FOLDER [IMAGES]."""
+"""Copies the first images of an image set with their annotations: python examples/subset.py SET FOLDER [IMAGES]."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from e2pose.formats.coco import read_coco, to_coco_annotations
 
 
 def main(source: str, folder: str, count: str = "16") -> None:
-    """Writes a set of the first `count` images."""
+    """Writes an image set with the first `count` images."""
     images = Path(folder) / "images"
     images.mkdir(parents=True, exist_ok=True)
     dataset = read_coco(Path(source) / "annotations.json")
@@ -18,7 +18,7 @@ def main(source: str, folder: str, count: str = "16") -> None:
     for image in first.images:
         shutil.copy(Path(source) / "images" / image.file_name, images / image.file_name)
     (Path(folder) / "annotations.json").write_text(json.dumps(to_coco_annotations(first)), encoding="utf-8")
-    print(f"{len(first.images)} pictures in {folder}")
+    print(f"{len(first.images)} images in {folder}")
 
 
 if __name__ == "__main__":

@@ -99,8 +99,8 @@ EXAMPLES = {
     "predict_image.py": (["samples/astronaut.jpg", MODEL], "nose at ("),
     "filter_poses.py": (["samples/*.jpg", "drawn/", MODEL], "in 4 frames"),
     "grid.py": (["grid.jpg", "samples/park.jpg", "samples/balance.jpg", "--model", MODEL], ""),
-    "stick_people.py": (["made", "5"], "5 pictures in made"),
-    "houses.py": (["made", "5"], "5 pictures in made"),
+    "stick_people.py": (["made", "5"], "5 images in made"),
+    "houses.py": (["made", "5"], "5 images in made"),
     "runtimes.py": (["--help"], "model pictures annotations images"),
     "video_rate.py": (["samples/sidestep.mp4", MODEL], ", ratio "),
 }

@@ -1,4 +1,4 @@
-"""The script that compares variants of a training, on a made set."""
+"""The ablation script on a synthetic image set."""
 
 import json
 import runpy
@@ -14,21 +14,21 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "ablations.py"
 
 
 @pytest.mark.slow
-def test_every_variant_is_trained_once_and_has_its_row(tmp_path, monkeypatch, capfd) -> None:
+def test_every_variant_is_trained_once_and_has_a_row(tmp_path, monkeypatch, capfd) -> None:
     root = write_set(tmp_path / "data")
-    annotations = root / "made" / "annotations.json"
+    annotations = root / "synthetic" / "annotations.json"
     record = json.loads(annotations.read_text(encoding="utf-8"))
     record["images"].append({**record["images"][0], "id": 2, "file_name": "2.png"})
     record["annotations"] += [{**entry, "id": entry["id"] + 100, "image_id": 2} for entry in record["annotations"]]
     annotations.write_text(json.dumps(record), encoding="utf-8")
-    shutil.copy(root / "made" / "images" / "1.png", root / "made" / "images" / "2.png")
+    shutil.copy(root / "synthetic" / "images" / "1.png", root / "synthetic" / "images" / "2.png")
     recipe = write_recipe(tmp_path, root, steps=1)
     changes = [
         "--set",
         "data.sets.0.holdout=2",
         "--set",
         "network.refinement.steps=1",
-        "--measure",
+        "--evaluate",
         "input_size_hw=[192,192]",
     ]
 
@@ -39,8 +39,8 @@ def test_every_variant_is_trained_once_and_has_its_row(tmp_path, monkeypatch, ca
         assert [cells[0] for cells in lines[2:]] == list(script["VARIANTS"])
         return lines
 
-    monkeypatch.setattr("e2pose.training.profile._MEASURED", 1)
-    monkeypatch.setattr("e2pose.training.profile._WARM_UP", 0)
+    monkeypatch.setattr("e2pose.training.profile._NUM_MEASURED_STEPS", 1)
+    monkeypatch.setattr("e2pose.training.profile._NUM_WARM_UP_STEPS", 0)
     costs = {cells[0]: cells[1:] for cells in table("--cost")[2:]}
     assert all(cells[:4] == ["-"] * 4 and float(cells[4]) > 0 for cells in costs.values())
     assert not list((tmp_path / "runs").rglob("checkpoint.pt"))
@@ -48,7 +48,7 @@ def test_every_variant_is_trained_once_and_has_its_row(tmp_path, monkeypatch, ca
         [float(number) for number in costs[name][5:]]
         for name in ("as the recipe", "strides 32 to 512", "without refinement")
     )
-    assert coarse[0] > plain[0] > direct[0]  # parameters: more levels are more, no refiner is less
+    assert coarse[0] > plain[0] > direct[0]  # parameters: more levels have more, no refinement has fewer
     assert plain[1] > max(coarse[1], direct[1])
     first = table()
     assert all(0 <= float(cells[1]) <= 100 for cells in first[2:])

@@ -13,7 +13,7 @@ from helpers.training_runs import write_recipe, write_set
 @pytest.mark.slow
 def test_one_picture_is_learned_by_heart_and_found_again(tmp_path, monkeypatch, capfd):
     root = write_set(tmp_path / "data")
-    picture, annotations = root / "made" / "images" / "1.png", root / "made" / "annotations.json"
+    picture, annotations = root / "synthetic" / "images" / "1.png", root / "synthetic" / "annotations.json"
     monkeypatch.chdir(tmp_path)
     assert main(["train", str(write_recipe(tmp_path, root, steps=120)), "-o", "run"]) == 0
     weights = "run/weights.safetensors"
@@ -28,7 +28,7 @@ def test_one_picture_is_learned_by_heart_and_found_again(tmp_path, monkeypatch, 
     assert (tmp_path / "drawn.png").stat().st_size > 0
     results = json.loads((tmp_path / "poses.json").read_text(encoding="utf-8"))
     assert [entry["image_id"] for entry in results] == [1, 1]
-    assert main(["train", "made.toml", "-o", "run"]) == 1
+    assert main(["train", "recipe.toml", "-o", "run"]) == 1
     assert "--resume" in capfd.readouterr().err
 
 

@@ -12,17 +12,17 @@ def recipe(tmp_path):
     return write_recipe(tmp_path, write_set(tmp_path), steps=1)
 
 
-def test_entries_of_the_recipe_are_changed_and_kept_beside_the_weights(e2pose, recipe, tmp_path):
+def test_changed_entries_are_used_and_written_to_the_run(e2pose, recipe, tmp_path):
     done = e2pose("train", recipe, "--set", "seed=7", "--set", "network.width=8", "-o", "run")
     assert done.code == 0
     assert done.out == ""
     assert "step 1/1" in done.err
-    assert done.err.splitlines()[-1] == "written to run/weights.safetensors"
+    assert done.err.splitlines()[-1] == "weights written to run/weights.safetensors"
     kept = json.loads((tmp_path / "run" / "recipe.json").read_text(encoding="utf-8"))
     assert (kept["seed"], kept["network"]["width"], kept["schema"]) == (7, 8, "coco")
 
 
-def test_a_misspelt_key_is_one_error_with_the_right_one(e2pose, recipe, tmp_path):
+def test_misspelt_key_is_one_error_with_a_suggestion(e2pose, recipe, tmp_path):
     done = e2pose("train", recipe, "--set", "optim.stepz=3", "-o", "run")
     assert done.code == 1
     assert len(done.errors) == 1
@@ -30,12 +30,12 @@ def test_a_misspelt_key_is_one_error_with_the_right_one(e2pose, recipe, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_a_profile_tells_where_the_time_goes_and_keeps_nothing(e2pose, recipe, tmp_path):
+def test_profile_prints_the_time_of_each_phase_and_writes_no_files(e2pose, recipe, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     done = e2pose("train", recipe, "--profile", "--set", "optim.batch_size=2", "--set", "network.width=8")
     assert done.code == 0, done.err
     rows = [line.split() for line in done.out.splitlines()]
-    phases = ["waiting", "canvases", "forward", "matching", "losses", "backward", "optimiser"]
+    phases = ["waiting", "transfer", "forward", "matching", "losses", "backward", "optimiser"]
     assert [row[0] for row in rows[:8]] == [*phases, "step"]
     assert sum(float(row[3].rstrip("%")) for row in rows[:7]) == pytest.approx(100, abs=0.5)
     assert rows[8][1] == "images/s"
