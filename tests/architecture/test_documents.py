@@ -101,7 +101,7 @@ EXAMPLES = {
     "grid.py": (["grid.jpg", "samples/park.jpg", "samples/balance.jpg", "--model", MODEL], ""),
     "stick_people.py": (["made", "5"], "5 images in made"),
     "houses.py": (["made", "5"], "5 images in made"),
-    "runtimes.py": (["--help"], "model pictures annotations images"),
+    "compare_runtimes.py": (["--help"], "model calibration annotations images"),
     "video_rate.py": (["samples/sidestep.mp4", MODEL], ", ratio "),
 }
 

@@ -95,6 +95,7 @@ def test_model_like_another_shares_its_network(model: ModelEntry) -> None:
     assert (model.input_size_hw, model.files) != (other.input_size_hw, other.files)
     spec = Estimator.open(model.name).spec
     assert spec.name == Path(model.file([".onnx"]).name).stem
+    assert spec.input_size_hw == model.input_size_hw
     assert replace(spec, name=other.name, input_size_hw=other.input_size_hw) == Estimator.open(other.name).spec
     assert Estimator.open(model.name, RuntimeOptions(input_size=(96, 128))).spec.input_size_hw == (96, 128)
 
