@@ -70,6 +70,18 @@ def test_yolo_letterbox_is_inverted(peer, height: int, width: int, *, square: bo
     assert pose.keypoints[1] - yolo.HALF_PIXEL * np.array([1, 1, 0]) == pytest.approx([80, 60, 0.75], abs=1)
 
 
+def test_half_a_pixel_is_added_to_coordinates_of_coco(peer) -> None:
+    """Networks trained on COCO count from the centre of the first pixel."""
+    person = np.zeros((1, 56), np.float32)
+    person[0, :3] = 0.5, 0.25, 0.75  # y, x and score of the first keypoint, in an input of 100 x 200 pixels
+    (pose,) = peer("movenet").to_poses(person, (100, 200), 2.0)
+    assert pose.keypoints[0].tolist() == [25.5, 25.5, 0.75]
+    candidate = np.zeros((56, 1), np.float32)
+    candidate[:8, 0] = 50, 50, 40, 40, 0.75, 70, 60, 0.5
+    (pose,) = peer("yolo11").to_poses(candidate, 2.0, np.array([20, 10]))
+    assert pose.keypoints[0].tolist() == [25.5, 25.5, 0.5]
+
+
 def test_yolo_keeps_separate_persons_sorted_by_score(peer) -> None:
     candidates = np.zeros((56, 2), np.float32)
     candidates[:5] = np.array([[100, 100, 50, 50, 0.3], [130, 100, 50, 50, 0.6]]).T
