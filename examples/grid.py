@@ -1,4 +1,4 @@
-"""Draws poses into pictures side by side, of one height: python examples/grid.py OUT.jpg PICTURE... [--model MODEL]."""
+"""Draws poses into images and joins them side by side: python examples/grid.py OUT.jpg IMAGE... [--model MODEL]."""
 
 import argparse
 
@@ -11,13 +11,13 @@ HEIGHT = 360
 
 parser = argparse.ArgumentParser()
 parser.add_argument("out")
-parser.add_argument("pictures", nargs="+")
+parser.add_argument("images", nargs="+")
 parser.add_argument("--model", default="default")
 options = parser.parse_args()
 
 estimator = e2pose.load(options.model)
 tiles = []
-for frame in e2pose.open_source(options.pictures):
+for frame in e2pose.open_source(options.images):
     drawn = e2pose.draw_poses(frame.image, estimator(frame.image), threshold=estimator.spec.keypoint_threshold)
     width = round(drawn.shape[1] * HEIGHT / drawn.shape[0])
     tiles.append(cv2.resize(drawn, (width, HEIGHT), interpolation=cv2.INTER_AREA))
