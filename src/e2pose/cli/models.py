@@ -14,7 +14,7 @@ def models() -> None:
         rows.append(
             (
                 f"{name} (default)" if name == default else name,
-                _size(entry.input_size_hw),
+                "x".join(map(str, entry.input_size_hw)),
                 f"{entry.parameters_m:.1f} M",
                 f"{entry.gmacs:.2f}",
                 f"{entry.coco_val_ap:.1f}",
@@ -27,13 +27,9 @@ def models() -> None:
     rows = [("NAME", "INPUT SIZE", "LICENCE", "URL", "SHA-256")]
     for model in read_authors_models().values():
         digest = model.sha256 or "recorded at first download"
-        rows.append((model.name, _size(model.input_size_hw), "Apache-2.0", model.url, digest))
+        rows.append((model.name, "x".join(map(str, model.input_size_hw)), "Apache-2.0", model.url, digest))
     print("\nModels of the original E2Pose authors, to convert with: e2pose convert NAME OUTPUT")
     _print_table(rows)
-
-
-def _size(size_hw: tuple[int, int]) -> str:
-    return f"{size_hw[0]}x{size_hw[1]}"
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:

@@ -67,7 +67,6 @@ class Pipeline:
         notify: Callable[[str], None],
     ) -> None:
         self._options = options
-        self._runtime = runtime
         self._open_estimator = open_estimator
         self.outputs = tuple(outputs) or (() if options.show else (_DEFAULT_OUTPUT,))
         """Files and folders that are written."""
@@ -77,15 +76,21 @@ class Pipeline:
         """Number of images that the model processes in parallel."""
         self._tracker = Tracker(estimator.threshold) if options.track or options.smooth else None
         self._estimator = LiveEstimator(
-            estimator,
-            self._tracker,
-            keep_tracked=options.track,
-            keypoint_threshold=options.keypoint_threshold,
+            estimator, self._tracker, keep_tracked=options.track, keypoint_threshold=options.keypoint_threshold
         )
         self._source = LatestFrame(source) if source.info.is_live else Prefetch(source)
         self._sinks: list[Sink] = []
         if options.show:
-            self._sinks.append(self._open_window(report, notify))
+            window = LiveSession(
+                View(blur=options.blur, min_blur=options.blur, is_paused=source.info.frame_count == 1),
+                self._estimator,
+                self._source,
+                models=list_models(options.model, runtime),
+                open_model=self._open_next_model,
+                report=report,
+                notify=notify,
+            )
+            self._sinks.append(window)
         if self.outputs:
             files = [open_sink(output, draw=self._draw, inputs=source.info.paths) for output in self.outputs]
             self._sinks.append(ThreadedSink(TeeSink(files, on_error=report)))
@@ -127,25 +132,13 @@ class Pipeline:
         if self._options.smooth:
             stages.append(Smoother())
         if not self._options.track:
-            stages.append(_remove_track_ids)
+            stages.append(lambda _, poses: replace(poses, track_ids=None))
         return stages
 
     def _draw(self, frame: Frame, poses: Poses) -> UInt8[np.ndarray, "h w 3"]:
         view = View(blur=self._options.blur)
         image = draw_view(frame, poses, view, keypoint_threshold=self._estimator.keypoint_threshold)
         return draw_rate(image, self._estimator.stopwatch.images_per_second) if self._options.fps else image
-
-    def _open_window(self, report: Callable[[E2PoseError], None], notify: Callable[[str], None]) -> LiveSession:
-        blur = self._options.blur
-        return LiveSession(
-            View(blur=blur, min_blur=blur, is_paused=self._source.info.frame_count == 1),
-            self._estimator,
-            self._source,
-            models=list_models(self._options.model, self._runtime),
-            open_model=self._open_next_model,
-            report=report,
-            notify=notify,
-        )
 
     def _open_next_model(self, name: str) -> Estimator:
         estimator = self._open_estimator(name, 1)
@@ -179,7 +172,3 @@ class _RequireFrames:
     ) -> None:
         if self._is_empty and error is None:
             raise _NoFramesError
-
-
-def _remove_track_ids(_: Frame, poses: Poses) -> Poses:
-    return replace(poses, track_ids=None)

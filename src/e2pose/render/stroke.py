@@ -28,13 +28,7 @@ class Stroke:
     rgb: Rgb
 
     def draw(self, image: UInt8[np.ndarray, "h w 3"], rgb: Rgb, grow: float = 0.0) -> None:
-        """Draws the stroke into an image, in place.
-
-        Args:
-            image: Image to draw into.
-            rgb: Colour.
-            grow: Extra width on each side in pixels.
-        """
+        """Draws the stroke into an image, in place, wider by `grow` pixels on each side."""
         ends_xy = self._clip(image)
         if ends_xy is None:
             return

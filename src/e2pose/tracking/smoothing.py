@@ -11,7 +11,7 @@ from e2pose.core.errors import OptionError
 from e2pose.core.frame import Frame
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.tracking.association import pose_sizes, pose_weights
-from e2pose.tracking.clock import Clock
+from e2pose.tracking.clock import Clock, check_time
 
 _REST_CUTOFF_HZ = 1.0  # cutoff frequency of a keypoint at rest
 _CUTOFF_HZ_PER_SPEED = 10.0  # added cutoff for a speed of one person size per second
@@ -65,11 +65,7 @@ class Smoother:
             raise OptionError(
                 "cannot smooth poses without track ids", "assign them first, with e2pose.Tracker() or --track"
             )
-        if not np.isfinite(time_s) or time_s < self._time_s:
-            raise OptionError(
-                f"the time of a frame must be at least {self._time_s} seconds, not {time_s}",
-                "pass frames in order of time; call reset() before another video",
-            )
+        check_time(time_s, self._time_s)
         self._time_s = time_s
         weights = pose_weights(poses.keypoints, poses.keypoint_scores)
         detected = np.where(weights[..., None] > 0, poses.keypoints, 0).astype(np.float64)
@@ -83,11 +79,7 @@ class Smoother:
             person = self._filters.setdefault(track_id, _Filter.empty(len(poses.schema)))
             person.update(detected[index], weights[index], float(sizes[index]), jitter_speeds, time_s)
             smooth[index, present] = person.keypoints[present]
-        self._filters = {
-            track_id: person
-            for track_id, person in self._filters.items()
-            if time_s - person.last_seen_s.max() <= _MAX_GAP_S
-        }
+        self._filters = {key: f for key, f in self._filters.items() if time_s - f.last_seen_s.max() <= _MAX_GAP_S}
         return replace(poses, keypoints=smooth)
 
 
@@ -119,15 +111,7 @@ class _Filter:
         jitter_speeds: Float[np.ndarray, "k"],
         time_s: float,
     ) -> None:
-        """Filters a detection of the person; keypoints with weight 0 keep their state.
-
-        Args:
-            detected: Positions in pixels.
-            weights: Weight of each keypoint, in [0, 1].
-            size: Size of the person in pixels.
-            jitter_speeds: Speed below which a keypoint is at rest, in sizes per second.
-            time_s: Time of the detection.
-        """
+        """Filters a detection; keypoints with weight 0 keep their state, speeds up to `jitter_speeds` are rest."""
         elapsed_s = time_s - self.last_seen_s
         continued = (weights > 0) & (elapsed_s <= _MAX_GAP_S) & (elapsed_s > 0)
         new = (weights > 0) & (elapsed_s > _MAX_GAP_S)

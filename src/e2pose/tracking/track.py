@@ -47,9 +47,8 @@ class Detections:
         """Prepares the poses of a frame."""
         weights = pose_weights(poses.keypoints, poses.keypoint_scores)
         keypoints = np.where(weights[..., None] > 0, poses.keypoints, 0).astype(np.float64)
-        schema = poses.schema
-        sizes = pose_sizes(keypoints, weights)
-        return Detections(keypoints, weights, sizes, np.array(schema.sigmas), np.array(schema.flip))
+        sigmas, flip = np.array(poses.schema.sigmas), np.array(poses.schema.flip)
+        return Detections(keypoints, weights, pose_sizes(keypoints, weights), sigmas, flip)
 
     def __len__(self) -> int:
         return len(self.sizes)

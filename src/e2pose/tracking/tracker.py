@@ -13,7 +13,7 @@ from e2pose.core.frame import Frame
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.tracking.association import assign_pairs, pose_similarity, pose_sizes
-from e2pose.tracking.clock import Clock
+from e2pose.tracking.clock import Clock, check_time
 from e2pose.tracking.scene_cut import CutDetector
 from e2pose.tracking.track import Detections, Track
 
@@ -56,9 +56,7 @@ class Tracker:
 
     def __init__(self, threshold: float = 0.4, *, memory_s: float = 2.0) -> None:
         if not 0 < memory_s < np.inf:
-            raise OptionError(
-                f"'memory_s' must be a positive number of seconds, not {memory_s}", "leave it out, or use 2"
-            )
+            raise OptionError(f"'memory_s' must be a positive number of seconds, not {memory_s}", "omit it, or use 2")
         self.threshold = threshold
         self._memory_s = memory_s
         self._clock = Clock()
@@ -113,7 +111,12 @@ class Tracker:
         Raises:
             OptionError: The time decreases or is not finite, or the poses have another schema than before.
         """
-        self._check(poses, time_s)
+        check_time(time_s, self._time_s)
+        if self._schema is not None and poses.schema != self._schema:
+            raise OptionError(
+                f"poses of the schema '{poses.schema.name}' cannot continue tracks of the schema '{self._schema.name}'",
+                "use one tracker per schema, or call reset() in between",
+            )
         is_first = self._schema is None
         detections = Detections.of(poses)
         strong = [int(index) for index in np.flatnonzero(poses.scores >= self._threshold)]
@@ -135,18 +138,6 @@ class Tracker:
         kept = sorted({*assigned, *others})
         ids = [assigned[index].track_id if index in assigned else NO_TRACK for index in kept]
         return replace(poses[kept], track_ids=np.array(ids, np.int64))
-
-    def _check(self, poses: Poses, time_s: float) -> None:
-        if not np.isfinite(time_s) or time_s < self._time_s:
-            raise OptionError(
-                f"the time of a frame must be at least {self._time_s} seconds, not {time_s}",
-                "pass frames in order of time; call reset() before another video",
-            )
-        if self._schema is not None and poses.schema != self._schema:
-            raise OptionError(
-                f"poses of the schema '{poses.schema.name}' cannot continue tracks of the schema '{self._schema.name}'",
-                "use one tracker per schema, or call reset() in between",
-            )
 
     def _continue_tracks(self, detections: Detections, strong: Sequence[int], time_s: float) -> dict[int, Track]:
         """Updates tracks with matching detections and returns them by the index of the detection.
