@@ -101,9 +101,8 @@ def _estimate(estimator: PoseFunction, source: Iterable[Frame], num_parallel: in
     if num_parallel == 1:
         yield from map(estimate, source)
         return
-    threads = ThreadPoolExecutor(num_parallel, "e2pose-estimator")
 
-    def submit() -> Iterator[Future[_Result]]:
+    def submit(threads: ThreadPoolExecutor) -> Iterator[Future[_Result]]:
         try:
             for frame in source:
                 yield threads.submit(estimate, frame)
@@ -113,12 +112,10 @@ def _estimate(estimator: PoseFunction, source: Iterable[Frame], num_parallel: in
             yield failed
 
     pending: deque[Future[_Result]] = deque()
-    try:
-        for future in submit():
+    with ThreadPoolExecutor(num_parallel, "e2pose-estimator") as threads:
+        for future in submit(threads):
             pending.append(future)
             if len(pending) > num_parallel:  # one more than threads, so that none idles while stages and sinks work
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    finally:
-        threads.shutdown(cancel_futures=True)

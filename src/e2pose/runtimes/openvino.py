@@ -72,7 +72,7 @@ class OpenVinoRuntime:
         for batch in split_batch(pixels, self._batch):
             with self._lock:
                 outputs = self._request.infer({INPUT: np.ascontiguousarray(batch)}, share_inputs=True)
-                batches.append(Candidates(*(outputs[name].copy() for name in OUTPUTS)))
+                batches.append(Candidates(*(outputs[name] for name in OUTPUTS)))
         return join_batches(batches, len(pixels))
 
 

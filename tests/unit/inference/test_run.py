@@ -171,7 +171,7 @@ def test_error_of_the_source_is_raised_after_earlier_frames_are_written(runtime,
     assert sink.written == [(index, 1) for index in range(count)]
 
 
-def test_error_in_a_stage_cancels_pending_frames(runtime, make_image, events) -> None:
+def test_error_in_a_stage_stops_reading(runtime, make_image, events) -> None:
     estimator, calls = Estimator(runtime), []
 
     def count(image):

@@ -42,7 +42,9 @@ def test_path_may_contain_unicode(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_default_is_one_thread_per_usable_core(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 5}, raising=False)
-    assert OnnxRuntime(tiny_model).description.endswith("on cpu in f32, 3 threads")
+    runtime = OnnxRuntime(tiny_model)
+    assert runtime.description.endswith("on cpu in f32, 3 threads")
+    assert runtime._session.get_session_options().intra_op_num_threads == 3
     assert OnnxRuntime(tiny_model, RuntimeOptions(threads=1)).description.endswith("on cpu in f32, 1 thread")
 
 
@@ -144,10 +146,10 @@ def test_cuda_is_loaded_silently_before_the_session(tiny_model: Path, monkeypatc
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 7])
 def test_fixed_batch_accepts_any_number_of_images(modified, count: int) -> None:
     def fix(model: onnx.ModelProto) -> None:
-        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
 
     pixels = np.full((count, 3, 64, 64), 255, np.uint8)
     pixels[-1] = 51
