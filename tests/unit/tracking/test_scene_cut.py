@@ -57,6 +57,15 @@ def test_cut_needs_low_correlation_and_low_total_likeness(monkeypatch, correlati
     assert detect_cuts(scene(0), scene(1)) == [False, is_cut]
 
 
+def test_centre_is_found_after_a_shift_of_almost_a_quarter_of_the_sides():
+    wide = np.random.default_rng(0).uniform(0, 255, (72, 128, 3)).astype(np.float32)
+    near, far = (
+        scene_cut._center_correlation(wide[:36, :64], wide[dy : dy + 36, dx:][:, :64]) for dy, dx in ((8, 15), (8, 20))
+    )
+    assert near > 0.99
+    assert far < 0.5
+
+
 def test_colour_overlap_is_the_common_share_of_the_histograms():
     red, half = np.zeros((36, 64, 3), np.float32), np.zeros((36, 64, 3), np.float32)
     red[..., 0] = half[:, :32, 0] = 200
