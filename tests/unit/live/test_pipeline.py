@@ -93,6 +93,12 @@ def test_track_ids_are_written_with_track_only(make_pipeline, tmp_path, options,
     assert [person["track_id"] for person in persons if "track_id" in person] == ids
 
 
+@pytest.mark.parametrize(("option", "counts"), [("track", [1, 1, 1]), ("smooth", [1, 0, 1])])
+def test_only_track_keeps_persons_down_to_half_the_threshold(make_pipeline, tmp_path, option, counts):
+    make_pipeline(FlatFrames(255, 77, 255), "a.jsonl", **{option: True})  # scores: 1, 0.3, 1
+    assert [len(persons) for persons in persons_in(tmp_path / "a.jsonl")] == counts
+
+
 def test_files_run_in_parallel_and_live_sources_do_not(make_pipeline):
     assert make_pipeline(FlatFrames(255, 255), "a.jsonl", threads=2)[0].num_parallel == 2
     assert make_pipeline(FlatFrames(255, 255, is_live=True), "b.jsonl", threads=2)[0].num_parallel == 1

@@ -206,6 +206,18 @@ def test_statistics_hold_rate_latency_and_dropped_frames(toolkit, estimator, mon
     assert shown[-1].num_dropped is not None
 
 
+def test_rate_restarts_after_a_pause(toolkit, estimator, monkeypatch):
+    time_s = iter(np.arange(0, 100, 0.25))
+    monkeypatch.setattr(module, "perf_counter", lambda: next(time_s))
+    rates = []
+    monkeypatch.setattr(
+        module, "draw_panels", lambda image, view, stats: rates.append(stats.images_per_second) or image
+    )
+    toolkit.plan.update({2: ["space"], 3: ["space"]})
+    watch(estimator, Checkers(4))
+    assert rates == pytest.approx([0, 4, 4, 4, 0, 4]), "two frames, pause, resume, two frames"
+
+
 # Blur.
 
 
@@ -227,6 +239,21 @@ def test_blur_from_the_command_line_is_in_every_image_whatever_the_keys(toolkit,
     assert len(saved) > 3
     assert all(contrast(image) < 0.5 * contrast(CHECKERS) for image in saved)
     assert live.view.threshold <= estimator.threshold, "a higher threshold would leave persons without blur"
+
+
+@pytest.mark.parametrize(("min_blur", "threshold"), [(None, 0.55), ("bodies", 0.4)])
+def test_blur_from_the_command_line_limits_the_threshold(toolkit, estimator, min_blur, threshold):
+    toolkit.plan[1] = ["+"] * 3
+    live, _, _ = watch(estimator, Checkers(3), View(blur=min_blur, min_blur=min_blur))
+    assert live.view.threshold == pytest.approx(threshold)
+
+
+def test_blur_of_a_paused_frame_survives_a_model_that_misses_the_person(toolkit, estimator):
+    view = View(blur="bodies", min_blur="bodies", is_paused=True)
+    toolkit.plan.update({1: ["m"], 3: ["q"]})
+    watch(estimator, Checkers(2), view, ["one", "two"], lambda _: estimator.with_threshold(0.9))
+    assert len(toolkit.shown) >= 3
+    assert all(contrast(image) < 0.5 * contrast(CHECKERS) for image in toolkit.shown)
 
 
 # Snapshots.
