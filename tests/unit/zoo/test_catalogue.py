@@ -192,3 +192,8 @@ def test_local_models_are_bundled_or_cached(catalogue_folder: Path) -> None:
     assert resolve_model("large-64").path == cached
     assert local_models((".safetensors",)) == ["small-64"]
     assert local_models((".engine",)) == []
+
+
+def test_model_like_another_overrides_its_fields() -> None:
+    models = {"a": {"gmacs": 2, "licence": "x", "files": [1]}, "b": {"like": "a", "gmacs": 1, "files": [2]}}
+    assert catalogue._inherit_fields("b", models) == {"like": "a", "gmacs": 1, "licence": "x", "files": [1, 2]}
