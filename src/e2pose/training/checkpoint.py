@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,9 @@ from e2pose.core.spec import ModelSpec
 from e2pose.models.paper import E2Pose
 from e2pose.models.weights import save_weights
 from e2pose.training.ema import WeightAverage
+
+if TYPE_CHECKING:
+    from lightning_fabric.plugins import Precision
 
 
 @dataclass
@@ -27,17 +30,17 @@ class TrainingState:
         network: The trained network.
         average: Running average of its weights.
         optimizer: Optimiser with its moments.
+        precision: Fabric's precision plugin, which scales f16 gradients.
         spec: Describes how the network is used.
         step: Steps done.
-        scale: State of the scaler of f16 gradients; empty for other precisions.
     """
 
     network: E2Pose
     average: WeightAverage
     optimizer: torch.optim.Optimizer
+    precision: Precision
     spec: ModelSpec
     step: int = 0
-    scale: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Writes a checkpoint.
@@ -51,7 +54,7 @@ class TrainingState:
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "scale": self.scale,
+            "scale": self.precision.state_dict(),
         }
         with atomic_path(path) as temporary:
             try:
@@ -87,7 +90,7 @@ class TrainingState:
             self.average.network.load_state_dict(record["average"])
             self._load_moments(record["optimizer"])
             self.step = int(record["step"])
-            self.scale = record["scale"]
+            self.precision.load_state_dict(record["scale"])
         except (KeyError, ValueError, RuntimeError) as error:
             raise _cannot_resume(path, error) from error
 

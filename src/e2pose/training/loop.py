@@ -84,15 +84,6 @@ class Trainer:
         self._overflows = 0
         self.names = (*(field.name for field in fields(Losses) if getattr(recipe.loss, field.name) > 0), "total")
 
-    @property
-    def scale(self) -> dict[str, Any]:
-        """State of the scaler of f16 gradients; empty for other precisions."""
-        return self.fabric.strategy.precision.state_dict()
-
-    @scale.setter
-    def scale(self, state: dict[str, Any]) -> None:
-        self.fabric.strategy.precision.load_state_dict(state)
-
     def step(self, batch: Sequence[MiniBatch], num_persons: Tensor) -> Tensor:
         """Trains on this process's part of a batch.
 

@@ -73,20 +73,30 @@ def compute_losses(
             accumulated over several batches, it is the number of persons in all of them.
     """
     num_persons = target.present.sum().clamp(min=1) if num_persons is None else num_persons
-    labels = _MatchedLabels.of(target, match)
-    matched = (match.images, match.candidates)
+    matched, persons = (match.images, match.candidates), (match.images, match.persons)
+    keypoints, labelled = target.keypoints[persons], target.labelled[persons].float()
+    tolerances, sizes = layout.tolerances(target.areas[persons]), target.areas[persons].sqrt()
     weights = _pair_weights(match, target) / num_persons
 
-    errors = prediction.keypoints[matched] * layout.input_size_wh - labels.keypoints
-    oks = labels.oks(errors, layout)
-    oks_loss, distance = 1 - oks, labels.distance(errors)
+    def compare(predicted: Tensor, tolerance: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Returns OKS and relative distance (P,) of predicted keypoints (B, M, K, 2)."""
+        errors = predicted[matched] * layout.input_size_wh - keypoints
+        similarity = torch.exp(-errors.square().sum(dim=-1) / (tolerance * tolerances))
+        return _masked_mean(similarity, labelled), _masked_mean(errors.abs().sum(dim=-1), labelled) / sizes
+
+    oks, distance = compare(prediction.keypoints)
+    oks_loss = 1 - oks
     for intermediate in prediction.intermediate_keypoints:
-        errors = intermediate[matched] * layout.input_size_wh - labels.keypoints
         share = 1 / len(prediction.intermediate_keypoints)  # all together weigh as much as the final keypoints
-        oks_loss = oks_loss + share * (1 - labels.oks(errors, layout, config.intermediate_tolerance))
-        distance = distance + share * labels.distance(errors)
-    center = (prediction.centers[matched] * layout.input_size_wh - labels.centers).abs().sum(dim=1) / labels.sizes
-    visibility = labels.visibility(prediction.keypoint_logits[matched])
+        intermediate_oks, intermediate_distance = compare(intermediate, config.intermediate_tolerance)
+        oks_loss = oks_loss + share * (1 - intermediate_oks)
+        distance = distance + share * intermediate_distance
+    center_errors = prediction.centers[matched] * layout.input_size_wh - target.centers[persons]
+    center = center_errors.abs().sum(dim=1) / sizes
+    visibility = _masked_mean(
+        functional.binary_cross_entropy_with_logits(prediction.keypoint_logits[matched], labelled, reduction="none"),
+        target.visibility_known[persons].float(),
+    )
 
     goals = config.score_floor + (1 - config.score_floor) * oks.detach()
     negative = _negative_weights(prediction.centers.detach() * layout.input_size_wh, target, config)
@@ -101,43 +111,6 @@ def compute_losses(
         one_to_many=config.one_to_many * one_to_many / num_persons,
         offset_denoising=config.offset_denoising * denoising / num_persons,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _MatchedLabels:
-    """The labels of the persons of P pairs, in input pixels."""
-
-    keypoints: Tensor  # (P, K, 2)
-    labelled: Tensor  # (P, K), 0 or 1
-    known: Tensor  # (P, K), 0 or 1
-    areas: Tensor  # (P,)
-    centers: Tensor  # (P, 2)
-
-    @staticmethod
-    def of(target: Target, match: Match) -> _MatchedLabels:
-        persons = (match.images, match.persons)
-        return _MatchedLabels(
-            target.keypoints[persons],
-            target.labelled[persons].float(),
-            target.visibility_known[persons].float(),
-            target.areas[persons],
-            target.centers[persons],
-        )
-
-    @property
-    def sizes(self) -> Tensor:
-        return self.areas.sqrt()
-
-    def oks(self, errors: Tensor, layout: Layout, tolerance_factor: float = 1.0) -> Tensor:
-        similarity = torch.exp(-errors.square().sum(dim=-1) / (tolerance_factor * layout.tolerances(self.areas)))
-        return _masked_mean(similarity, self.labelled)
-
-    def distance(self, errors: Tensor) -> Tensor:
-        return _masked_mean(errors.abs().sum(dim=-1), self.labelled) / self.sizes
-
-    def visibility(self, logits: Tensor) -> Tensor:
-        entropy = functional.binary_cross_entropy_with_logits(logits, self.labelled, reduction="none")
-        return _masked_mean(entropy, self.known)
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:

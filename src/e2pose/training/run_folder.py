@@ -53,7 +53,6 @@ class RunFolder:
     def save(self) -> None:
         """Writes weights and checkpoint, each atomically."""
         state = self._trainer.state
-        state.scale = self._trainer.scale
         state.save_weights(self.path / WEIGHTS)
         state.save(self.path / CHECKPOINT)
 

@@ -84,12 +84,12 @@ def set_up(
     if fabric.world_size > 1:
         synchronise_batch_norms(network, fabric.device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    state = TrainingState(network, average, build_optimizer(network, recipe.optim), new_spec(recipe, schema))
+    optimizer = build_optimizer(network, recipe.optim)
+    state = TrainingState(network, average, optimizer, fabric.strategy.precision, new_spec(recipe, schema))
     trainer = Trainer(fabric, recipe, schema, state, StepTimer(fabric.device, exact=exact_timing))
     average.network.to(fabric.device)
     if checkpoint is not None:
         state.load(checkpoint)
-        trainer.scale = state.scale
     images = open_training_images(recipe, sets, schema)
     batches = open_batches(recipe, images, fabric.global_rank, pin_memory=fabric.device.type == "cuda")
     return Training(sets, trainer, batches)

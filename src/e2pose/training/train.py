@@ -94,7 +94,7 @@ def _train(
             if run is not None:
                 run.save()
                 run.log.summarise()
-                reporter.message("stopped; a checkpoint was written, continue with --resume")
+                reporter.message(f"stopped after step {training.trainer.state.step}; continue with --resume")
             fabric.barrier()  # the launching process ends all processes as soon as one ends
             raise
         finally:

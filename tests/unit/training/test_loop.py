@@ -49,13 +49,14 @@ def new_trainer(recipe):
     """A trainer of the same network each time, whose batch norms do not learn."""
     torch.manual_seed(0)
     network = new_network(recipe, SCHEMA)
-    spec = new_spec(recipe, SCHEMA)
+    spec, fabric = new_spec(recipe, SCHEMA), open_fabric(recipe)
     average = WeightAverage(network, recipe.optim.ema_decay)
-    state = TrainingState(network, average, build_optimizer(network, recipe.optim), spec)
+    optimizer = build_optimizer(network, recipe.optim)
+    state = TrainingState(network, average, optimizer, fabric.strategy.precision, spec)
     for layer in network.eval().modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.running_var, 0.01, 0.1)
-    return Trainer(open_fabric(recipe), recipe, SCHEMA, state, StepTimer(torch.device("cpu")))
+    return Trainer(fabric, recipe, SCHEMA, state, StepTimer(torch.device("cpu")))
 
 
 def one_step(recipe, batch):
