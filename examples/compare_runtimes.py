@@ -54,25 +54,25 @@ def row(path: Path, runtime: str, reference: Runtime) -> str:
     """Returns a row of the table."""
     estimator = e2pose.load(path, runtime=runtime)
     result = e2pose.evaluate(estimator, options.annotations, options.images, limit=options.limit)
-    deviation = largest_deviation(estimator.runtime, reference, images, batches=(1,))
+    deviation = largest_deviation(estimator.runtime, reference, images, batch_sizes=(1,))
     network_ms = result.latency["network"].p50_ms
     return (
         f"| {estimator.runtime.description} | {size_mb(path):.1f} | {network_ms:.1f} | {100 * result.metrics.ap:.1f} "
-        f"| {deviation.keypoint_px:.2g} | {deviation.score:.1g} | {deviation.agreement:.4f} |"
+        f"| {deviation.keypoint_px:.2g} | {deviation.score:.1g} | {deviation.similarity:.4f} |"
     )
 
 
 with TemporaryDirectory() as name:
     folder = Path(name)
     for file, arguments in EXPORTS.items():
-        if main(["export", str(weights), str(folder / file), "--pictures", options.calibration, *arguments]):
+        if main(["export", str(weights), str(folder / file), "--images", options.calibration, *arguments]):
             print(f"{file} cannot be exported on this machine", file=sys.stderr)
     reference = e2pose.load(weights, runtime="torch", precision="f32").runtime
     machine, (height, width) = describe_machine(), reference.spec.input_size_hw
     print(
         f"{reference.spec.name}, input {height}x{width}; {machine.cores} threads, {machine.cpu}, load {machine.load}\n"
     )
-    print("| runtime | MB | network ms | AP | px | score | agreement |\n|---|---|---|---|---|---|---|")
+    print("| runtime | MB | network ms | AP | px | score | similarity |\n|---|---|---|---|---|---|---|")
     print(row(weights, "torch", reference))
     for file, runtime in RUNS:
         if (folder / file).is_file():

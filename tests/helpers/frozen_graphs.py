@@ -1,4 +1,4 @@
-"""A stand-in for the files of the original authors: the names and shapes of theirs, and random weights."""
+"""Frozen graphs with the operation names and shapes of the original authors, and random weights."""
 
 from pathlib import Path
 

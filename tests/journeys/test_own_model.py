@@ -22,7 +22,7 @@ def test_one_picture_is_learned_by_heart_and_found_again(tmp_path, monkeypatch, 
     assert log[-1]["total"] < 0.2 * log[0]["total"]
     assert main(["evaluate", weights, str(annotations), str(picture.parent), "--json", "numbers.json"]) == 0
     assert json.loads((tmp_path / "numbers.json").read_text(encoding="utf-8"))["ap"] == pytest.approx(1.0)
-    options = "--precision f16 --threshold 0.5 --name own --input-size 96 96 --pictures"
+    options = "--precision f16 --threshold 0.5 --name own --input-size 96 96 --images"
     assert main(["export", weights, "own.onnx", *options.split(), str(picture)]) == 0
     assert main(["predict", str(picture), "--model", "own.onnx", "-o", "drawn.png", "-o", "poses.json"]) == 0
     assert (tmp_path / "drawn.png").stat().st_size > 0

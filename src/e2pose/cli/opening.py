@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from e2pose.inference.estimator import Estimator
 
-_PERSONS_PER_SCENE = range(1, 25, 3)
-
 
 def open_estimator(
     model: str | Path,
@@ -59,9 +57,9 @@ def read_images(names: tuple[str, ...], max_images: int) -> list[UInt8[np.ndarra
         max_images: Maximum number of images.
     """
     if not names:
-        from e2pose.bench.images import crowd
+        from e2pose.export.scenes import default_scenes
 
-        return [crowd(persons) for persons in _PERSONS_PER_SCENE]
+        return default_scenes()
     from e2pose.sources.open import open_source
 
     with open_source(names) as source:

@@ -1,1 +1,1 @@
-"""A trained network as files that run anywhere."""
+"""Trained networks as files for other runtimes, each verified against its network."""

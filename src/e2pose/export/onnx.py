@@ -1,4 +1,4 @@
-"""A network as one ONNX file with standard operators only."""
+"""Export to one ONNX file of standard operators."""
 
 from __future__ import annotations
 
@@ -32,48 +32,40 @@ def export_onnx(
     path: str | Path,
     *,
     precision: Precision = "f32",
-    batch: int | None = None,
+    batch_size: int | None = None,
     opset: int = 18,
     images: Images = (),
 ) -> Deviation:
-    """Writes a network as an ONNX file, after it has been checked against torch.
+    """Writes a verified network as an ONNX file.
 
-    The graph takes "pixels", uint8 (batch, 3, H, W), and gives "scores", "keypoint_scores" and
-    "keypoints" as `Candidates` has them. The spec is in its metadata.
+    The graph takes "pixels", uint8 (batch, 3, H, W), and returns "scores", "keypoint_scores" and "keypoints" as in
+    `Candidates`. Its metadata contain the spec.
 
     Args:
         network: The network; not changed.
-        spec: How to use it.
+        spec: Its spec.
         path: An `.onnx` file.
-        precision: "f16" stores large kernels of convolutions in half precision, which halves the file; they are
-            expanded when the file is opened, and everything is computed in float32.
-        batch: How many canvases the graph takes at once; None for any number.
+        precision: "f16" stores large convolution kernels in half precision, which halves the file; they are expanded
+            when the file is opened, and all computation is in float32.
+        batch_size: Fixed number of images per batch; None for any number.
         opset: Version of the operators.
-        images: RGB pictures to check on; noise if there are none.
+        images: RGB images for verification; noise if there are none.
 
     Returns:
-        How much the file deviates from the network, or with "f16" from the network with its kernels rounded.
+        The deviation from the network; with "f16", from the network with rounded kernels.
 
     Raises:
-        OptionError: The path does not end in `.onnx`, or the batch is below 1.
-        ModelError: The spec does not fit the network, or the file deviates too much; then there is no file.
+        OptionError: The path does not end in `.onnx`, or the batch size is below 1.
+        ModelError: The spec does not fit the network, or the file deviates too much; it is not written.
         OutputError: The file cannot be written.
     """
     if Path(path).suffix.lower() != ".onnx":
-        raise OptionError(f"an exported model must end in .onnx, but '{path}' does not", "give another name")
-    if batch is not None and batch < 1:
-        raise OptionError(f"a batch must hold at least one picture, not {batch}", "leave it out to allow any number")
-    if network.head.num_keypoints != len(spec.schema):
-        raise ModelError(
-            f"the network has {network.head.num_keypoints} keypoints, but the schema '{spec.schema.name}' has "
-            f"{len(spec.schema)}"
-        )
-    if any(size % 32 for size in spec.input_size_hw):
-        raise ModelError(
-            f"the sides of the canvas must be multiples of 32, not {spec.input_size_hw}", "take the nearest one"
-        )
+        raise OptionError(f"the name of an ONNX model must end in .onnx, not '{path}'", "give another name")
+    if batch_size is not None and batch_size < 1:
+        raise OptionError(f"the batch size must be at least 1, not {batch_size}", "leave it out to allow any number")
+    _check_spec(network, spec)
     stored = deployment_copy(network, precision)
-    model = _to_graph(stored, spec, opset, batch)
+    model = _trace(stored, spec, opset, batch_size)
     if precision == "f16":
         _halve_kernels(model.graph)
     with atomic_path(path) as temporary:
@@ -81,8 +73,21 @@ def export_onnx(
         return verify_artifact(temporary, TorchRuntime(network if precision == "f32" else stored, spec), images)
 
 
-class _Graph(nn.Module):
-    """A network that ends in probabilities, as tensors."""
+def _check_spec(network: E2Pose, spec: ModelSpec) -> None:
+    if network.head.num_keypoints != len(spec.schema):
+        raise ModelError(
+            f"the network has {network.head.num_keypoints} keypoints, but the schema '{spec.schema.name}' has "
+            f"{len(spec.schema)}",
+            "use the schema that the network was trained with",
+        )
+    if any(size % 32 for size in spec.input_size_hw):
+        raise ModelError(
+            f"the sides of the input must be multiples of 32, not {spec.input_size_hw}", "use the nearest multiples"
+        )
+
+
+class _ProbabilityNetwork(nn.Module):
+    """A network with probabilities instead of logits, as a tuple of tensors."""
 
     def __init__(self, network: E2Pose) -> None:
         super().__init__()
@@ -93,15 +98,14 @@ class _Graph(nn.Module):
         return prediction.person_logits.sigmoid(), prediction.keypoint_logits.sigmoid(), prediction.keypoints
 
 
-def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -> onnx.ModelProto:
-    """Traces the network; the result holds no trace of the machine that made it."""
-    example = torch.zeros((batch or 2, 3, *spec.input_size_hw), dtype=torch.uint8)
-    open_axes = {0: "batch"} if batch is None else {}
-    if spec.multiple_of is not None:
-        open_axes |= {2: "height", 3: "width"}
-    with _quiet():
+def _trace(network: E2Pose, spec: ModelSpec, opset: int, batch_size: int | None) -> onnx.ModelProto:
+    """Traces the network and removes all information about this machine, such as file names."""
+    example = torch.zeros((batch_size or 2, 3, *spec.input_size_hw), dtype=torch.uint8)
+    batch_axis = {0: "batch"} if batch_size is None else {}
+    open_axes = batch_axis | ({2: "height", 3: "width"} if spec.multiple_of is not None else {})
+    with _silence_torch():
         program = torch.onnx.export(
-            _Graph(network).eval(),
+            _ProbabilityNetwork(network).eval(),
             (example,),
             dynamo=True,
             input_names=[INPUT],
@@ -118,8 +122,7 @@ def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -
         del part.metadata_props[:]
     del model.graph.value_info[:]
     _name_axes(model.graph.input, open_axes)
-    _name_axes(model.graph.output, {0: "batch"} if batch is None else {})
-    _name_axes(model.graph.output, {1: "candidates"} if spec.multiple_of is not None else {})
+    _name_axes(model.graph.output, batch_axis | ({1: "candidates"} if spec.multiple_of is not None else {}))
     model.graph.name = spec.name
     model.producer_name = "e2pose"
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
@@ -127,14 +130,14 @@ def _to_graph(network: E2Pose, spec: ModelSpec, opset: int, batch: int | None) -
 
 
 def _name_axes(values: Iterable[onnx.ValueInfoProto], names: Mapping[int, str]) -> None:
-    """Gives open axes of inputs or outputs names that people understand."""
+    """Gives open axes of inputs or outputs descriptive names."""
     for value in values:
         for axis, name in names.items():
             value.type.tensor_type.shape.dim[axis].dim_param = name
 
 
 def _halve_kernels(graph: onnx.GraphProto) -> None:
-    """Stores large kernels of convolutions as float16 and expands each with a Cast."""
+    """Stores large convolution kernels as float16 and expands each with a Cast."""
     kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
     casts = []
     for tensor in graph.initializer:
@@ -149,8 +152,8 @@ def _halve_kernels(graph: onnx.GraphProto) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps torch's notes on its own insides away from the user."""
+def _silence_torch() -> Iterator[None]:
+    """Suppresses torch's messages about its internals."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

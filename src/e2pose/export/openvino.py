@@ -1,4 +1,4 @@
-"""A model as an OpenVINO file."""
+"""Export to OpenVINO."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from e2pose.runtimes.options import Precision
 def export_openvino(
     source: ExportSource, path: str | Path, *, precision: Precision = "f32", images: Images = ()
 ) -> Deviation:
-    """Writes an `.xml` file and, beside it, the `.bin` file with the weights, after they have been checked.
+    """Writes a verified model as an `.xml` file and a `.bin` file with the weights beside it.
 
     Args:
         source: The model.
         path: An `.xml` file.
-        precision: "f16" halves the file and is computed in f32; "bf16" is computed in bf16 on CPUs that can.
-        images: RGB pictures to check on; noise if there are none.
+        precision: "f16" halves the file, computation stays in f32; "bf16" computes in bf16 on CPUs that support it.
+        images: RGB images for verification; noise if there are none.
 
     Returns:
-        How much the file deviates from what it was made from.
+        The deviation from the source.
 
     Raises:
         OptionError: The path does not end in `.xml`.
-        ModelError: The file deviates too much; then there is none.
-        RuntimeChoiceError: This CPU has no bf16 to check with.
+        ModelError: The file deviates too much; it is not written.
+        RuntimeChoiceError: This CPU does not support bf16, which verification requires.
         OutputError: The files cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".xml":
-        raise OptionError(f"an OpenVINO model must end in .xml, but '{path}' does not", "give another name")
+        raise OptionError(f"the name of an OpenVINO model must end in .xml, not '{path}'", "give another name")
     model = openvino_core().read_model(source.onnx)
     if precision == "bf16":
         model.set_rt_info(precision, rt_info_path(PRECISION_KEY))

@@ -1,4 +1,4 @@
-"""A model in integers of eight bits: a quarter of the size, and quicker on CPUs with VNNI or the like."""
+"""Export in int8: a quarter of the size, and faster on CPUs with VNNI or similar instructions."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.files import atomic_path
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
-from e2pose.export.equalize import Activity, Weights, correct_biases, equalize, watch
-from e2pose.export.sensitivity import Choice, choose_layers
+from e2pose.export.equalize import ActivationStats, GraphWeights, correct_biases, equalize, measure_activations
+from e2pose.export.sensitivity import LayerSelection, select_layers
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import Deviation, Images, largest_deviation
 from e2pose.inference.preprocess import preprocess
 from e2pose.runtimes.base import INPUT
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 
-MIN_AGREEMENT = 0.7
-"""A quantised model that agrees less with the model that it was made from is not written."""
+MIN_SIMILARITY = 0.7
+"""A quantised model with a lower `pose_similarity` to the original is not written."""
 
 _OPERATORS = ("Conv", "Add", "Clip", "Relu", "MaxPool")
-_PRODUCTS_PER_VALUE = 300.0  # as many take in float longer than in integers as it takes to bring a value over
-_MOST_TRIED = 24  # pictures on which layers are tried
-_FEWEST = 2
+_PRODUCTS_PER_CONVERSION = 300.0
+"""Number of products whose extra time in float equals the time to convert one value between integer and float."""
+_MAX_TRIAL_IMAGES = 24
+_MIN_IMAGES = 2
 
 
 @dataclass(frozen=True)
-class Quantised:
-    """What came of a quantisation.
+class Int8Result:
+    """The result of a quantisation.
 
     Args:
-        layers: Which layers were quantised, and how far the result agrees with the original.
+        layers: The quantised layers, and the similarity to the original.
         deviation: The largest differences.
     """
 
-    layers: Choice
+    layers: LayerSelection
     deviation: Deviation
 
 
@@ -57,57 +58,62 @@ def export_int8(
     path: str | Path,
     images: Images,
     *,
-    accept: Callable[[Path], None] | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Quantised:
-    """Quantises convolutions, per channel, with ranges seen on pictures, and leaves sensitive ones in float.
+    check: Callable[[Path], None] | None = None,
+    on_trial: Callable[[int], None] | None = None,
+) -> Int8Result:
+    """Quantises convolutions per output channel, with ranges from images, and keeps sensitive ones in float.
 
     Args:
         source: The model.
         path: An `.onnx` file, for ONNX Runtime and OpenVINO on CPUs.
-        images: RGB pictures like those that the model will see, at least two; a hundred are enough. Every second one
-            shows the ranges, the others show which layers are sensitive.
-        accept: Looks at the finished file and raises if it is not good enough.
-        progress: Told after each try of a choice of layers how many there will be at most.
+        images: At least two RGB images from the deployment domain; a hundred are enough. Every second image calibrates
+            the ranges, the others select the layers.
+        check: Called with the finished file; raises an error to reject it.
+        on_trial: Called after each trial of the layer selection with the maximum number of trials.
 
     Raises:
-        OptionError: The path does not end in `.onnx`, or there are too few pictures.
-        ModelError: The result agrees too little with the model; then there is no file.
+        OptionError: The path does not end in `.onnx`, or there are too few images.
+        ModelError: The similarity to the original is too low; the file is not written.
         OutputError: The file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".onnx":
-        raise OptionError(f"a quantised model must end in .onnx, but '{path}' does not", "give another name")
-    if len(images) < _FEWEST:
+        raise OptionError(f"the name of an int8 model must end in .onnx, not '{path}'", "give another name")
+    if len(images) < _MIN_IMAGES:
         raise OptionError(
-            f"quantising needs at least {_FEWEST} pictures to see what values occur, not {len(images)}",
-            "add --pictures with a folder of about a hundred pictures like those the model will see",
+            f"int8 needs at least {_MIN_IMAGES} images for calibration, not {len(images)}",
+            "add --images with a folder of about a hundred images from the deployment domain",
         )
-    tried = images[1::2][:_MOST_TRIED]
-    canvases = [_whole_canvas(image, source.spec) for image in tried]
-    truth = [source.reference(pixels) for pixels in canvases]
-    with _quiet(), TemporaryDirectory() as folder:
-        room = _Workshop(source, Path(folder), images[::2])
-        choice = choose_layers(
-            room.prices, lambda names: room.candidates(names, canvases), truth, source.spec, progress
+    trial_images = images[1::2][:_MAX_TRIAL_IMAGES]
+    inputs = [_preprocess(image, source.spec) for image in trial_images]
+    reference = [source.reference(pixels) for pixels in inputs]
+    with _silence_onnxruntime(), TemporaryDirectory() as folder:
+        quantizer = _Quantizer(source, Path(folder), images[::2])
+        layers = select_layers(
+            quantizer.float_costs, lambda names: quantizer.run(names, inputs), reference, source.spec, on_trial
         )
-        if not choice.agreement >= MIN_AGREEMENT:
+        if not layers.similarity >= MIN_SIMILARITY:
             raise ModelError(
-                f"quantised, '{source.spec.name}' agrees with itself by {choice.agreement:.2f} only; at least "
-                f"{MIN_AGREEMENT} is accepted",
-                "give more pictures, and such as the model will see",
+                f"in int8, the similarity of '{source.spec.name}' to the original is {layers.similarity:.2f}; at least "
+                f"{MIN_SIMILARITY} is accepted",
+                "use more calibration images, taken from the deployment domain",
             )
         with atomic_path(path) as temporary:
-            room.write(choice.quantised, temporary)
-            runtime = OnnxRuntime(temporary)
-            deviation = largest_deviation(runtime, source.reference, tried, batches=(1,))
-            if accept is not None:
-                accept(temporary)
-    return Quantised(choice, deviation)
+            quantizer.write(layers.quantised, temporary)
+            deviation = largest_deviation(OnnxRuntime(temporary), source.reference, trial_images, batch_sizes=(1,))
+            if check is not None:
+                check(temporary)
+    return Int8Result(layers, deviation)
 
 
-class _Workshop:
-    """A model with known ranges of values, of which layers can be quantised."""
+class _Quantizer:
+    """An equalised and calibrated model that is written with any selection of layers quantised.
+
+    Args:
+        source: The model.
+        folder: Folder for temporary files.
+        images: Calibration images.
+    """
 
     def __init__(self, source: ExportSource, folder: Path, images: Images) -> None:
         self._folder = folder
@@ -115,41 +121,34 @@ class _Workshop:
         prepared = folder / "prepared.onnx"
         quant_pre_process(str(source.onnx), str(prepared), skip_symbolic_shape=True)
         self._model = onnx.load(prepared)
-        batch = self._model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1  # 0 stands for any
-        canvases = [np.repeat(_whole_canvas(image, source.spec), batch, axis=0) for image in images]
-        equalize(self._model, canvases)
+        batch_size = self._model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1  # 0 stands for any
+        batches = [np.repeat(_preprocess(image, source.spec), batch_size, axis=0) for image in images]
+        equalize(self._model, batches)
         for index, node in enumerate(self._model.graph.node):
             node.name = f"{node.op_type}_{index}"
         onnx.save(self._model, prepared)
-        inner = _feeding_convolutions(self._model.graph)
-        convolutions = [node for node in self._model.graph.node if node.op_type == "Conv" and node.name in set(inner)]
-        self._between = set(inner) - {node.name for node in convolutions}
-        calibrator = create_calibrator(
-            str(prepared),
-            list(_OPERATORS),
-            augmented_model_path=str(folder / "watched.onnx"),
-            extra_options={"moving_average": True},  # of the extremes of the pictures: one odd picture counts little
-        )
-        calibrator.collect_data(_Reader(canvases))
-        self._ranges = calibrator.compute_data()
+        feeding = set(_find_feeding_nodes(self._model.graph))
+        convolutions = [node for node in self._model.graph.node if node.op_type == "Conv" and node.name in feeding]
+        self._connecting = feeding - {node.name for node in convolutions}
+        self._ranges = _calibrate(prepared, folder, batches)
         maps = {name for node in convolutions for name in (node.input[0], node.output[0])}
-        self._activity = watch(self._model, sorted(maps), canvases)
-        weights = Weights(self._model.graph)
-        self.prices = {node.name: _price(node, weights, self._activity) for node in convolutions}
+        self._stats = measure_activations(self._model, sorted(maps), batches)
+        weights = GraphWeights(self._model.graph)
+        self.float_costs = {node.name: _float_cost(node, weights, self._stats) for node in convolutions}
 
-    def candidates(self, layers: Sequence[str], canvases: Sequence[UInt8[np.ndarray, "_ 3 h w"]]) -> list[Candidates]:
-        """What the model says with these layers quantised."""
-        path = self._folder / "tried.onnx"
+    def run(self, layers: Sequence[str], inputs: Sequence[UInt8[np.ndarray, "_ 3 h w"]]) -> list[Candidates]:
+        """Returns the candidates of the model with the named layers quantised."""
+        path = self._folder / "trial.onnx"
         self.write(layers, path)
         runtime = OnnxRuntime(path)
-        return [runtime(pixels) for pixels in canvases]
+        return [runtime(pixels) for pixels in inputs]
 
     def write(self, layers: Sequence[str], path: Path) -> None:
-        """Writes the model with these layers quantised, and what lies between them."""
-        chosen = set(layers)
-        between = self._between if len(chosen) > 1 else set()
+        """Writes the model with the named layers and the operators between them quantised."""
+        selected = set(layers)
+        connecting = self._connecting if len(selected) > 1 else set()
         corrected = copy.deepcopy(self._model)
-        correct_biases(corrected, chosen, self._activity)
+        correct_biases(corrected, selected, self._stats)
         quantizer = QDQQuantizer(
             corrected,
             per_channel=True,
@@ -157,7 +156,7 @@ class _Workshop:
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
             tensors_range=self._ranges,
-            nodes_to_quantize=[node.name for node in self._model.graph.node if node.name in chosen | between],
+            nodes_to_quantize=[node.name for node in self._model.graph.node if node.name in selected | connecting],
             nodes_to_exclude=[],
             op_types_to_quantize=list(_OPERATORS),
             extra_options={},
@@ -174,47 +173,59 @@ class _Workshop:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc] # ONNX Runtime has no types
-    """Gives the calibrator one canvas after the other."""
+    """Passes one batch after the other to the calibrator."""
 
-    def __init__(self, canvases: Sequence[UInt8[np.ndarray, "batch 3 h w"]]) -> None:
-        self._batches = iter([{INPUT: canvas} for canvas in canvases])
+    def __init__(self, batches: Sequence[UInt8[np.ndarray, "batch 3 h w"]]) -> None:
+        self._batches = iter([{INPUT: batch} for batch in batches])
 
     def get_next(self) -> dict[str, Any] | None:
-        """The next canvas; None after the last."""
+        """Returns the next batch, or None after the last one."""
         return next(self._batches, None)
 
 
-def _price(convolution: onnx.NodeProto, weights: Weights, activity: Mapping[str, Activity]) -> float:
-    """What leaving a convolution in float costs: values that go from integers to float and back, and products."""
-    read, given = (activity[name].size for name in (convolution.input[0], convolution.output[0]))
+def _calibrate(model: Path, folder: Path, batches: Sequence[UInt8[np.ndarray, "batch 3 h w"]]) -> Any:  # noqa: ANN401
+    """Returns the range of every map: a moving average of the extremes, so that a single image has little influence."""
+    calibrator = create_calibrator(
+        str(model),
+        list(_OPERATORS),
+        augmented_model_path=str(folder / "augmented.onnx"),
+        extra_options={"moving_average": True},
+    )
+    calibrator.collect_data(_Reader(batches))
+    return calibrator.compute_data()
+
+
+def _float_cost(convolution: onnx.NodeProto, weights: GraphWeights, stats: Mapping[str, ActivationStats]) -> float:
+    """Returns the cost of keeping a convolution in float: conversions of its input and output, and slower products."""
+    num_inputs, num_outputs = (stats[name].size for name in (convolution.input[0], convolution.output[0]))
     kernel = weights[convolution.input[1]].shape[1:]
-    return read + given + given * float(np.prod(kernel)) / _PRODUCTS_PER_VALUE
+    return num_inputs + num_outputs + num_outputs * float(np.prod(kernel)) / _PRODUCTS_PER_CONVERSION
 
 
-def _whole_canvas(image: UInt8[np.ndarray, "_ _ 3"], spec: ModelSpec) -> UInt8[np.ndarray, "1 3 h w"]:
-    """An image on a canvas that is not shortened: activations of different pictures are laid side by side."""
+def _preprocess(image: UInt8[np.ndarray, "_ _ 3"], spec: ModelSpec) -> UInt8[np.ndarray, "1 3 h w"]:
+    """Preprocesses an image without cropping: calibration stacks the activations of several images."""
     return preprocess([image], replace(spec, multiple_of=None)).pixels
 
 
-def _feeding_convolutions(graph: onnx.GraphProto) -> list[str]:
-    """Names of the nodes that can be quantised and whose result, on some way, reaches a convolution.
+def _find_feeding_nodes(graph: onnx.GraphProto) -> list[str]:
+    """Returns the names of the quantisable nodes whose output reaches a convolution.
 
-    The last convolutions give coordinates, and what follows is arithmetic with them: eight bits are far too few.
+    The outputs of the last convolutions are coordinates, for which eight bits are far too few.
     """
     reaching: set[str] = set()
     feeding = []
-    for node in reversed(graph.node):  # which are in the order of computation
-        feeds = bool(reaching.intersection(node.output))
-        if feeds and node.op_type in _OPERATORS:
+    for node in reversed(graph.node):  # graph.node is in the order of computation
+        is_feeding = bool(reaching.intersection(node.output))
+        if is_feeding and node.op_type in _OPERATORS:
             feeding.append(node.name)
-        if feeds or node.op_type == "Conv":
+        if is_feeding or node.op_type == "Conv":
             reaching.update(node.input)
     return feeding[::-1]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps ONNX Runtime's advice to developers away from the user."""
+def _silence_onnxruntime() -> Iterator[None]:
+    """Suppresses ONNX Runtime's advice for developers."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

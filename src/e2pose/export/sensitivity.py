@@ -1,4 +1,4 @@
-"""Which layers bear to be quantised, and which are cheap to leave as they are: found by trying."""
+"""Selection of quantised layers: those that change the poses most, relative to their cost in float, stay in float."""
 
 from __future__ import annotations
 
@@ -7,72 +7,72 @@ from dataclasses import dataclass
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.spec import ModelSpec
-from e2pose.export.agreement import mean_agreement
+from e2pose.export.verify import pose_similarity
 
-ENOUGH = 0.7
-"""From this agreement on, no further layer is kept in float."""
+SUFFICIENT_SIMILARITY = 0.7
+"""From this similarity on, no further layer is kept in float."""
 
-_MOST_IN_FLOAT = 0.25
+_MAX_FLOAT_SHARE = 0.25
 
 Quantise = Callable[[Sequence[str]], Sequence[Candidates]]
-"""The candidates of every picture with exactly the layers of these names quantised."""
+"""Returns the candidates of every image with exactly the named layers quantised."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which layers are quantised.
+class LayerSelection:
+    """The layers that are quantised.
 
     Args:
-        quantised: Names of those that are.
-        in_float: Names of those that stay as they are, first those that gain most for their price.
-        agreement: How far the people found then are those found before, from 0 to 1.
+        quantised: Names of the quantised layers.
+        kept_float: Names of the layers in float, most sensitive per cost first.
+        similarity: `pose_similarity` of the quantised and the original model, from 0 to 1.
     """
 
     quantised: tuple[str, ...]
-    in_float: tuple[str, ...]
-    agreement: float
+    kept_float: tuple[str, ...]
+    similarity: float
 
 
-def choose_layers(
-    prices: Mapping[str, float],
+def select_layers(
+    float_costs: Mapping[str, float],
     quantise: Quantise,
-    truth: Sequence[Candidates],
+    reference: Sequence[Candidates],
     spec: ModelSpec,
-    progress: Callable[[int], None] | None = None,
-) -> Choice:
-    """Quantises each layer alone to see what that does, then leaves out one by one until all agree well enough.
+    on_trial: Callable[[int], None] | None = None,
+) -> LayerSelection:
+    """Quantises each layer alone to measure its effect, then keeps one layer after the other in float.
 
-    First those that disturb most for what they cost in float.
+    Layers with the largest effect relative to their cost in float are kept first.
 
     Args:
-        prices: What each layer that could be quantised costs in float, by name, in any unit of time.
-        quantise: Tries a choice.
-        truth: What the model says of each picture without any layer quantised.
-        spec: The model's.
-        progress: Told after each try how many there will be at most.
+        float_costs: Cost of each layer in float, by name, in any unit of time.
+        quantise: Runs the model with a selection of layers quantised.
+        reference: Candidates of every image without quantised layers.
+        spec: The spec of the model.
+        on_trial: Called after each trial with the maximum number of trials.
 
     Returns:
-        A choice that agrees by `ENOUGH`, or else the best one that was seen, with at most a quarter in float.
+        The first selection of at least `SUFFICIENT_SIMILARITY`, otherwise the best one with at most a quarter of the
+        layers in float.
     """
-    layers = tuple(prices)
-    most = int(_MOST_IN_FLOAT * len(layers))
+    layers = tuple(float_costs)
+    max_float = int(_MAX_FLOAT_SHARE * len(layers))
 
-    def agreement_of(names: Sequence[str]) -> float:
-        agreement = mean_agreement(quantise(names), truth, spec.schema, spec.input_size_hw)
-        if progress is not None:
-            progress(len(layers) + most + 1)
-        return agreement
+    def similarity_of(names: Sequence[str]) -> float:
+        similarity = pose_similarity(quantise(names), reference, spec.schema, spec.input_size_hw)
+        if on_trial is not None:
+            on_trial(len(layers) + max_float + 1)
+        return similarity
 
-    all_agree = agreement_of(layers)
-    if all_agree >= ENOUGH:
-        return Choice(layers, (), all_agree)
-    alone = {name: agreement_of([name]) for name in layers}
-    worst_first = sorted(layers, key=lambda name: (1 - alone[name]) / prices[name], reverse=True)
-    choices = [Choice(layers, (), all_agree)]
-    for count in range(1, most + 1):
-        in_float = tuple(worst_first[:count])
-        quantised = tuple(name for name in layers if name not in in_float)
-        choices.append(Choice(quantised, in_float, agreement_of(quantised)))
-        if choices[-1].agreement >= ENOUGH:
+    selections = [LayerSelection(layers, (), similarity_of(layers))]
+    if selections[0].similarity >= SUFFICIENT_SIMILARITY:
+        return selections[0]
+    alone = {name: similarity_of([name]) for name in layers}
+    most_sensitive = sorted(layers, key=lambda name: (1 - alone[name]) / float_costs[name], reverse=True)
+    for count in range(1, max_float + 1):
+        kept_float = tuple(most_sensitive[:count])
+        quantised = tuple(name for name in layers if name not in kept_float)
+        selections.append(LayerSelection(quantised, kept_float, similarity_of(quantised)))
+        if selections[-1].similarity >= SUFFICIENT_SIMILARITY:
             break
-    return max(choices, key=lambda choice: choice.agreement)
+    return max(selections, key=lambda selection: selection.similarity)

@@ -1,4 +1,4 @@
-"""What an export starts from: a model as ONNX, and what says whether the result is right."""
+"""The source of an export: a model as an ONNX file, and a reference for verification."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SpecChanges:
-    """What the spec of an export shall say instead of that of the weights; None leaves it.
+class SpecOverrides:
+    """Values of the exported spec that replace those of the weights; None keeps a value.
 
     Args:
-        name: What the model is called.
-        input_size_hw: Height and width of the canvas.
-        threshold: Below this person score the model sees nobody.
-        fixed_input_size: Never shorten the canvas.
+        name: Name of the model.
+        input_size_hw: Height and width of the network's input in pixels.
+        threshold: Minimum score of a person.
+        fixed_input_size: Never crop the letterboxed input.
     """
 
     name: str | None = None
@@ -34,11 +34,11 @@ class SpecChanges:
     threshold: float | None = None
     fixed_input_size: bool = False
 
-    def of(self, spec: ModelSpec) -> ModelSpec:
-        """The spec with the changes.
+    def apply(self, spec: ModelSpec) -> ModelSpec:
+        """Returns a spec with the replaced values.
 
         Raises:
-            ModelError: A change is out of range.
+            ModelError: A value is out of range.
         """
         values = {name: getattr(self, name) for name in ("name", "input_size_hw", "threshold")}
         given = {name: value for name, value in values.items() if value is not None}
@@ -47,11 +47,11 @@ class SpecChanges:
 
 @dataclass(frozen=True)
 class ExportSource:
-    """A model on its way to another format.
+    """A model that is exported to another format.
 
     Args:
         onnx: The model as an ONNX file.
-        reference: What the result is compared with: the network, or the ONNX file itself if there is no network.
+        reference: Runtime that the result is compared with: the network, or the ONNX file if there is no network.
     """
 
     onnx: Path
@@ -59,60 +59,62 @@ class ExportSource:
 
     @property
     def spec(self) -> ModelSpec:
-        """How to use the model."""
+        """The spec of the model."""
         return self.reference.spec
 
 
-UNCHANGED = SpecChanges()
+NO_OVERRIDES = SpecOverrides()
 
 
 @contextmanager
-def export_source(path: Path, *, changes: SpecChanges = UNCHANGED, batch: int | None = None) -> Iterator[ExportSource]:
-    """Reads a model that is to be exported.
+def open_export_source(
+    path: Path, *, overrides: SpecOverrides = NO_OVERRIDES, batch_size: int | None = None
+) -> Iterator[ExportSource]:
+    """Opens a model for export.
 
     Args:
         path: A `.safetensors` file, or an `.onnx` file written by e2pose.
-        changes: To the spec; only for `.safetensors` files.
-        batch: How many canvases the result takes at once, None for any number; only for `.safetensors` files.
+        overrides: Replaced values of the spec; for `.safetensors` files only.
+        batch_size: Fixed number of images per batch, None for any number; for `.safetensors` files only.
 
     Raises:
-        ModelError: The file is missing, damaged or of another kind.
-        OptionError: An ONNX file shall be changed.
+        ModelError: The file is missing, damaged or has another format.
+        OptionError: Overrides or a batch size are given for an ONNX file.
     """
     suffix = path.suffix.lower()
     if suffix == ".onnx":
-        if changes != UNCHANGED or batch is not None:
+        if overrides != NO_OVERRIDES or batch_size is not None:
             raise OptionError(
-                "name, canvas, threshold and batch of an ONNX file cannot be changed any more",
+                "name, input size, threshold and batch size of an ONNX file cannot be changed",
                 "leave them out, or export from the .safetensors file",
             )
         yield ExportSource(path, OnnxRuntime(path))
     elif suffix == ".safetensors":
         with TemporaryDirectory() as folder:
-            yield _from_weights(path, Path(folder) / "model.onnx", changes, batch)
+            yield _convert_weights(path, Path(folder) / "model.onnx", overrides, batch_size)
     else:
         raise ModelError(
-            f"an export starts from a .safetensors or an .onnx file, not from '{path.name}'",
+            f"an export starts from a .safetensors or .onnx file, not from '{path.name}'",
             "convert a .pb file first: e2pose convert",
         )
 
 
-def read_weights(path: Path, changes: SpecChanges) -> tuple[E2Pose, ModelSpec]:
-    """A network and its spec with the changes.
+def load_network(path: Path, overrides: SpecOverrides) -> tuple[E2Pose, ModelSpec]:
+    """Loads a network and its spec with replaced values.
 
     Raises:
-        ModelError: The file is missing, damaged or not written by e2pose, or a change is out of range.
+        ModelError: The file is missing, damaged or not written by e2pose, or a value is out of range.
     """
     from e2pose.models.weights import load_weights
 
     network, spec = load_weights(path)
-    return network, changes.of(spec)
+    return network, overrides.apply(spec)
 
 
-def _from_weights(path: Path, onnx: Path, changes: SpecChanges, batch: int | None) -> ExportSource:
+def _convert_weights(path: Path, onnx: Path, overrides: SpecOverrides, batch_size: int | None) -> ExportSource:
     from e2pose.export.onnx import export_onnx
     from e2pose.runtimes.torch import TorchRuntime
 
-    network, spec = read_weights(path, changes)
-    export_onnx(network, spec, onnx, batch=batch)
+    network, spec = load_network(path, overrides)
+    export_onnx(network, spec, onnx, batch_size=batch_size)
     return ExportSource(onnx, TorchRuntime(network, spec))

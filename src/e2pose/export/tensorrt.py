@@ -1,4 +1,4 @@
-"""A model as a TensorRT engine for the GPU of this machine."""
+"""Export to a TensorRT engine for the GPU of this machine."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ def export_tensorrt(
     device: str = "cuda",
     images: Images = (),
 ) -> Deviation:
-    """Builds an engine, checks it and writes it with the model's spec.
+    """Builds and verifies an engine, and writes it with the model's spec.
 
-    It runs only on GPUs of the same kind and with the same version of TensorRT.
+    It runs only on GPUs of the same type and with the same version of TensorRT.
 
     Args:
         source: The model.
         path: An `.engine` file.
-        precision: What it computes in; None for f16, or f32 where TensorRT has no f16 of its own.
-        device: The GPU to build for.
-        images: RGB pictures to check on; noise if there are none.
+        precision: Precision of computation; None for f16, or f32 where TensorRT has no native f16.
+        device: The GPU.
+        images: RGB images for verification; noise if there are none.
 
     Returns:
-        How much the engine deviates from what it was made from.
+        The deviation from the source.
 
     Raises:
         OptionError: The path does not end in `.engine`.
-        ModelError: TensorRT cannot build it, or it deviates too much; then there is no file.
-        RuntimeChoiceError: There is no such GPU or precision.
+        ModelError: TensorRT cannot build the engine, or it deviates too much; it is not written.
+        RuntimeChoiceError: The GPU or precision is not available.
         OutputError: The file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".engine":
-        raise OptionError(f"a TensorRT engine must end in .engine, but '{path}' does not", "give another name")
+        raise OptionError(f"the name of a TensorRT engine must end in .engine, not '{path}'", "give another name")
     options = RuntimeOptions("tensorrt", device)
     precision = precision or default_precision()
     spec = replace(source.spec, multiple_of=None)

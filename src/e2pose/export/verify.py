@@ -1,4 +1,4 @@
-"""Does an artifact say what its network says?"""
+"""Comparison of an artifact with the network it was made from."""
 
 from __future__ import annotations
 
@@ -8,47 +8,50 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError
-from e2pose.export.agreement import mean_agreement
+from e2pose.core.oks import object_keypoint_similarity
+from e2pose.core.schema import KeypointSchema
 from e2pose.inference.preprocess import preprocess
 from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.options import DEFAULT_OPTIONS, Precision, RuntimeOptions
 from e2pose.runtimes.select import open_runtime
 
+Images = Sequence[UInt8[np.ndarray, "_ _ 3"]]
+"""RGB images of any sizes."""
+
+_MIN_COMPARED_SCORE = 0.01  # keypoints of candidates with lower scores do not matter
+_MIN_SIMILARITY_SCORE = 0.1  # candidates with lower scores are no persons
+_AREA_OF_BOX = 0.53  # the median share of its box that a person fills in COCO
+_BATCH_SIZES = (1, 8)
+
 
 @dataclass(frozen=True)
 class Limits:
-    """How much an artifact may deviate from its network.
+    """Accepted deviation of an artifact from its network.
 
     Args:
-        agreement: Least `mean_agreement`.
-        keypoint_px: Most in a coordinate, in pixels of the canvas.
-        score: Most in a person or keypoint score.
+        similarity: Minimum of `pose_similarity`.
+        keypoint_px: Maximum difference of a coordinate in pixels of the input.
+        score: Maximum difference of a person or keypoint score.
     """
 
-    agreement: float
+    similarity: float
     keypoint_px: float = math.inf
     score: float = math.inf
 
     def __str__(self) -> str:
-        """For people."""
-        most = f", and at most {self.keypoint_px} px and {self.score}," if self.keypoint_px < math.inf else ""
-        return f"an agreement of at least {self.agreement}{most}"
+        """Describes the limits for an error message."""
+        text = f"a similarity of at least {self.similarity}"
+        return text if math.isinf(self.keypoint_px) else f"{text}, at most {self.keypoint_px} px and {self.score}"
 
 
 EXACT = Limits(0.999, keypoint_px=0.05, score=1e-3)
 LIMITS: dict[Precision, Limits] = {"f32": EXACT, "f16": Limits(0.97), "bf16": Limits(0.9)}
-"""What is accepted of an artifact that is computed in so many digits. With few, a keypoint on the verge between two
-places may jump; then no largest deviation says anything, but agreement does."""
-
-_MIN_SCORE = 0.01  # where a candidate with less puts its keypoints does not matter to anyone
-_BATCHES = (1, 8)
-
-Images = Sequence[UInt8[np.ndarray, "_ _ 3"]]
-"""RGB pictures of any sizes."""
+"""Limits by the precision of computation. In low precision, an ambiguous keypoint may jump between two positions, so
+the largest difference says nothing and only the similarity is limited."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +59,21 @@ class Deviation:
     """The largest differences between an artifact and its network.
 
     Args:
-        keypoint_px: Of a coordinate, in pixels of the canvas.
-        score: Of a person or keypoint score.
-        candidates: Over how many candidates keypoints were compared.
-        agreement: How far both see the same people, from 0 to 1.
+        keypoint_px: Largest difference of a coordinate in pixels of the input.
+        score: Largest difference of a person or keypoint score.
+        num_candidates: Number of candidates whose keypoints were compared.
+        similarity: `pose_similarity` of both, from 0 to 1.
     """
 
     keypoint_px: float
     score: float
-    candidates: int
-    agreement: float = 1.0
+    num_candidates: int
+    similarity: float = 1.0
 
     def is_within(self, limits: Limits) -> bool:
-        """Whether the differences are small enough; not a number is not."""
-        near = self.keypoint_px <= limits.keypoint_px and self.score <= limits.score
-        return near and self.agreement >= limits.agreement
+        """Returns whether all differences are within limits; NaN is not."""
+        is_near = self.keypoint_px <= limits.keypoint_px and self.score <= limits.score
+        return is_near and self.similarity >= limits.similarity
 
 
 def verify_artifact(
@@ -80,65 +83,95 @@ def verify_artifact(
     *,
     options: RuntimeOptions = DEFAULT_OPTIONS,
     limits: Limits = EXACT,
-    batches: Sequence[int] = _BATCHES,
+    batch_sizes: Sequence[int] = _BATCH_SIZES,
 ) -> Deviation:
-    """Runs an artifact and what it was made from on the same pictures.
+    """Runs an artifact and its network on the same images.
 
-    Keypoints are compared for candidates that score enough; for all, if none does.
+    Keypoints are compared for candidates with a score of 0.01 or more; for all candidates if there are none.
 
     Args:
         path: The artifact.
-        reference: What it was made from.
-        images: RGB pictures; real ones say most. Noise is used if there are none.
-        options: What runs the artifact.
-        limits: What is accepted.
-        batches: How many to run at once; all are tried.
+        reference: The network.
+        images: RGB images; without images, noise is used, which is a weaker check than photos.
+        options: Runtime of the artifact.
+        limits: Accepted deviation.
+        batch_sizes: Numbers of images per batch; all are tried.
 
     Raises:
         ModelError: The artifact does not open, or deviates by more than the limits.
     """
     artifact = open_runtime(path, options)
-    worst = largest_deviation(artifact, reference, images or noise(artifact.spec.input_size_hw), batches)
-    if not worst.is_within(limits):
+    deviation = largest_deviation(artifact, reference, images or noise_images(artifact.spec.input_size_hw), batch_sizes)
+    if not deviation.is_within(limits):
         raise ModelError(
-            f"the exported '{artifact.spec.name}' deviates from its network by {worst.keypoint_px:.3g} px and "
-            f"{worst.score:.2g} in score, agreement {worst.agreement:.3f}; {limits} is accepted",
-            "try precision f32 or another opset",
+            f"the exported '{artifact.spec.name}' deviates from its network by {deviation.keypoint_px:.3g} px and "
+            f"{deviation.score:.2g} in a score, similarity {deviation.similarity:.3f}; accepted are {limits}",
+            "use precision f32 or another opset",
         )
-    return worst
+    return deviation
 
 
 def largest_deviation(
-    artifact: Runtime, reference: Runtime, images: Images, batches: Sequence[int] = _BATCHES
+    artifact: Runtime, reference: Runtime, images: Images, batch_sizes: Sequence[int] = _BATCH_SIZES
 ) -> Deviation:
-    """The largest differences between two runtimes over pictures, at least one."""
-    deviations, agreements = [], []
-    for batch in batches:
-        for start in range(0, len(images), batch):
-            canvases = preprocess(images[start : start + batch], artifact.spec)
-            ours, theirs = artifact(canvases.pixels), reference(canvases.pixels)
-            deviations.append(compare_candidates(ours, theirs, canvases.size_hw))
-            agreements.append(mean_agreement([ours], [theirs], artifact.spec.schema, canvases.size_hw))
+    """Returns the largest differences between two runtimes over at least one image."""
+    deviations, similarities = [], []
+    for batch_size in batch_sizes:
+        for start in range(0, len(images), batch_size):
+            batch = preprocess(images[start : start + batch_size], artifact.spec)
+            ours, theirs = artifact(batch.pixels), reference(batch.pixels)
+            deviations.append(compare_candidates(ours, theirs, batch.size_hw))
+            similarities.append(pose_similarity([ours], [theirs], artifact.spec.schema, batch.size_hw))
     return Deviation(
         keypoint_px=float(np.max([deviation.keypoint_px for deviation in deviations])),
         score=float(np.max([deviation.score for deviation in deviations])),
-        candidates=sum(deviation.candidates for deviation in deviations),
-        agreement=float(np.mean(agreements)),
+        num_candidates=sum(deviation.num_candidates for deviation in deviations),
+        similarity=float(np.mean(similarities)),
     )
 
 
 def compare_candidates(ours: Candidates, theirs: Candidates, size_hw: tuple[int, int]) -> Deviation:
-    """The largest differences between the candidates of two runtimes for the same canvases."""
-    compared = theirs.scores >= _MIN_SCORE
+    """Returns the largest differences between the candidates of two runtimes for the same batch."""
+    compared = theirs.scores >= _MIN_COMPARED_SCORE
     compared = compared if compared.any() else np.ones_like(compared)
     distance = np.abs(ours.keypoints - theirs.keypoints)[compared] * np.array(size_hw[::-1])
-    score = np.maximum(  # Python's own maximum may lose what is not a number
+    score = np.maximum(  # unlike Python's max, keeps NaN
         np.abs(ours.scores - theirs.scores).max(),
         np.abs(ours.keypoint_scores - theirs.keypoint_scores).max(),
     )
     return Deviation(float(distance.max()), float(score), int(compared.sum()))
 
 
-def noise(size_hw: tuple[int, int]) -> list[UInt8[np.ndarray, "_ _ 3"]]:
-    """Pictures for want of better ones."""
+def pose_similarity(
+    ours: Sequence[Candidates], theirs: Sequence[Candidates], schema: KeypointSchema, input_size_hw: tuple[int, int]
+) -> float:
+    """Compares the persons in two sets of candidates for the same batches.
+
+    For each person in `theirs`, the object keypoint similarity (OKS) is multiplied by one minus the difference of the
+    person scores. An image without persons counts with its best candidate.
+
+    Returns:
+        The mean over all persons, from 0 to 1 for equal candidates.
+    """
+    values = [_similarities(our, their, schema, input_size_hw) for our, their in zip(ours, theirs, strict=True)]
+    return float(np.mean(np.concatenate(values)))
+
+
+def _similarities(
+    ours: Candidates, theirs: Candidates, schema: KeypointSchema, input_size_hw: tuple[int, int]
+) -> Float[np.ndarray, "n"]:
+    is_person = theirs.scores >= np.minimum(_MIN_SIMILARITY_SCORE, theirs.scores.max(axis=1, keepdims=True))
+    input_size_wh = np.array(input_size_hw[::-1])
+    found, truth = ours.keypoints[is_person] * input_size_wh, theirs.keypoints[is_person] * input_size_wh
+    areas = np.maximum(_AREA_OF_BOX * np.prod(np.ptp(truth, axis=1), axis=1), 1.0)
+    sigmas, labelled = np.array(schema.sigmas), np.ones((1, truth.shape[1]), bool)
+    oks = [
+        object_keypoint_similarity(our[None], their[None], labelled, area[None], sigmas)[0, 0]
+        for our, their, area in zip(found, truth, areas, strict=True)
+    ]
+    return np.asarray(np.asarray(oks) * (1 - np.abs(ours.scores - theirs.scores)[is_person]))
+
+
+def noise_images(size_hw: tuple[int, int]) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+    """Returns three images of noise."""
     return list(np.random.default_rng(0).integers(0, 256, (3, *size_hw, 3), dtype=np.uint8))

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from e2pose.bench.images import SCENE_HW, SCENE_PERSONS, crowd, save_frames, save_scenes
+from e2pose.bench.images import SCENE_PERSONS, save_frames, save_scenes
 from e2pose.core.errors import InputError, OptionError
+from e2pose.export.scenes import draw_scene
 from e2pose.sources.base import SourceInfo
 from e2pose.sources.open import FilesSource
 from helpers.synthetic import write_image, write_video
@@ -37,22 +38,7 @@ def test_live_source_is_rejected(tmp_path: Path, monkeypatch) -> None:
         save_frames(["0"], tmp_path, 1)
 
 
-def test_scenes_contain_their_number_of_persons(tmp_path: Path) -> None:
-    empty = crowd(0)
-    assert empty.shape == (*SCENE_HW, 3)
-    cell = 240 * 150
-    for num_persons in SCENE_PERSONS:
-        covered = (crowd(num_persons) != empty).any(axis=2).sum()
-        assert 0.98 * num_persons * cell < covered <= num_persons * cell, "persons do not overlap"
-
-
-def test_scenes_with_more_persons_keep_the_positions_of_others() -> None:
-    few, many, empty = crowd(2), crowd(10), crowd(0)
-    is_person = (few != empty).any(axis=2)
-    assert (few[is_person] == many[is_person]).all()
-
-
 def test_scenes_are_saved_with_consecutive_indices(tmp_path: Path) -> None:
     scenes = save_scenes(tmp_path, first_index=7)
     assert [(scene.index, scene.num_persons) for scene in scenes] == list(zip(range(7, 12), SCENE_PERSONS, strict=True))
-    assert (np.load(scenes[2].path) == crowd(5)).all()
+    assert (np.load(scenes[2].path) == draw_scene(5)).all()

@@ -1,20 +1,18 @@
-"""Convolutions made ready for eight bits must say what they said before."""
-
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from e2pose.export.equalize import Weights, correct_biases, equalize, watch
+from e2pose.export.equalize import GraphWeights, correct_biases, equalize, measure_activations
 
-CANVASES = list(np.random.default_rng(1).integers(0, 256, (4, 1, 3, 8, 8), dtype=np.uint8))
-SIZES = np.array([1e-3, 0.05, 0.3, 1.0], np.float32)  # channels as unlike as those of MobileNetV2
+BATCHES = list(np.random.default_rng(1).integers(0, 256, (4, 1, 3, 8, 8), dtype=np.uint8))
+SIZES = np.array([1e-3, 0.05, 0.3, 1.0], np.float32)  # ranges of channels as different as in MobileNetV2
 
 
 @pytest.fixture
 def model() -> onnx.ModelProto:
-    """Normalisation, then a full, a depthwise and a pointwise convolution, clipped between."""
+    """Normalisation, then a full, a depthwise and a pointwise convolution with clipping in between."""
     draw = np.random.default_rng(0)
     kernels = {"a": (4, 3, 3, 3), "b": (4, 1, 3, 3), "c": (2, 4, 1, 1)}
     weights = {"mean": np.array([120, 110, 100]).reshape(1, 3, 1, 1), "deviation": np.full((1, 3, 1, 1), 60)}
@@ -33,65 +31,65 @@ def model() -> onnx.ModelProto:
         helper.make_node("Conv", ["b6", "wc", "bc"], ["c"], "conv_c"),
     ]
     pixels = helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, [1, 3, 8, 8])
-    answer = helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, [1, 2, 8, 8])
+    output = helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, [1, 2, 8, 8])
     tensors = [numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()]
-    graph = helper.make_graph(nodes, "small", [pixels], [answer], tensors)
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.checker.check_model(made, full_check=True)
-    return made
+    graph = helper.make_graph(nodes, "small", [pixels], [output], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
-def answers(model: onnx.ModelProto) -> np.ndarray:
+def run(model: onnx.ModelProto) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"pixels": canvas})[0] for canvas in CANVASES])
+    return np.concatenate([session.run(None, {"pixels": batch})[0] for batch in BATCHES])
 
 
-def test_channels_become_alike_and_answers_stay(model: onnx.ModelProto) -> None:
-    before, peaks = answers(model), watch(model, ["a6"], CANVASES)["a6"].peak
+def test_channels_get_similar_ranges_and_outputs_stay(model: onnx.ModelProto) -> None:
+    before, peaks = run(model), measure_activations(model, ["a6"], BATCHES)["a6"].peak
     assert peaks.max() > 50 * peaks.min()
-    equalize(model, CANVASES)
-    np.testing.assert_allclose(answers(model), before, rtol=1e-4, atol=1e-5)
-    seen = watch(model, ["a6", "b6"], CANVASES)
-    np.testing.assert_allclose(seen["a6"].peak, 6, rtol=1e-4)  # all that the eight bits can hold
-    assert seen["b6"].peak.max() <= 6
+    equalize(model, BATCHES)
+    np.testing.assert_allclose(run(model), before, rtol=1e-4, atol=1e-5)
+    stats = measure_activations(model, ["a6", "b6"], BATCHES)
+    np.testing.assert_allclose(stats["a6"].peak, 6, rtol=1e-4)  # the full range of eight bits
+    assert stats["b6"].peak.max() <= 6
 
 
-def test_shared_kernels_and_maps_that_others_read_are_left_alone(model: onnx.ModelProto) -> None:
+def test_shared_kernels_and_maps_with_other_readers_are_not_changed(model: onnx.ModelProto) -> None:
     model.graph.node.append(helper.make_node("Conv", ["b6", "wc", "bc"], ["d"], "conv_d"))
     model.graph.output.append(helper.make_tensor_value_info("a6", onnx.TensorProto.FLOAT, [1, 4, 8, 8]))
     before = model.SerializeToString(deterministic=True)
-    equalize(model, CANVASES)
+    equalize(model, BATCHES)
     assert model.SerializeToString(deterministic=True) == before
 
 
-def test_what_clips_elsewhere_than_at_0_is_left_alone(model: onnx.ModelProto) -> None:
-    Weights(model.graph)["low"] = np.array(-1.0)
+def test_clipping_at_other_values_than_0_prevents_equalisation(model: onnx.ModelProto) -> None:
+    GraphWeights(model.graph)["low"] = np.array(-1.0)
     before = model.SerializeToString(deterministic=True)
-    equalize(model, CANVASES)
+    equalize(model, BATCHES)
     assert model.SerializeToString(deterministic=True) == before
 
 
-def test_rounded_kernels_answer_the_same_on_the_average(model: onnx.ModelProto) -> None:
-    activity = watch(model, ["b6"], CANVASES)
-    weights = Weights(model.graph)
+def test_corrected_biases_keep_the_mean_output_of_rounded_kernels(model: onnx.ModelProto) -> None:
+    stats = measure_activations(model, ["b6"], BATCHES)
+    weights = GraphWeights(model.graph)
     weights["wc"] = np.array([[0.5, 1.49, 0.49, 127], [1.4, 0.3, -2.4, -127]]).reshape(2, 4, 1, 1)
-    exact = answers(model).mean(axis=(0, 2, 3))
+    exact = run(model).mean(axis=(0, 2, 3))
     rounded = np.array([[0.0, 1, 0, 127], [1, 0, -2, -127]]).reshape(2, 4, 1, 1)
-    correct_biases(model, {"conv_c"}, activity)
+    correct_biases(model, {"conv_c"}, stats)
     weights["wc"] = rounded
-    np.testing.assert_allclose(answers(model).mean(axis=(0, 2, 3)), exact, rtol=1e-4)
+    np.testing.assert_allclose(run(model).mean(axis=(0, 2, 3)), exact, rtol=1e-4)
     before = model.SerializeToString(deterministic=True)
-    correct_biases(model, {"conv_c"}, activity)  # now there is nothing to round
-    correct_biases(model, {"conv_a"}, activity)  # of which nothing is known
+    correct_biases(model, {"conv_c"}, stats)  # nothing left to round
+    correct_biases(model, {"conv_a"}, stats)  # no statistics of its input
     assert model.SerializeToString(deterministic=True) == before
 
 
-def test_depthwise_kernels_too(model: onnx.ModelProto) -> None:
-    activity = watch(model, ["a6"], CANVASES)
-    weights = Weights(model.graph)
+def test_biases_of_depthwise_kernels_are_corrected(model: onnx.ModelProto) -> None:
+    stats = measure_activations(model, ["a6"], BATCHES)
+    weights = GraphWeights(model.graph)
     kernel, bias = weights["wb"].copy(), weights["bb"].copy()
-    correct_biases(model, {"conv_b"}, activity)
+    correct_biases(model, {"conv_b"}, stats)
     step = np.abs(kernel).max(axis=(1, 2, 3), keepdims=True) / 127
     error = (np.round(kernel / step) * step - kernel).sum(axis=(1, 2, 3))
-    np.testing.assert_allclose(weights["bb"], bias - error * activity["a6"].mean, rtol=1e-5)
+    np.testing.assert_allclose(weights["bb"], bias - error * stats["a6"].mean, rtol=1e-5)
     assert np.abs(weights["bb"] - bias).max() > 0

@@ -76,7 +76,7 @@ def test_bundled_formats_are_the_same_model(model: ModelEntry) -> None:  # each 
     reference = open_runtime(resolve_model(model.name, (".safetensors",)).path)
     samples = sorted((Path(__file__).parents[3] / "samples").glob("*.jpg"))
     images = [read_image(path) for path in samples]
-    assert verify_artifact(resolve_model(model.name).path, reference, images, limits=Limits(0.99)).candidates > 100
+    assert verify_artifact(resolve_model(model.name).path, reference, images, limits=Limits(0.99)).num_candidates > 100
 
 
 def test_fast_model_finds_the_persons_of_the_default_model() -> None:

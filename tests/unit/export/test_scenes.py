@@ -1,0 +1,23 @@
+from e2pose.export.scenes import SCENE_HW, default_scenes, draw_scene
+
+
+def test_scenes_contain_their_number_of_persons() -> None:
+    empty = draw_scene(0)
+    assert empty.shape == (*SCENE_HW, 3)
+    cell = 240 * 150
+    for num_persons in (1, 2, 5, 10, 20):
+        covered = (draw_scene(num_persons) != empty).any(axis=2).sum()
+        assert 0.98 * num_persons * cell < covered <= num_persons * cell, "persons do not overlap"
+
+
+def test_scenes_with_more_persons_keep_the_positions_of_others() -> None:
+    few, many, empty = draw_scene(2), draw_scene(10), draw_scene(0)
+    is_person = (few != empty).any(axis=2)
+    assert (few[is_person] == many[is_person]).all()
+
+
+def test_default_scenes_have_more_and_more_persons() -> None:
+    empty = draw_scene(0)
+    covered = [(scene != empty).any(axis=2).sum() for scene in default_scenes()]
+    assert len(covered) == 8
+    assert covered == sorted(covered)
