@@ -1,7 +1,7 @@
 """E2Pose as published: a backbone, a feature pyramid, and a head that predicts one pose per cell.
 
 Source: Tobeta et al., "E2Pose: Fully Convolutional Networks for End-to-End Multi-Person Pose Estimation", IROS 2022,
-and the layer names of the published graphs. docs/concepts/network.md lists what the publication leaves open.
+and the layer names of the published graphs. docs/models/sizes.md lists what the publication states.
 """
 
 from __future__ import annotations
