@@ -73,7 +73,7 @@ def test_data_option_replaces_the_root_of_a_recipe(e2pose, folder: Path) -> None
         (["set", "--sheet", "a.txt"], "'a.txt' does not have the suffix of an image"),
         (["set", "--json", "set/annotations.json"], "will not be overwritten"),
         (["set", "--count", "0"], "--count must be at least 1"),
-        (["empty.toml"], "wrong entries"),
+        (["empty.toml"], "the recipe 'empty.toml' is invalid"),
     ],
 )
 def test_wrong_arguments_are_one_error_and_write_nothing(e2pose, folder: Path, words: list[str], message: str) -> None:

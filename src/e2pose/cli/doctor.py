@@ -81,12 +81,7 @@ def data(
 
 
 def _check_outputs(drawings: list[Path], json_path: Path | None, inputs: list[Path]) -> None:
-    """Checks that all outputs can be written, before any image is read.
-
-    Raises:
-        OptionError: A drawing has no suffix of an image format.
-        OutputError: An output cannot be written, or is an input.
-    """
+    """Checks, before any image is read, that all outputs can be written and that none is an input."""
     from e2pose.core.files import check_target
     from e2pose.sinks.images import IMAGE_SUFFIXES, check_not_an_input
 

@@ -25,26 +25,16 @@ class Batches:
     """The part of each batch that one process trains on.
 
     Step `s` always trains on the images from `s * batch_size` on, for any number of processes and passes.
-
-    Args:
-        images: All training images by number.
-        steps: Steps of the whole training.
-        batch_size: Images of one step in all processes together; a multiple of `processes * accumulate`.
-        accumulate: Forward passes that share the images of a step.
-        processes: Number of training processes.
-        process: Index of this process.
-        workers: Processes that prepare images for this one; 0 prepares them in this process.
-        pin_memory: Whether to use page-locked memory, from which copies to a GPU are faster.
     """
 
     images: TrainingImages
-    steps: int
-    batch_size: int
-    accumulate: int = 1
+    steps: int  # of the whole training
+    batch_size: int  # images of one step in all processes together; a multiple of `processes * accumulate`
+    accumulate: int = 1  # forward passes that share the images of a step
     processes: int = 1
-    process: int = 0
-    workers: int = 0
-    pin_memory: bool = False
+    process: int = 0  # index of this process
+    workers: int = 0  # processes that prepare images for this one; 0 prepares them in this process
+    pin_memory: bool = False  # page-locked memory, from which copies to a GPU are faster
 
     def from_step(self, step: int) -> Generator[list[MiniBatch], None, None]:
         """Yields this process's mini-batches of each step, one per pass, from the given step to the last.

@@ -22,19 +22,12 @@ SCHEMA_FROM_DATA = "data"
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """One set of labelled images, divided into training images and held-out images.
+    """One set of labelled images, divided into training images and held-out images."""
 
-    Args:
-        folder: Folder of the image files.
-        training: Training images.
-        held_out: Images that are only used for evaluation during a training.
-        weight: Share of the training images drawn from this set, relative to the other sets.
-    """
-
-    folder: Path
+    folder: Path  # of the image files
     training: Annotations
-    held_out: Annotations
-    weight: float
+    held_out: Annotations  # only used for evaluation during a training
+    weight: float  # share of the training images drawn from this set, relative to the other sets
 
 
 def open_set(config: DataSetConfig, root: Path, schema: KeypointSchema) -> ImageSet:
@@ -49,19 +42,13 @@ def open_set(config: DataSetConfig, root: Path, schema: KeypointSchema) -> Image
     if not annotations.images:
         raise AnnotationError(f"'{path}' lists no image", "remove the set from the recipe")
     images = with_schema(annotations, schema, str(path)).images
-    is_held_out = [config.holdout is not None and index % config.holdout == 0 for index in range(len(images))]
-    training = tuple(image for image, out in zip(images, is_held_out, strict=True) if not out)
-    held_out = tuple(image for image, out in zip(images, is_held_out, strict=True) if out)
+    held_out = images[:: config.holdout] if config.holdout else ()
+    training = tuple(image for index, image in enumerate(images) if not config.holdout or index % config.holdout)
     return ImageSet(folder, Annotations(schema, training), Annotations(schema, held_out), config.weight)
 
 
 def resolve_schema(name: str, sets: Sequence[DataSetConfig], root: Path) -> KeypointSchema:
-    """Returns the schema of a recipe.
-
-    Args:
-        name: A schema that comes with e2pose, the path of a TOML file, or "data" for that of the first set.
-        sets: The image sets of the recipe.
-        root: Folder of the sets.
+    """Returns the schema of a recipe: a bundled schema, that of a TOML file, or for "data" that of the first set.
 
     Raises:
         SchemaError: The schema cannot be read.
@@ -71,10 +58,7 @@ def resolve_schema(name: str, sets: Sequence[DataSetConfig], root: Path) -> Keyp
 
 
 def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
-    """Reads the annotations of a set with its own keypoints.
-
-    Returns:
-        The folder of the image files, and the annotations.
+    """Returns the folder of a set's image files, and the annotations with their own keypoints.
 
     Raises:
         AnnotationError: The annotations cannot be read, or do not have as many keypoints as the set's schema.
@@ -104,12 +88,8 @@ def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
 def with_schema(annotations: Annotations, schema: KeypointSchema, name: str) -> Annotations:
     """Returns the annotations with the keypoints of another schema, matched by name.
 
-    Keypoints that the annotations do not have count as not labelled, so they are not trained on these images.
-
-    Args:
-        annotations: The annotations.
-        schema: The schema of the result.
-        name: Name of the image set in an error.
+    Keypoints that the annotations do not have count as not labelled, so they are not trained on these images. Errors
+    call the image set `name`.
 
     Raises:
         AnnotationError: The schemas have no keypoint in common.

@@ -21,13 +21,9 @@ Pixels = UInt8[np.ndarray, "_ _ 3"]
 class ImageStore:
     """The training images of all image sets by number, one set after the other.
 
-    Args:
-        sets: The image sets.
-        input_size_hw: Height and width of the network's input.
-        fit: How an image fits into the input before it is augmented.
-        max_scale: Largest scale of the augmentation.
-        cache: Decode all images once and keep them in memory, at no more than the resolution that `max_scale` needs;
-            otherwise read the file at each access. Forked worker processes (Linux) share the memory of the cache.
+    With `cache`, all images are decoded once and kept in memory, at no more than the resolution that `max_scale`, the
+    largest scale of the augmentation, needs. Forked worker processes (Linux) share this memory. Otherwise each access
+    reads the file.
 
     Raises:
         AnnotationError: The size of an image differs from its annotation.

@@ -13,23 +13,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class SampleLabels:
-    """The labels of one training image, in its pixels.
+    """The labels of one training image, in its pixels; boxes are (x, y, width, height)."""
 
-    Args:
-        keypoints: (x, y) of each person's keypoints; arbitrary where not labelled.
-        labelled: Whether a keypoint is labelled and inside of the image; only its position is trained.
-        visibility_known: Whether it is known if a keypoint is visible; elsewhere its score is not trained.
-        areas: Area of each person.
-        ignore: Boxes (x, y, width, height) in which unmatched candidates have no loss.
-        non_exhaustive: Boxes in which persons may lack labels, so that background has less weight.
-    """
-
-    keypoints: Float32[np.ndarray, "g k 2"]
-    labelled: Bool[np.ndarray, "g k"]
-    visibility_known: Bool[np.ndarray, "g k"]
+    keypoints: Float32[np.ndarray, "g k 2"]  # (x, y); arbitrary where not labelled
+    labelled: Bool[np.ndarray, "g k"]  # and inside of the image; the other positions are not trained
+    visibility_known: Bool[np.ndarray, "g k"]  # where it is unknown, the score of the keypoint is not trained
     areas: Float32[np.ndarray, "g"]
-    ignore: Float32[np.ndarray, "r 4"]
-    non_exhaustive: Float32[np.ndarray, "q 4"]
+    ignore: Float32[np.ndarray, "r 4"]  # in these boxes, unmatched candidates have no loss
+    non_exhaustive: Float32[np.ndarray, "q 4"]  # in these boxes persons may lack labels: background has less weight
 
 
 @dataclass(frozen=True, eq=False)

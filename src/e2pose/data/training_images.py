@@ -28,18 +28,8 @@ class TrainingImages(Dataset[Sample]):
     """Training image `n`: its source images and augmentation depend only on the seed and `n`.
 
     The last part of the training, `augment.clean`, uses weaker augmentation. Step `s` consists of the images from
-    `s * batch_size` on, so `n` also determines whether an image belongs to that part.
-
-    Args:
-        sets: Image sets to draw from, by their weights.
-        schema: The keypoints.
-        input_size_hw: Height and width of the training images.
-        fit: How an image fits into the input before it is augmented.
-        augment: The augmentation.
-        steps: Steps of the whole training.
-        batch_size: Images per step.
-        seed: Seed of all random choices.
-        cache: Keep decoded images in memory, see `ImageStore`.
+    `s * batch_size` on, so `n` also determines whether an image belongs to that part. With `cache`, decoded images are
+    kept in memory, see `ImageStore`.
 
     Raises:
         AnnotationError: With `cache`, the size of an image differs from its annotation.

@@ -23,19 +23,12 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A box of the training image that shows a source image.
+    """A box of the training image that is filled from a source image."""
 
-    Args:
-        image: Number of the source image in the `ImageStore`.
-        affine: Map from pixels of the source image, in its original size, to pixels of the training image.
-        box: The box that the layer covers.
-        edge: Half of the width in pixels over which the layer fades into the layers below.
-    """
-
-    image: int
-    affine: Affine
+    image: int  # number of the source image in the `ImageStore`
+    affine: Affine  # from pixels of the source image, in its original size, to pixels of the training image
     box: Box
-    edge: int = 0
+    edge: int = 0  # half of the width in pixels over which the layer fades into the layers below
 
     def shifted(self, x: int, y: int) -> Layer:
         """Returns the layer `x` pixels further right and `y` pixels further down."""
@@ -74,10 +67,7 @@ def render(composition: Composition, images: ImageStore, size_hw: tuple[int, int
 def warp_layer(pixels: Pixels, original_hw: tuple[int, int], layer: Layer) -> Pixels:
     """Returns the content of a layer's box.
 
-    Args:
-        pixels: The source image or a smaller copy of it.
-        original_hw: Original size of the source image, to which `layer.affine` refers.
-        layer: The layer.
+    `pixels` is the source image or a smaller copy of it; `layer.affine` refers to its original size.
     """
     x, y, width, height = layer.box
     to_original = Affine.scaling(original_hw[1] / pixels.shape[1], original_hw[0] / pixels.shape[0])

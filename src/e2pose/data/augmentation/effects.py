@@ -18,21 +18,13 @@ _JPEG_QUALITY = (25, 75)  # cameras use 90 and more
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """Effects in the order in which they are applied, which is that of a camera.
+    """Effects in the order in which they are applied, which is that of a camera; 0 disables an effect."""
 
-    Args:
-        colours: `rgb -> colours[:, :3] @ rgb + colours[:, 3]`.
-        blur_sigma: Standard deviation of a Gaussian in pixels; 0 for none.
-        noise_sigma: Standard deviation of white noise in grey levels; 0 for none.
-        noise_seed: Seed of the noise.
-        jpeg_quality: Quality of a JPEG compression, 1 to 100; 0 for none.
-    """
-
-    colours: Float32[np.ndarray, "3 4"]
-    blur_sigma: float = 0.0
-    noise_sigma: float = 0.0
+    colours: Float32[np.ndarray, "3 4"]  # rgb -> colours[:, :3] @ rgb + colours[:, 3]
+    blur_sigma: float = 0.0  # of a Gaussian, in pixels
+    noise_sigma: float = 0.0  # of white noise, in grey levels
     noise_seed: int = 0
-    jpeg_quality: int = 0
+    jpeg_quality: int = 0  # 1 to 100
 
 
 def draw_effects(config: AugmentConfig, rng: np.random.Generator) -> Effects:

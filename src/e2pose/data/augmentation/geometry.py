@@ -41,16 +41,9 @@ def random_affine(
 def random_person_affine(
     person: PersonAnnotation, size: float, config: AugmentConfig, rng: np.random.Generator
 ) -> tuple[Affine, tuple[int, int]]:
-    """Draws a map that crops one person, with a margin, from an image.
+    """Draws a map that crops one person with a margin: aspect ratio, rotation and flip.
 
-    Args:
-        person: The person.
-        size: Longer side of the person's box in the crop, in pixels.
-        config: Ranges of aspect ratio and rotation, and chance of a flip.
-        rng: Random generator.
-
-    Returns:
-        The map, and the size (height, width) of the crop.
+    The longer side of the person's box gets `size` pixels. Returns the map and the (height, width) of the crop.
     """
     x, y, width, height = person.box
     scale = min(size / max(width, height), _MAX_PASTE_SCALE)

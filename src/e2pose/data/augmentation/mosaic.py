@@ -47,12 +47,7 @@ def extract_piece(
 ) -> Composition:
     """Crops a piece with a soft edge from an image; labels on the edge are dropped.
 
-    Args:
-        number: Number of the image.
-        image: Its labels.
-        schema: The keypoints.
-        affine: Map from the image to the piece, as of `random_person_affine`.
-        size_hw: Size of the piece.
+    `affine`, from `random_person_affine`, maps the image to the piece of size `size_hw`.
     """
     edge = max(1, round(_EDGE * min(size_hw)))
     inner_hw = max(1, size_hw[0] - 2 * edge), max(1, size_hw[1] - 2 * edge)
@@ -64,7 +59,7 @@ def extract_piece(
 def paste(below: Composition, piece: Composition, corner_xy: tuple[int, int]) -> Composition:
     """Adds a piece from `extract_piece` with its upper left corner at `corner_xy`; it has to fit into the image."""
     x, y = corner_xy
-    (layer,) = (layer.shifted(x, y) for layer in piece.layers)
+    layer = piece.layers[0].shifted(x, y)
     left, top, width, height = layer.box
     inner = (left + layer.edge, top + layer.edge, width - 2 * layer.edge, height - 2 * layer.edge)
     labels = _concatenate([remove_covered(below.labels, inner), _shift(piece.labels, x, y)])

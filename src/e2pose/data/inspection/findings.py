@@ -13,19 +13,12 @@ _MAX_EXAMPLES = 3
 
 @dataclass(frozen=True, eq=False)
 class Subset:
-    """Images that are inspected and reported together.
+    """Images that are inspected and reported together."""
 
-    Args:
-        name: Name in the report.
-        folder: Folder of the image files.
-        annotations: Their labels.
-        split: Subsets of different splits, such as training and held-out images, must not share images.
-    """
-
-    name: str
-    folder: Path
+    name: str  # in the report
+    folder: Path  # of the image files
     annotations: Annotations
-    split: str
+    split: str  # subsets of different splits, such as training and held-out images, must not share images
 
     def path(self, image: ImageAnnotation) -> Path:
         """Returns the path of an image file."""
@@ -34,17 +27,11 @@ class Subset:
 
 @dataclass(frozen=True)
 class Check:
-    """One kind of problem.
-
-    Args:
-        title: The problem in a few words.
-        advice: Why it matters and what to do.
-        is_error: Whether a training would fail or an evaluation would be invalid; otherwise it is a warning.
-    """
+    """One kind of problem."""
 
     title: str
-    advice: str
-    is_error: bool = False
+    advice: str  # why it matters and what to do
+    is_error: bool = False  # a training would fail or an evaluation would be invalid; otherwise it is a warning
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,8 @@ NEAR_LEAK = Check(
 class Fingerprint:
     """Identifies the content of an image."""
 
-    subset: int  # index
-    name: str
+    subset: Subset
+    name: str  # of the file
     digest: bytes  # of the file
     bits: UInt64[np.ndarray, "4"]  # difference hash of the pixels
 
@@ -55,45 +55,40 @@ class Fingerprint:
 def check_image_files(
     subsets: Sequence[Subset], progress: Callable[[int], None] | None
 ) -> tuple[list[list[Problem]], list[Fingerprint]]:
-    """Reads every image once.
+    """Reads every image once; returns the problems of each subset, and the fingerprints of all readable images.
 
-    Args:
-        subsets: Labelled images.
-        progress: Called with the total number of images after each image.
-
-    Returns:
-        The problems of each subset, and the fingerprints of all readable images.
+    Calls `progress` with the total number of images after each image.
     """
-    entries = [(index, subset, image) for index, subset in enumerate(subsets) for image in subset.annotations.images]
-    problems: list[list[Problem]] = [[] for _ in subsets]
+    entries = [(subset, image) for subset in subsets for image in subset.annotations.images]
+    problems: dict[Subset, list[Problem]] = {subset: [] for subset in subsets}
     fingerprints: list[Fingerprint] = []
     with ThreadPoolExecutor() as pool:
         results = pool.map(lambda entry: _read(*entry), entries)
-        for (index, _, _), result in zip(entries, results, strict=True):
+        for (subset, _), result in zip(entries, results, strict=True):
             if isinstance(result, Problem):
-                problems[index].append(result)
+                problems[subset].append(result)
             else:
                 fingerprints.append(result)
             if progress is not None:
                 progress(len(entries))
-    return problems, fingerprints
+    return list(problems.values()), fingerprints
 
 
-def find_duplicates(subsets: Sequence[Subset], fingerprints: Sequence[Fingerprint]) -> Iterator[Problem]:
+def find_duplicates(fingerprints: Sequence[Fingerprint]) -> Iterator[Problem]:
     """Yields images with equal files, and nearly equal images of different splits."""
     first: dict[bytes, Fingerprint] = {}
     for fingerprint in fingerprints:
         other = first.setdefault(fingerprint.digest, fingerprint)
         if other is not fingerprint:
-            is_leak = subsets[fingerprint.subset].split != subsets[other.subset].split
-            yield Problem(LEAK if is_leak else DUPLICATE, _pair(subsets, other, fingerprint))
+            is_leak = fingerprint.subset.split != other.subset.split
+            yield Problem(LEAK if is_leak else DUPLICATE, _pair(other, fingerprint))
     distinct = list(first.values())
-    splits = sorted({subsets[one.subset].split for one in distinct})
+    splits = sorted({one.subset.split for one in distinct})
     for index, split in enumerate(splits):
-        ours = [one for one in distinct if subsets[one.subset].split == split]
-        others = [one for one in distinct if subsets[one.subset].split in splits[index + 1 :]]
+        ours = [one for one in distinct if one.subset.split == split]
+        others = [one for one in distinct if one.subset.split in splits[index + 1 :]]
         for one, other in _find_near(ours, others):
-            yield Problem(NEAR_LEAK, _pair(subsets, one, other))
+            yield Problem(NEAR_LEAK, _pair(one, other))
 
 
 def difference_hash(image: UInt8[np.ndarray, "h w 3"]) -> UInt64[np.ndarray, "4"]:
@@ -108,7 +103,7 @@ def difference_hash(image: UInt8[np.ndarray, "h w 3"]) -> UInt64[np.ndarray, "4"
     return np.packbits(small[:, :-1] > small[:, 1:]).view(np.uint64)
 
 
-def _read(index: int, subset: Subset, image: ImageAnnotation) -> Problem | Fingerprint:
+def _read(subset: Subset, image: ImageAnnotation) -> Problem | Fingerprint:
     path = subset.path(image)
     try:
         pixels = read_image(path)
@@ -119,7 +114,7 @@ def _read(index: int, subset: Subset, image: ImageAnnotation) -> Problem | Finge
     if (height, width) != image.size_hw:
         labelled = f"{image.size_hw[1]}x{image.size_hw[0]}"
         return Problem(WRONG_SIZE, f"{image.file_name}: {width}x{height}, but {labelled} in the labels")
-    return Fingerprint(index, image.file_name, digest, difference_hash(pixels))
+    return Fingerprint(subset, image.file_name, digest, difference_hash(pixels))
 
 
 def _find_near(ours: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iterator[tuple[Fingerprint, Fingerprint]]:
@@ -135,5 +130,5 @@ def _find_near(ours: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> It
             yield chunk[row], others[column]
 
 
-def _pair(subsets: Sequence[Subset], one: Fingerprint, other: Fingerprint) -> str:
-    return f"{subsets[one.subset].name}: {one.name} = {subsets[other.subset].name}: {other.name}"
+def _pair(one: Fingerprint, other: Fingerprint) -> str:
+    return f"{one.subset.name}: {one.name} = {other.subset.name}: {other.name}"

@@ -46,14 +46,10 @@ class DataReport:
 def open_subsets(
     sources: Sequence[Path | RecipeSets], *, images: Path | None = None
 ) -> tuple[list[Subset], list[Finding]]:
-    """Reads labels.
+    """Returns the subsets that can be read, and a finding for each set that cannot.
 
-    Args:
-        sources: Folders with `annotations.json` or `data.yaml`, such files themselves, or the sets of a recipe.
-        images: Folder of the image files of `.json` files; if None, the folder `images` beside the file.
-
-    Returns:
-        The subsets that can be read, and a finding for each set that cannot.
+    A source is a folder with `annotations.json` or `data.yaml`, such a file itself, or the sets of a recipe. `images`
+    is the folder of the image files of `.json` files; if None, the folder `images` beside the file.
 
     Raises:
         OptionError: A path does not exist.
@@ -70,26 +66,18 @@ def open_subsets(
 
 
 def inspect(subsets: Sequence[Subset], *, progress: Callable[[int], None] | None = None) -> DataReport:
-    """Checks all labels and image files.
-
-    Args:
-        subsets: The labelled images.
-        progress: Called with the total number of images after each image.
-    """
+    """Checks all labels and image files. Calls `progress` with the total number of images after each image."""
     image_problems, fingerprints = check_image_files(subsets, progress)
     findings: list[Finding] = []
     for subset, problems in zip(subsets, image_problems, strict=True):
         labels = subset.annotations
         findings += summarise(subset.name, chain(problems, find_label_problems(labels), find_flip_problems(labels)))
-    findings += summarise("all subsets", find_duplicates(subsets, fingerprints))
+    findings += summarise("all subsets", find_duplicates(fingerprints))
     return DataReport(tuple(findings), tuple(label_statistics(subset) for subset in subsets))
 
 
-_Reader = tuple[str, Callable[[], list[Subset]]]
-"""Name of an image set, and a function that reads it."""
-
-
-def _readers(path: Path | RecipeSets, images: Path | None) -> list[_Reader]:
+def _readers(path: Path | RecipeSets, images: Path | None) -> list[tuple[str, Callable[[], list[Subset]]]]:
+    """Returns the name of each image set, and a function that reads it."""
     if isinstance(path, RecipeSets):
         return [(config.path, partial(_read_recipe_set, config, path)) for config in path.sets]
     if not path.exists():

@@ -13,36 +13,22 @@ from e2pose.data.inspection.findings import Subset
 class Statistics:
     """Counts and shares of the labels of a subset.
 
-    Args:
-        subset: Name of the subset.
-        images: Number of images.
-        empty_images: Images without persons.
-        non_exhaustive_images: Images in which not every person is labelled.
-        persons: Persons with at least one labelled keypoint.
-        persons_without_keypoints: Persons without, which are ignored like crowds.
-        crowds: Regions of crowds.
-        ignored_regions: Other ignored regions.
-        persons_per_image: Mean over all images.
-        max_persons_per_image: Maximum over all images.
-        sizes: 5 %, 50 % and 95 % quantiles of the persons' sizes: square root of the area, relative to the longer side
-            of the image.
-        labelled: For each keypoint the share of persons on which it is labelled; None if no image labels it.
-        visible: For each keypoint the share of persons on which it is visible, likewise.
+    The size of a person is the square root of its area, relative to the longer side of the image.
     """
 
-    subset: str
+    subset: str  # name
     images: int
-    empty_images: int
-    non_exhaustive_images: int
-    persons: int
-    persons_without_keypoints: int
+    empty_images: int  # without persons
+    non_exhaustive_images: int  # not every person is labelled
+    persons: int  # with at least one labelled keypoint
+    persons_without_keypoints: int  # ignored like crowds
     crowds: int
-    ignored_regions: int
-    persons_per_image: float
+    ignored_regions: int  # other than crowds
+    persons_per_image: float  # mean
     max_persons_per_image: int
-    sizes: tuple[float, float, float] | None
-    labelled: dict[str, float | None]
-    visible: dict[str, float | None]
+    sizes: tuple[float, float, float] | None  # 5 %, 50 % and 95 % quantiles
+    labelled: dict[str, float | None]  # share of persons for each keypoint; None if no image labels the keypoint
+    visible: dict[str, float | None]  # likewise
 
 
 def label_statistics(subset: Subset) -> Statistics:

@@ -24,7 +24,7 @@ def write_subset(folder, *, images=3, split="training", seed=0) -> Subset:
 
 def duplicates_of(*subsets) -> list[tuple[Check, str]]:
     _, fingerprints = check_image_files(subsets, None)
-    return [(problem.check, problem.example) for problem in find_duplicates(subsets, fingerprints)]
+    return [(problem.check, problem.example) for problem in find_duplicates(fingerprints)]
 
 
 def test_valid_files_have_no_problems(tmp_path):
@@ -37,7 +37,7 @@ def test_valid_files_have_no_problems(tmp_path):
     assert problems == [[], []]
     assert reported_totals == [40] * 40
     assert [one.name for one in fingerprints][:2] == ["0.png", "1.png"]
-    assert list(find_duplicates(subsets, fingerprints)) == []
+    assert list(find_duplicates(fingerprints)) == []
 
 
 def test_missing_truncated_and_resized_files_are_errors(tmp_path):
