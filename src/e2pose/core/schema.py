@@ -206,6 +206,11 @@ def schema_names() -> tuple[str, ...]:
     return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
 
 
+def find_built_in_schema(names: tuple[str, ...]) -> KeypointSchema | None:
+    """Returns the schema that comes with e2pose and has these keypoints in this order, if there is one."""
+    return next((schema for schema in map(load_schema, schema_names()) if schema.keypoints == names), None)
+
+
 @cache
 def load_schema(name_or_path: str | Path) -> KeypointSchema:
     """Reads a bundled schema by name, or a schema file by path.

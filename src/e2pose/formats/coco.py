@@ -27,7 +27,7 @@ import numpy as np
 
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError, SchemaError
-from e2pose.core.schema import KeypointSchema, find_mirrored_names, load_schema, schema_names
+from e2pose.core.schema import KeypointSchema, find_built_in_schema, find_mirrored_names, load_schema
 
 CATEGORY_ID = 1
 """Category of persons in all files written by e2pose."""
@@ -37,6 +37,8 @@ DEFAULT_AREA_RATIO = 0.53
 
 HALF_PIXEL = np.float32(0.5)
 """Offset from COCO's keypoint coordinates to those of e2pose."""
+
+_CATEGORY_HINT = "the category of persons has the fields 'id', 'keypoints' (names) and 'skeleton'"
 
 
 def read_coco(path: str | Path) -> Annotations:
@@ -99,11 +101,6 @@ def to_coco_annotations(annotations: Annotations) -> dict[str, Any]:
     return {"images": images, "annotations": persons, "categories": [category]}
 
 
-def find_built_in_schema(names: tuple[str, ...]) -> KeypointSchema | None:
-    """Returns the schema that comes with e2pose and has these keypoints in this order, if there is one."""
-    return next((schema for schema in map(load_schema, schema_names()) if schema.keypoints == names), None)
-
-
 def _load(path: str | Path) -> dict[str, list[Any]]:
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -121,10 +118,7 @@ def _load(path: str | Path) -> dict[str, list[Any]]:
 def _find_category(categories: Sequence[Any], path: str | Path) -> dict[str, Any]:
     found = [entry for entry in categories if isinstance(entry, dict) and "id" in entry and entry.get("keypoints")]
     if len(found) != 1:
-        raise AnnotationError(
-            f"'{path}' has {len(found)} categories with keypoints, but must have one",
-            "the category of persons has the fields 'id', 'keypoints' (names) and 'skeleton'",
-        )
+        raise AnnotationError(f"'{path}' has {len(found)} categories with keypoints, but must have one", _CATEGORY_HINT)
     return found[0]
 
 
@@ -140,7 +134,7 @@ def _parse_schema(category: Mapping[str, Any], path: str | Path) -> KeypointSche
         )
     except (SchemaError, TypeError, ValueError, IndexError) as error:
         raise AnnotationError(
-            f"'{path}': the category with keypoints is invalid: {error}", getattr(error, "hint", "")
+            f"'{path}': the category with keypoints is invalid: {error}", getattr(error, "hint", _CATEGORY_HINT)
         ) from error
 
 
@@ -156,10 +150,11 @@ def _name_entry(path: str | Path, kind: str, entry: object, position: int) -> It
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        has_id = isinstance(entry, dict) and "id" in entry
-        name = f"{kind} {entry['id']}" if has_id else f"{kind} at position {position}"  # type: ignore[index]
+        where = entry["id"] if isinstance(entry, dict) and "id" in entry else f"at position {position}"
         reason = f"the field {error} is missing" if isinstance(error, KeyError) else str(error)
-        raise AnnotationError(f"'{path}': {name} is invalid: {reason}", "correct or remove this entry") from error
+        raise AnnotationError(
+            f"'{path}': {kind} {where} is invalid: {reason}", "correct or remove this entry"
+        ) from error
 
 
 def _parse_image(entry: Mapping[str, Any], persons: Sequence[PersonAnnotation], num_keypoints: int) -> ImageAnnotation:

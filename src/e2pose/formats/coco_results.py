@@ -42,14 +42,10 @@ def to_coco_results(poses: Poses, image_id: int, file_name: str) -> list[dict[st
 
 
 def read_coco_results(path: str | Path, schema: KeypointSchema) -> list[dict[str, Any]]:
-    """Reads a file of COCO results.
+    """Reads a file of COCO results; returns entries as from `to_coco_results`, without `file_name` and `track_id`.
 
-    Args:
-        path: A JSON list; each entry has `image_id`, `keypoints` (x, y, any number) and `score` from 0 to 1.
-        schema: The keypoints of the results.
-
-    Returns:
-        Entries as from `to_coco_results`, without `file_name` and `track_id`.
+    The file is a JSON list; each entry has `image_id`, `keypoints` (x, y, any number) and `score` from 0 to 1. Without
+    `bbox`, the box around all keypoints is used, from which COCO's evaluation computes the area of a pose.
 
     Raises:
         AnnotationError: The file cannot be read or an entry is invalid; the message names its position.
@@ -89,22 +85,17 @@ def _parse(entry: object, schema: KeypointSchema, where: str) -> dict[str, Any]:
             f"{len(schema)}",
             "evaluate results with annotations of the same keypoints",
         )
-    box = entry.get("bbox", _keypoint_box(entry["keypoints"]))
+    x, y = entry["keypoints"][0::3], entry["keypoints"][1::3]
+    box = entry.get("bbox", [min(x) + 0.5, min(y) + 0.5, max(x) - min(x), max(y) - min(y)])
     if not _are_numbers(box, 4) or min(box[2:]) < 0:
         raise AnnotationError(f"{where} is invalid: bbox must be x, y, width and height, not {box!r}", hint)
     if not _are_numbers([entry["score"]], 1) or not 0 <= entry["score"] <= 1:
         raise AnnotationError(
             f"{where} is invalid: score must be from 0 to 1, not {entry['score']!r}",
-            "scale all scores; average precision depends only on their order",
+            "scale all scores into this range; average precision depends only on their order",
         )
     kept = {name: entry[name] for name in ("image_id", "keypoints", "score")}
     return {**kept, "category_id": CATEGORY_ID, "bbox": box}
-
-
-def _keypoint_box(keypoints: Sequence[float]) -> list[float]:
-    """Returns the box around all keypoints, from which COCO's evaluation computes the area of a pose."""
-    x, y = keypoints[0::3], keypoints[1::3]
-    return [min(x) + 0.5, min(y) + 0.5, max(x) - min(x), max(y) - min(y)]
 
 
 def _are_numbers(values: object, count: int) -> bool:

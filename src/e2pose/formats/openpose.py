@@ -17,14 +17,11 @@ from typing import Any
 from e2pose.core.poses import Poses
 from e2pose.formats.record import to_person_records
 
-_VERSION = 1.3
-_EMPTY_FIELDS = ("face_keypoints_2d", "hand_left_keypoints_2d", "hand_right_keypoints_2d")
-
 
 def to_openpose(poses: Poses) -> dict[str, Any]:
     """Returns the poses of one frame, ready for `json.dumps`."""
     return {
-        "version": _VERSION,
+        "version": 1.3,
         "schema": poses.schema.name,
         "keypoints": list(poses.schema.keypoints),
         "people": [
@@ -33,7 +30,9 @@ def to_openpose(poses: Poses) -> dict[str, Any]:
                 "pose_keypoints_2d": [
                     value for point in person.keypoints for value in ([0.0, 0.0, 0.0] if None in point else point)
                 ],
-                **{field: [] for field in _EMPTY_FIELDS},
+                "face_keypoints_2d": [],
+                "hand_left_keypoints_2d": [],
+                "hand_right_keypoints_2d": [],
             }
             for person in to_person_records(poses)
         ],

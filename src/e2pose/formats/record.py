@@ -21,19 +21,12 @@ _SCORE_DIGITS = 4
 
 @dataclass(frozen=True)
 class PersonRecord:
-    """One person in rounded numbers; None stands for a number that is not finite.
-
-    Args:
-        score: Score of the person.
-        track_id: Identity across frames; None without tracking, and for a person that has no id yet.
-        box: x, y, width, height around all keypoints.
-        keypoints: (x, y, score) of each keypoint.
-    """
+    """One person in rounded numbers; None stands for a number that is not finite."""
 
     score: float | None
-    track_id: int | None
-    box: list[float | None]
-    keypoints: list[list[float | None]]
+    track_id: int | None  # None without tracking, and for a person that has no id yet
+    box: list[float | None]  # x, y, width, height around all keypoints
+    keypoints: list[list[float | None]]  # (x, y, score) of each
 
 
 def to_person_records(poses: Poses) -> list[PersonRecord]:

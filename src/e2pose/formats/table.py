@@ -14,12 +14,11 @@ from e2pose.formats.record import TIME_DIGITS, to_person_records
 
 Cell = str | float | None
 
-_FIRST_COLUMNS = ("file", "frame", "time_s", "person", "track_id", "score")
-
 
 def to_header(schema: KeypointSchema) -> list[str]:
     """Returns the names of all columns."""
-    return [*_FIRST_COLUMNS, *(f"{name}_{part}" for name in schema.keypoints for part in ("x", "y", "score"))]
+    columns = [f"{name}_{part}" for name in schema.keypoints for part in ("x", "y", "score")]
+    return ["file", "frame", "time_s", "person", "track_id", "score", *columns]
 
 
 def to_rows(frame: Frame, poses: Poses) -> list[list[Cell]]:

@@ -18,31 +18,22 @@ import numpy as np
 
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError, MissingExtraError, SchemaError
-from e2pose.core.schema import KeypointSchema, find_mirrored_names
-from e2pose.formats.coco import DEFAULT_AREA_RATIO, find_built_in_schema
+from e2pose.core.schema import KeypointSchema, find_built_in_schema, find_mirrored_names
+from e2pose.formats.coco import DEFAULT_AREA_RATIO
 
 _BOX_TOLERANCE = 0.01  # a box that exceeds the image by more is probably given in pixels
 
 
 @dataclass(frozen=True)
 class DataYaml:
-    """Content of a `data.yaml`.
-
-    Args:
-        path: The file.
-        folder: Folder to which its paths are relative.
-        splits: Those of the entries `train`, `val` and `test` that exist.
-        schema: The keypoints, named "0", "1" and so on if the file has no `kpt_names`.
-        values_per_keypoint: 2 for x and y, 3 for x, y and visibility.
-        class_index: The class that is read.
-    """
+    """Content of a `data.yaml`."""
 
     path: Path
-    folder: Path
-    splits: Mapping[str, tuple[str, ...]]
-    schema: KeypointSchema
-    values_per_keypoint: int
-    class_index: int
+    folder: Path  # to which the paths in the file are relative
+    splits: Mapping[str, tuple[str, ...]]  # the existing entries out of `train`, `val` and `test`
+    schema: KeypointSchema  # keypoints are named "0", "1" and so on if the file has no `kpt_names`
+    values_per_keypoint: int  # 2 for x and y, 3 for x, y and visibility
+    class_index: int  # the class that is read
 
 
 def read_yolo(
@@ -50,14 +41,9 @@ def read_yolo(
 ) -> Annotations:
     """Reads one split of a YOLO pose data set, with file names relative to `read_data_yaml(path).folder`.
 
-    An image without a text file has no persons. With two values per keypoint, a keypoint at (0, 0) or with a negative
-    value is not labelled, and all others are visible.
-
-    Args:
-        path: The `data.yaml`.
-        split: "train", "val" or "test".
-        suffixes: Suffixes of image files.
-        size_of: Returns height and width of an image file.
+    `path` is the `data.yaml`, `split` is "train", "val" or "test", and `size_of` returns (height, width) of an image
+    file. An image without a text file has no persons. With two values per keypoint, a keypoint at (0, 0) or with a
+    negative value is not labelled, and all others are visible.
 
     Raises:
         AnnotationError: A file cannot be read, a line is invalid, or no image has a text file; the message names file
@@ -215,12 +201,9 @@ def _read_persons(path: Path, data: DataYaml, size_hw: tuple[int, int]) -> Itera
     if not path.exists():
         return
     for number, line in enumerate(_read_lines(path), start=1):
-        words = line.split()
-        if not words:
-            continue
         try:
-            values = np.array([float(word) for word in words])
-            if values[0] == data.class_index:
+            values = np.array(line.split(), dtype=np.float64)
+            if len(values) and values[0] == data.class_index:
                 yield _parse_person(values, data, size_hw)
         except ValueError as error:
             raise AnnotationError(
