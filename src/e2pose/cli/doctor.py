@@ -59,7 +59,7 @@ def data(
     from e2pose.data.inspection.label_sheet import draw_label_sheet
 
     if count < 1:
-        raise OptionError(f"--count must be at least 1, not {count}", "48 is the default")
+        raise OptionError(f"--count must be at least 1, not {count}", "use a larger number; the default is 48")
     _check_outputs(drawings=[path for path in (sheet, augmented) if path], json_path=json_path, inputs=paths)
     recipes = [path for path in paths if path.suffix == ".toml"]
     if augmented is not None and len(recipes) != 1:

@@ -28,19 +28,18 @@ def ignore_notice(text: str) -> None:
     """The default notice handler: does nothing."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Returns the message of an error of the operating system or FFmpeg, without number and file name."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 @dataclass(frozen=True)
 class SourceInfo:
-    """Properties of a source that are available before its first frame.
+    """Properties of a source that are available before its first frame."""
 
-    Args:
-        frame_count: Number of frames, possibly estimated; None if unknown.
-        is_live: Whether frames arrive in real time, so that old frames should be dropped in favour of the newest.
-        paths: The files that are read.
-    """
-
-    frame_count: int | None = None
-    is_live: bool = False
-    paths: tuple[Path, ...] = ()
+    frame_count: int | None = None  # possibly estimated; None if unknown
+    is_live: bool = False  # frames arrive in real time: old ones should be dropped in favour of the newest
+    paths: tuple[Path, ...] = ()  # the files that are read
 
 
 @runtime_checkable

@@ -12,14 +12,9 @@ from jaxtyping import UInt8
 from e2pose.core.errors import InputError
 from e2pose.sources.images import quiet_opencv
 
-_DEFAULT_RATE = Fraction(30)
-
 
 class CameraConnection:
-    """A camera with its default resolution and frame rate.
-
-    Args:
-        number: Index of the camera, from 0.
+    """A camera, numbered from 0, with its default resolution and frame rate.
 
     Raises:
         InputError: The camera does not exist or is in use.
@@ -39,14 +34,10 @@ class CameraConnection:
     def rate(self) -> Fraction:
         """Frames per second as the driver reports them, otherwise 30."""
         reported = self._capture.get(cv2.CAP_PROP_FPS)
-        return Fraction(reported).limit_denominator(1001) if 0 < reported < 1000 else _DEFAULT_RATE
+        return Fraction(reported).limit_denominator(1001) if 0 < reported < 1000 else Fraction(30)
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """Yields images.
-
-        Raises:
-            InputError: The camera stops sending images.
-        """
+        """Yields images; raises an `InputError` when the camera stops sending them."""
         while True:
             received, bgr = self._capture.read()
             if not received:

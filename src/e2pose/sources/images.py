@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError
+from e2pose.sources.base import reason_of
 from e2pose.sources.image_format import detect_format, exif_block, is_complete, stored_size_hw
 from e2pose.sources.orientation import exif_orientation
 
@@ -94,8 +95,7 @@ def _read_bytes(path: Path) -> bytes:
     except IsADirectoryError as error:
         raise InputError(f"'{path}' is a folder, not an image", "choose a file in it") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read '{path}': {reason}", "check the path and the file's permissions") from error
+        raise InputError(f"cannot read '{path}': {reason_of(error)}", "check the path and its permissions") from error
     if not data:
         raise InputError(f"'{path}' is empty: it has 0 bytes", _COPY_AGAIN)
     return data

@@ -15,7 +15,6 @@ from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.sources.base import NoticeHandler, SourceInfo, ignore_notice
 
-_FIRST_DELAY_S = 0.5
 _MAX_DELAY_S = 10.0
 
 
@@ -45,13 +44,8 @@ class LiveSource:
     """Frames of a camera, stream or screen. A lost connection is retried until it succeeds.
 
     The time of a frame is its arrival time, relative to the first frame. The image size may change after a reconnect.
-    The delay before an attempt starts at 0.5 s and doubles up to 10 s.
-
-    Args:
-        name: Name of the source in outputs.
-        connect: Opens a connection, or raises an `InputError`.
-        on_notice: Receives a message when the connection is lost and when it is restored.
-        first_delay_s: Delay before the first reconnect attempt.
+    The delay before an attempt starts at 0.5 s and doubles up to 10 s. `on_notice` receives a message when the
+    connection is lost and when it is restored. `connection`, if given, is open and replaces the first `connect`.
 
     Raises:
         InputError: The first connection fails.
@@ -62,15 +56,16 @@ class LiveSource:
         name: str,
         connect: Callable[[], Connection],
         *,
+        connection: Connection | None = None,
         on_notice: NoticeHandler = ignore_notice,
-        first_delay_s: float = _FIRST_DELAY_S,
+        first_delay_s: float = 0.5,
     ) -> None:
         self._connect = connect
         self._on_notice = on_notice
         self._first_delay_s = self._delay_s = first_delay_s
         self._closed = Event()
         self._is_iterated = False
-        self._connection: Connection | None = connect()
+        self._connection: Connection | None = connection or connect()
         self.origin = Origin(name, rate=self._connection.rate)
 
     @property

@@ -13,7 +13,7 @@ from typing import Self
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.sources.address import SCHEMES, is_address, without_credentials
-from e2pose.sources.base import ErrorHandler, NoticeHandler, Source, SourceInfo, ignore_notice, raise_error
+from e2pose.sources.base import ErrorHandler, NoticeHandler, Source, SourceInfo, ignore_notice, raise_error, reason_of
 from e2pose.sources.camera import CameraConnection
 from e2pose.sources.image_format import SIGNATURE_LENGTH, detect_format
 from e2pose.sources.images import IMAGE_SUFFIXES, read_image
@@ -28,26 +28,24 @@ _CHECK_SPELLING = "check the spelling of the path"
 
 
 class FilesSource:
-    """The frames of image and video files, one file after the other.
+    """The frames of image and video files, one file after the other, each opened when it is read.
 
-    Args:
-        paths: The files; each is opened when it is read.
-        on_error: Receives the error of each file that cannot be read; the file is then skipped.
+    `on_error` receives the error of each file that cannot be read; the file is then skipped.
     """
 
-    def __init__(self, paths: Sequence[Path], *, on_error: ErrorHandler = raise_error) -> None:
-        self.paths = tuple(paths)
+    def __init__(self, paths: Sequence[Path], on_error: ErrorHandler = raise_error) -> None:
+        self._paths = tuple(paths)
         self._on_error = on_error
 
     @cached_property
     def info(self) -> SourceInfo:
         """The files and their number of frames, which is unknown if one of the videos does not state it."""
-        counts = [_frame_count(path) for path in self.paths]
+        counts = [_frame_count(path) for path in self._paths]
         known = [count for count in counts if count is not None]
-        return SourceInfo(sum(known) if len(known) == len(counts) else None, paths=self.paths)
+        return SourceInfo(sum(known) if len(known) == len(counts) else None, paths=self._paths)
 
     def __iter__(self) -> Iterator[Frame]:
-        for path in self.paths:
+        for path in self._paths:
             try:
                 if _is_image(path):
                     yield Frame(read_image(path), Origin(str(path), path, frame_count=1))
@@ -98,7 +96,7 @@ def open_source(
             continue
         for path in paths:
             found.setdefault(path.resolve(), path)
-    return FilesSource(list(found.values()), on_error=on_error)
+    return FilesSource(list(found.values()), on_error)
 
 
 def _is_live(name: str) -> bool:
@@ -125,11 +123,11 @@ def _open_live(name: str, on_notice: NoticeHandler) -> Source:
             f"the scheme '{scheme}' of the address '{public_name}' is not supported",
             f"use an address that begins with {', '.join(f'{known}://' for known in SCHEMES)}",
         )
-    first: list[StreamConnection] = [StreamConnection(name)]
-    if first[0].is_file:
-        first.pop().close()
+    connection = StreamConnection(name)
+    if connection.is_file:
+        connection.close()
         return VideoSource(name)
-    return LiveSource(public_name, lambda: first.pop() if first else StreamConnection(name), on_notice=on_notice)
+    return LiveSource(public_name, lambda: StreamConnection(name), connection=connection, on_notice=on_notice)
 
 
 def _is_image(path: Path) -> bool:
@@ -177,8 +175,7 @@ def _find_files(name: str) -> list[Path]:
             return [path]
         exists = path.exists()
     except (OSError, RuntimeError) as error:  # an unknown home folder is a RuntimeError
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read '{name}': {reason}", "check the path and its permissions") from error
+        raise InputError(f"cannot read '{name}': {reason_of(error)}", "check the path and its permissions") from error
     if _is_live(name):
         raise InputError(
             f"'{without_credentials(name)}' is live and cannot be combined with other inputs", "give it alone"

@@ -12,17 +12,11 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True)
 class Orientation:
-    """One of the eight combinations of rotations by right angles and flips.
+    """One of the eight combinations of rotations by right angles and flips."""
 
-    Args:
-        transposed: Whether rows and columns are swapped; applied first.
-        flipped_x: Whether left and right are swapped.
-        flipped_y: Whether top and bottom are swapped.
-    """
-
-    transposed: bool = False
-    flipped_x: bool = False
-    flipped_y: bool = False
+    transposed: bool = False  # rows and columns are swapped, before the flips
+    flipped_x: bool = False  # left and right are swapped
+    flipped_y: bool = False  # top and bottom are swapped
 
     def apply(self, image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
         """Returns a stored image upright."""
@@ -69,8 +63,7 @@ def exif_orientation(block: bytes) -> Orientation:
 def display_orientation(matrix: Int32[np.ndarray, "9"]) -> Orientation:
     """Returns the orientation in the display matrix of a video track, rounded to a right angle.
 
-    Args:
-        matrix: Rows (a, b, u), (c, d, v), (x, y, w); a stored point (p, q) is displayed at (a p + c q, b p + d q).
+    The rows are (a, b, u), (c, d, v), (x, y, w); a stored point (p, q) is displayed at (a p + c q, b p + d q).
     """
     a, b, _, c, d = (int(value) for value in matrix[:5])
     if abs(b) > abs(a):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event, Semaphore, Thread
 from types import TracebackType
@@ -17,13 +18,10 @@ _WAIT_INTERVAL_S = 0.03  # between two calls of `on_wait`
 
 
 class Prefetch:
-    """Reads ahead from another source in a background thread.
+    """Reads up to `depth` frames ahead from another source, in a background thread.
 
-    The order of frames and errors is kept. The error handler of the other source is called in the background thread.
-
-    Args:
-        source: Source of the frames; entered and exited together with this one.
-        depth: Maximum number of waiting frames, at least 1.
+    The order of frames and errors is kept. The other source is entered and exited together with this one. Its error
+    handler is called in the background thread.
 
     Raises:
         OptionError: `depth` is below 1.
@@ -37,7 +35,7 @@ class Prefetch:
 
     def __init__(self, source: Source, depth: int = 4) -> None:
         if depth < 1:
-            raise OptionError(f"'depth' must be at least 1, not {depth}")
+            raise OptionError(f"'depth' must be at least 1, not {depth}", "use a larger number; the default is 4")
         self._source = source
         self._items: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
         self._slots = Semaphore(depth)
@@ -91,10 +89,9 @@ class Prefetch:
 
     def _next(self) -> Frame | BaseException | None:
         while self.on_wait is not None:
-            try:
+            with suppress(Empty):
                 return self._items.get(timeout=_WAIT_INTERVAL_S)
-            except Empty:
-                self.on_wait()
+            self.on_wait()
         return self._items.get()
 
     def _read(self) -> None:
@@ -119,22 +116,16 @@ class Prefetch:
 
 
 class LatestFrame(Prefetch):
-    """Yields the newest frame of a live source; older frames that were not consumed are dropped and counted.
-
-    Args:
-        source: Source of the frames; entered and exited together with this one.
-    """
+    """Yields the newest frame of a live source; older frames that were not consumed are dropped and counted."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(source, depth=1)
         self.num_dropped = 0
 
     def _put(self, frame: Frame) -> None:
-        try:
+        with suppress(Empty):
             while self._items.get_nowait() is not None:
                 self.num_dropped += 1
-        except Empty:
-            pass
         self._items.put(frame)
 
     def _close(self) -> None:

@@ -24,8 +24,7 @@ _REGION = re.compile(r"(-?\d+),(-?\d+),(\d+),(\d+)")
 class ScreenConnection:
     """A screen or a region of it, captured 30 times per second.
 
-    Args:
-        area: Empty for the first screen, the number of a screen from 1, or "left,top,width,height" in pixels.
+    `area` is empty for the first screen, the number of a screen from 1, or "left,top,width,height" in pixels.
 
     Raises:
         MissingExtraError: The extra "screen" is not installed.
@@ -41,11 +40,7 @@ class ScreenConnection:
             _grab(grabber, self._region)
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """Yields images.
-
-        Raises:
-            InputError: The screen is no longer available.
-        """
+        """Yields images; raises an `InputError` when the screen is no longer available."""
         due = monotonic()
         with _open_grabber() as grabber:  # a grabber belongs to the thread that uses it
             while True:

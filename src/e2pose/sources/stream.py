@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError
 from e2pose.sources.address import without_credentials
+from e2pose.sources.base import reason_of
 from e2pose.sources.video_stream import find_video_stream, upright_rgb
 
 STALL_TIMEOUT_S = 4.0
@@ -24,11 +25,7 @@ _HINT = "check the network and the camera"
 
 
 class StreamConnection:
-    """One connection to a network stream.
-
-    Args:
-        address: Address of the stream.
-        stall_timeout_s: Seconds without an image after which the connection counts as lost.
+    """One connection to a network stream, which counts as lost after `stall_timeout_s` seconds without an image.
 
     Raises:
         InputError: The stream cannot be opened or has no video.
@@ -55,11 +52,7 @@ class StreamConnection:
         return self._video.average_rate or self._video.guessed_rate or _DEFAULT_RATE
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        """Yields images; packets that cannot be decoded are skipped.
-
-        Raises:
-            InputError: The connection is lost, or no image arrives within the timeout.
-        """
+        """Yields images until the connection is lost, which raises an `InputError`; skips undecodable packets."""
         last = monotonic()
         try:
             for packet in self._container.demux():  # includes audio, which does not reset the timeout
@@ -76,7 +69,7 @@ class StreamConnection:
         except av.ExitError as error:
             raise self._stall_error() from error
         except (av.FFmpegError, OSError) as error:
-            raise InputError(_reason(error), _HINT) from error
+            raise InputError(reason_of(error), _HINT) from error
 
     def close(self) -> None:
         """Closes the connection."""
@@ -91,12 +84,8 @@ def _open(address: str, stall_timeout_s: float) -> InputContainer:
     try:
         return av.open(address, options=options, timeout=(_OPEN_TIMEOUT_S, stall_timeout_s))
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = f"no answer within {_OPEN_TIMEOUT_S:g} s" if isinstance(error, av.ExitError) else _reason(error)
+        reason = f"no answer within {_OPEN_TIMEOUT_S:g} s" if isinstance(error, av.ExitError) else reason_of(error)
         raise InputError(
             f"cannot open the stream '{without_credentials(address)}': {reason}",
             "check the address, its user name and password, and that the camera is on",
         ) from error
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "strerror", None) or error)

@@ -18,8 +18,8 @@ from av.video.stream import VideoStream
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.sources.address import is_address, without_credentials
-from e2pose.sources.base import SourceInfo
-from e2pose.sources.video_stream import find_video_stream, is_transposed, upright_rgb
+from e2pose.sources.base import SourceInfo, reason_of
+from e2pose.sources.video_stream import find_video_stream, frame_orientation, upright_rgb
 
 _SUFFIXES = "3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogv webm wmv"
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
@@ -40,10 +40,7 @@ class VideoSource:
 
     Frames are upright, with pixels as stored (not stretched to square pixels) and blended on white where they are
     transparent. Where concatenated recordings restart their timestamps, the time continues. A damaged video yields all
-    frames that can be decoded, then raises an error.
-
-    Args:
-        path: The file, or its address as a string with "://".
+    frames that can be decoded, then raises an `InputError`. `path` may also be an address, a string with "://".
 
     Raises:
         InputError: The file cannot be opened as a video.
@@ -75,14 +72,9 @@ class VideoSource:
         return SourceInfo(self.origin.frame_count, paths=(self.origin.path,) if self.origin.path else ())
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decodes the video.
-
-        Raises:
-            InputError: The video is damaged; raised after all frames that can be decoded.
-        """
         index, clock = 0, _Clock(self._rate)
         for frame in self._decode():
-            if index == 0 and is_transposed(frame):
+            if index == 0 and frame_orientation(frame).transposed:
                 self.origin = replace(self.origin, pixel_aspect=1 / self.origin.pixel_aspect)
             yield Frame(upright_rgb(frame), self.origin, index, clock.time_of(frame))
             index += 1
@@ -129,12 +121,11 @@ class VideoSource:
 
     def _raise_if_damaged(self, num_frames: int) -> None:
         missing_s = self._duration.missing_s(tolerance_s=float(3 / self._rate))
-        is_transport_stream = "mpegts" in self._container.format.name
         if missing_s > 0:
             damage = f"{missing_s:.1f} s are missing at the end"
         elif self._num_damaged:
             damage = "some frames cannot be decoded"
-        elif is_transport_stream and self.origin.path and _ends_inside_packet(self.origin.path):
+        elif "mpegts" in self._container.format.name and self.origin.path and _ends_inside_packet(self.origin.path):
             damage = "it ends inside a packet, so the last frames are missing"
         else:
             return
@@ -145,11 +136,7 @@ class VideoSource:
 
 
 class _Clock:
-    """Converts timestamps to seconds since the first frame.
-
-    Args:
-        rate: Frames per second, for frames without a timestamp.
-    """
+    """Converts timestamps to seconds since the first frame; uses the frame rate for frames without a timestamp."""
 
     def __init__(self, rate: Fraction) -> None:
         self._frame_s = 1 / rate
@@ -219,8 +206,9 @@ def _open(path: str | Path) -> InputContainer:
     except (FileNotFoundError, IsADirectoryError, PermissionError, NotADirectoryError) as error:
         raise InputError(f"cannot read '{name}': {error.strerror}", "check the path and its permissions") from error
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"'{name}' is not a complete video in a supported format: {reason}", _COPY_AGAIN) from error
+        raise InputError(
+            f"'{name}' is not a complete video in a supported format: {reason_of(error)}", _COPY_AGAIN
+        ) from error
 
 
 def _ends_inside_packet(path: Path) -> bool:

@@ -18,10 +18,6 @@ from e2pose.sources.orientation import UPRIGHT, Orientation, display_orientation
 def find_video_stream(container: InputContainer, name: str) -> VideoStream:
     """Returns the first video stream, ready to be decoded. The cover image of an audio file is not a video stream.
 
-    Args:
-        container: The opened file or network stream.
-        name: Name of the input for error messages.
-
     Raises:
         InputError: There is no video stream, or no decoder for it.
     """
@@ -41,15 +37,11 @@ def upright_rgb(frame: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
         image = blend_on_white(frame.to_ndarray(format="rgba"))
     else:
         image = frame.to_ndarray(format="rgb24")
-    return _orientation(frame).apply(image)
+    return frame_orientation(frame).apply(image)
 
 
-def is_transposed(frame: VideoFrame) -> bool:
-    """Returns whether the display matrix swaps width and height."""
-    return _orientation(frame).transposed
-
-
-def _orientation(frame: VideoFrame) -> Orientation:
+def frame_orientation(frame: VideoFrame) -> Orientation:
+    """Returns the orientation in the display matrix of a decoded frame; upright if it has none."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(matrix, SideData):
         return UPRIGHT
