@@ -102,17 +102,16 @@ def read_data_yaml(path: str | Path) -> DataYaml:
         case shape:
             raise AnnotationError(
                 f"'{path}': kpt_shape is invalid: {shape}",
-                "kpt_shape is [number of keypoints, 2 or 3], such as [17, 3]",
+                "write kpt_shape as [number of keypoints, 2 or 3], such as [17, 3]",
             )
-    splits = {
-        name: tuple(map(str, entry if isinstance(entry, list) else [entry]))
-        for name in ("train", "val", "test")
-        if (entry := record.get(name))
-    }
     return DataYaml(
         path=path,
         folder=path.parent / str(record.get("path") or ""),
-        splits=splits,
+        splits={
+            name: tuple(map(str, entry if isinstance(entry, list) else [entry]))
+            for name in ("train", "val", "test")
+            if (entry := record.get(name))
+        },
         schema=_parse_schema(record, num_keypoints, candidates[0], str(classes[candidates[0]]), path),
         values_per_keypoint=values_per_keypoint,
         class_index=int(candidates[0]),
@@ -153,7 +152,7 @@ def _parse_schema(
     except (SchemaError, TypeError, ValueError, IndexError) as error:
         raise AnnotationError(
             f"'{path}': flip_idx or kpt_names is invalid: {error}",
-            "flip_idx is for each keypoint the index of its partner in a mirrored image, or its own index",
+            "give in flip_idx, for each keypoint, the index of its partner in a mirrored image, or its own index",
         ) from error
 
 

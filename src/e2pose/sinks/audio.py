@@ -27,12 +27,9 @@ _MAX_BACKWARD_S = Fraction(1, 2)  # a larger step back in time starts a new reco
 
 
 class AudioTracks:
-    """All audio tracks of a file, added to a container. Does nothing if the file has none.
+    """All audio tracks of a file, added to a container before anything is written to it.
 
-    Args:
-        source: File with the audio.
-        container: Container to add to, before anything is written to it.
-        suffix: Suffix of the container.
+    Does nothing if the file has none. `suffix` is that of the container.
     """
 
     def __init__(self, source: Path, container: OutputContainer, suffix: str) -> None:
@@ -84,11 +81,7 @@ class AudioTracks:
 
 
 class _Clock:
-    """Shifts timestamps to start at the first video frame; where recordings are concatenated, the time continues.
-
-    Args:
-        start_s: Timestamp of the first video frame.
-    """
+    """Shifts timestamps to start at the first video frame; where recordings are concatenated, the time continues."""
 
     def __init__(self, start_s: Fraction) -> None:
         self._shift_s = -start_s

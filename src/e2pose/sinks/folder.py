@@ -21,13 +21,9 @@ _UNSAFE_CHARACTERS = re.compile(r"[^\w.]+")  # parts of addresses that file syst
 class FolderSink:
     """Writes every image under its own name and every video as MP4, with the poses drawn.
 
-    An image in a format that cannot be written becomes PNG. Inputs with the same name get the suffixes `-2`, `-3` and
-    so on. Files of earlier runs are replaced, inputs never.
-
-    Args:
-        folder: The folder; created if it is missing.
-        draw: Draws the images.
-        inputs: Files that must not be replaced, in addition to the current input.
+    The folder is created if it is missing. An image in a format that cannot be written becomes PNG. Inputs with the
+    same name get the suffixes `-2`, `-3` and so on. Files of earlier runs are replaced, but never `inputs` or the
+    current input.
     """
 
     def __init__(self, folder: str | Path, draw: Draw, *, inputs: Collection[Path] = ()) -> None:

@@ -30,12 +30,7 @@ IMAGE_SUFFIXES = frozenset(_ENCODER_OPTIONS)
 
 
 class ImageFileSink:
-    """Writes one image with its poses drawn, in the format of the suffix.
-
-    Args:
-        path: The file to write, with a suffix in `IMAGE_SUFFIXES`.
-        draw: Draws the image.
-    """
+    """Writes one image with its poses drawn, in the format of the suffix, one of `IMAGE_SUFFIXES`."""
 
     def __init__(self, path: str | Path, draw: Draw) -> None:
         self._path = Path(path)

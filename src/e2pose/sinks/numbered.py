@@ -20,15 +20,10 @@ _NUMBER = re.compile(r"%(0[1-9]\d?)?d(?![a-zA-Z])")  # does not match inside "10
 
 
 class NumberedFilesSink:
-    """Writes one file for each frame, numbered from 0 over all inputs.
+    """Writes one file for each frame, numbered from 0 over all inputs; never replaces one of `inputs`.
 
-    With the suffix `.json`, the files have the OpenPose format of `formats/openpose.py`; with an image suffix, they
-    hold the frames with the poses drawn.
-
-    Args:
-        pattern: Path with one `%d`, or `%06d` for six digits, in the file name.
-        draw: Draws the images.
-        inputs: Files that must not be replaced.
+    The file name of `pattern` has one `%d`, or `%06d` for six digits. With the suffix `.json`, the files have the
+    OpenPose format of `formats/openpose.py`; with an image suffix, they hold the frames with the poses drawn.
 
     Raises:
         OptionError: The suffix is not supported.
@@ -41,11 +36,7 @@ class NumberedFilesSink:
         self._index = 0
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Writes the file of the next frame.
-
-        Raises:
-            OutputError: The file is an input or cannot be written.
-        """
+        """Writes the file of the next frame; raises an `OutputError` if the file is an input."""
         path = self._pattern.with_name(
             _NUMBER.sub(lambda match: f"{self._index:{match[1] or ''}d}", self._pattern.name)
         )

@@ -25,9 +25,6 @@ class ParquetSink(FileSink):
 
     Without any frame, no file is written.
 
-    Args:
-        path: The file to write.
-
     Raises:
         MissingExtraError: The extra "parquet" is not installed.
     """
@@ -44,11 +41,7 @@ class ParquetSink(FileSink):
         self._writer: pyarrow.parquet.ParquetWriter | None = None
 
     def write(self, frame: Frame, poses: Poses) -> None:
-        """Appends the rows of a frame.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
+        """Appends the rows of a frame."""
         if self._writer is None:
             self._writer = self._start(poses.schema)
         self._rows += to_rows(frame, poses)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,15 +17,10 @@ if TYPE_CHECKING:
 
 
 class ReservedFile(io.FileIO):
-    """A new file with disk space reserved for its end.
+    """A new file with disk space reserved for its end; error messages call it `target`.
 
     When a write fails, the reserved space is freed, the write is repeated and the error is stored for
     `raise_if_full`. The caller should then write only what completes the file.
-
-    Args:
-        path: The file to write.
-        target: Name of the output in error messages.
-        reserved_bytes: Disk space that the end of the file may need.
     """
 
     def __init__(self, path: Path, target: Path, reserved_bytes: int) -> None:
@@ -76,12 +70,7 @@ class ReservedFile(io.FileIO):
 
 
 class FileSink:
-    """Base of the sinks that write one growing file.
-
-    Args:
-        path: The file to write.
-        reserved_bytes: Disk space that the end of the file may need.
-    """
+    """Base of the sinks that write one growing file, whose end needs at most `reserved_bytes`."""
 
     def __init__(self, path: str | Path, reserved_bytes: int) -> None:
         self._path = Path(path)
@@ -101,13 +90,11 @@ class FileSink:
 
     def _create(self) -> ReservedFile:
         """Creates the file; it is closed and gets its final name when the context ends."""
-        return self._opened.enter_context(_create_file(self._path, self._reserved_bytes))
+        with ExitStack() as stack:  # leaves no file behind if this fails
+            temporary = stack.enter_context(atomic_path(self._path))
+            file = stack.enter_context(ReservedFile(temporary, self._path, self._reserved_bytes))
+            self._opened.push(stack.pop_all())
+        return file
 
     def _finish(self) -> None:
         """Writes the end of the file."""
-
-
-@contextmanager
-def _create_file(path: Path, reserved_bytes: int) -> Iterator[ReservedFile]:
-    with atomic_path(path) as temporary, ReservedFile(temporary, path, reserved_bytes) as file:
-        yield file

@@ -13,11 +13,10 @@ from e2pose.sinks.base import ErrorHandler, Sink, raise_error
 
 
 class TeeSink:
-    """Writes every frame to several sinks. A sink that fails is closed, reported and skipped for the rest of the run.
+    """Writes every frame to several sinks, which are entered and exited together with this one.
 
-    Args:
-        sinks: The sinks; entered and exited together with this one.
-        on_error: Receives the error of each failed sink, except the last one, whose error stops the run.
+    A sink that fails is closed, reported to `on_error` and skipped for the rest of the run. The error of the last
+    remaining sink stops the run.
     """
 
     def __init__(self, sinks: Sequence[Sink], *, on_error: ErrorHandler = raise_error) -> None:

@@ -21,14 +21,9 @@ _RESERVED_BYTES = 1 << 20  # for the frame that did not fit, with many persons, 
 
 
 class TextSink(FileSink):
-    r"""A UTF-8 file that grows with every frame.
+    r"""A UTF-8 file that grows with every frame, with the text `before` at its beginning and `after` at its end.
 
     A byte of a file name that is not UTF-8, such as FF, is written as `\udcff`, which is an escape in JSON.
-
-    Args:
-        path: The file to write.
-        before: Text at the beginning.
-        after: Text at the end.
     """
 
     def __init__(self, path: str | Path, before: str = "", after: str = "") -> None:
@@ -45,11 +40,7 @@ class TextSink(FileSink):
         return self
 
     def _append(self, text: str) -> None:
-        """Writes the text of one frame.
-
-        Raises:
-            OutputError: The disk is full; the text was still written.
-        """
+        """Writes the text of one frame; if the disk is full, raises an `OutputError` after writing it."""
         self._file.write(text)
         self._raw.raise_if_full()
 

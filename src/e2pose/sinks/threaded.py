@@ -13,13 +13,10 @@ from e2pose.sinks.base import Sink
 
 
 class ThreadedSink:
-    """Draws and writes in a background thread while the next frames are processed.
+    """Draws and writes in a background thread while up to `depth` further frames wait.
 
-    The order is kept. An error of the other sink is raised by the next `write`, or when the context ends.
-
-    Args:
-        sink: The sink to write to; entered and exited together with this one.
-        depth: Maximum number of waiting frames, at least 1.
+    The order is kept. The other sink is entered and exited together with this one. An error of the other sink is raised
+    by the next `write`, or when the context ends.
 
     Raises:
         OptionError: `depth` is below 1.
@@ -27,7 +24,7 @@ class ThreadedSink:
 
     def __init__(self, sink: Sink, depth: int = 4) -> None:
         if depth < 1:
-            raise OptionError(f"'depth' must be at least 1, not {depth}")
+            raise OptionError(f"'depth' must be at least 1, not {depth}", "use a larger number; the default is 4")
         self._sink = sink
         self._items: SimpleQueue[tuple[Frame, Poses] | None] = SimpleQueue()
         self._slots = Semaphore(depth)

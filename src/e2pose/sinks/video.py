@@ -37,15 +37,11 @@ _BT709 = 1  # Source: ITU-T H.273, tables 2 to 4: primaries, transfer and matrix
 
 
 class VideoFileSink(FileSink):
-    """Writes one H.264 video with the poses drawn, which browsers can play.
+    """Writes one H.264 video (`.mp4`, `.mov` or `.mkv`) with the poses drawn, which browsers can play.
 
     Timestamps and all audio tracks of the input are kept. An odd width or height grows by one pixel, a copy of the last
     column or row, because the format stores colours for blocks of 2 x 2 pixels. Frames whose size differs from the
     first are letterboxed. Without any frame, no file is written.
-
-    Args:
-        path: The file to write, `.mp4`, `.mov` or `.mkv`.
-        draw: Draws the images.
 
     Raises:
         OutputError: No H.264 encoder is available.

@@ -17,17 +17,13 @@ if TYPE_CHECKING:
     from pyvirtualcam import Camera
 
 CAMERA_PREFIX = "camera:"
-_DEFAULT_RATE = 25.0
 
 
 class VirtualCameraSink:
     """Sends the frames, with the poses drawn, to a virtual camera, for example for video calls.
 
-    Frames are sent at their own times. Frames whose size differs from the first are letterboxed.
-
-    Args:
-        draw: Draws the images.
-        device: The virtual camera, such as "/dev/video2"; empty for the first one.
+    Frames are sent at their own times. Frames whose size differs from the first are letterboxed. `device` is the
+    virtual camera, such as "/dev/video2"; empty for the first one.
 
     Raises:
         MissingExtraError: The extra "virtual-camera" is not installed.
@@ -67,7 +63,7 @@ class VirtualCameraSink:
 
     def _open(self, frame: Frame, size_hw: tuple[int, int]) -> Camera:
         height, width = size_hw
-        rate = float(frame.origin.rate or _DEFAULT_RATE)
+        rate = float(frame.origin.rate or 25)
         try:
             return self._library.Camera(width=width, height=height, fps=rate, device=self._device)
         except RuntimeError as error:
