@@ -152,9 +152,7 @@ def _name_entry(path: str | Path, kind: str, entry: object, position: int) -> It
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         where = entry["id"] if isinstance(entry, dict) and "id" in entry else f"at position {position}"
         reason = f"the field {error} is missing" if isinstance(error, KeyError) else str(error)
-        raise AnnotationError(
-            f"'{path}': {kind} {where} is invalid: {reason}", "correct or remove this entry"
-        ) from error
+        raise AnnotationError(f"'{path}': {kind} {where} is invalid: {reason}", "correct or remove it") from error
 
 
 def _parse_image(entry: Mapping[str, Any], persons: Sequence[PersonAnnotation], num_keypoints: int) -> ImageAnnotation:

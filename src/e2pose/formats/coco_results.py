@@ -94,10 +94,8 @@ def _parse(entry: object, schema: KeypointSchema, where: str) -> dict[str, Any]:
             f"{where} is invalid: score must be from 0 to 1, not {entry['score']!r}",
             "scale all scores into this range; average precision depends only on their order",
         )
-    return {name: entry[name] for name in ("image_id", "keypoints", "score")} | {
-        "category_id": CATEGORY_ID,
-        "bbox": box,
-    }
+    kept = {name: entry[name] for name in ("image_id", "keypoints", "score")}
+    return {**kept, "category_id": CATEGORY_ID, "bbox": box}
 
 
 def _are_numbers(values: object, count: int) -> bool:

@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from e2pose.core.errors import SchemaError
-from e2pose.core.schema import KeypointSchema, find_mirrored_names, load_schema, schema_names
+from e2pose.core.schema import KeypointSchema, find_built_in_schema, find_mirrored_names, load_schema, schema_names
 
 FIELDS = {
     "name": "x",
@@ -135,6 +135,12 @@ def test_schema_is_read_from_a_file(tmp_path):
     )
     assert load_schema(path) == KeypointSchema("größe", ("left_tip", "grip"), ((0, 1),), (0, 1), (0.05, 0.05))
     assert load_schema(path).to_record()["edges"] == tomllib.loads(path.read_text(encoding="utf-8"))["edges"]
+
+
+def test_built_in_schema_is_found_by_its_keypoints_in_order():
+    coco = load_schema("coco")
+    assert find_built_in_schema(coco.keypoints) == coco
+    assert find_built_in_schema(coco.keypoints[::-1]) is None
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", None])

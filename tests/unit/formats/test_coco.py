@@ -140,6 +140,7 @@ def test_invalid_entry_is_named_in_the_error(tmp_path, changes, message):
     with pytest.raises(AnnotationError, match=message) as caught:
         read_coco(write(tmp_path, **changes))
     assert "annotations.json" in caught.value.message
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"images": []}', '[{"image_id": 1, "keypoints": [], "score": 1}]'])

@@ -87,6 +87,16 @@ def test_failure_of_the_first_connection_is_an_error():
         LiveSource("it", connector(InputError("down")))
 
 
+def test_given_connection_replaces_the_first_connect():
+    connection = FakeConnection(1)
+    with LiveSource("it", connector(FakeConnection(1)), connection=connection, first_delay_s=0.01) as source:
+        frames = iter(source)
+        next(frames)
+        assert not connection.is_closed
+        next(frames)
+    assert connection.is_closed
+
+
 @pytest.mark.parametrize("num_read", [0, 1])
 def test_closing_the_source_closes_the_connection(num_read):
     connection = FakeConnection(5)

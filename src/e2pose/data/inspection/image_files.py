@@ -92,7 +92,7 @@ def find_duplicates(fingerprints: Sequence[Fingerprint]) -> Iterator[Problem]:
 
 
 def difference_hash(image: UInt8[np.ndarray, "h w 3"]) -> UInt64[np.ndarray, "4"]:
-    """Returns 256 bits that barely change when an image is scaled, compressed or made a little brighter.
+    """Returns 256 bits that barely change when an image is scaled, compressed or brightened a little.
 
     Each bit is set where one of 16 x 16 cells is brighter than its right neighbour.
 

@@ -1,8 +1,8 @@
 """Checks of left and right keypoints by geometry.
 
-In a front view the left keypoints of a person are on the right of the image, in a back view on the left. A single pair
-therefore proves nothing, but all pairs of a person should agree most of the time. On average over many persons, both
-keypoints of a pair have the same height.
+In a front view the left keypoints of a person are on the right of the image, in a back view on the left. The order of a
+single pair can therefore be either, but all pairs of a person should agree most of the time. On average over many
+persons, both keypoints of a pair have the same height.
 """
 
 from __future__ import annotations
