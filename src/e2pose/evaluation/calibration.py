@@ -17,21 +17,13 @@ _NUM_BINS = 10
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Poses with similar scores.
-
-    Args:
-        low: Lower end of the scores, included.
-        high: Upper end of the scores, excluded; 1 belongs to the last bin.
-        num_poses: Number of poses.
-        mean_score: Mean score; 0 for an empty bin.
-        precision: Share of true positives; 0 for an empty bin.
-    """
+    """Poses with scores from `low` (included) to `high` (excluded; 1 belongs to the last bin)."""
 
     low: float
     high: float
     num_poses: int
-    mean_score: float
-    precision: float
+    mean_score: float  # 0 for an empty bin
+    precision: float  # share of true positives; 0 for an empty bin
 
 
 @dataclass(frozen=True)
@@ -54,12 +46,7 @@ class Calibration:
 
 
 def measure_calibration(dataset: Annotations, poses_by_image: Mapping[int, Poses]) -> Calibration:
-    """Compares the scores of poses with their precision.
-
-    Args:
-        dataset: The annotations.
-        poses_by_image: The poses of each image, by image id; at most `MAX_DETECTIONS` of an image are used.
-    """
+    """Compares the scores of poses, by image id, with their precision; uses at most `MAX_DETECTIONS` per image."""
     scores, correct = [np.zeros(0, np.float32)], [np.zeros(0, bool)]
     for image in dataset.images:
         poses = poses_by_image[image.id][:MAX_DETECTIONS]

@@ -18,12 +18,7 @@ BLUES = ("#08306b", "#2171b5", "#4292c6", "#6baed6", "#9ecae1")
 
 
 def write_precision_recall(path: Path, metrics: KeypointMetrics) -> None:
-    """Draws the precision-recall curve of every second OKS threshold; stricter thresholds are lighter.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
+    """Draws the precision-recall curve of every second OKS threshold; stricter thresholds are lighter."""
     figure = new_figure()
     axes = figure.subplots()
     for index, colour in zip(range(0, len(OKS_THRESHOLDS), 2), BLUES, strict=True):
@@ -38,12 +33,7 @@ def write_precision_recall(path: Path, metrics: KeypointMetrics) -> None:
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
-    """Draws precision against score, and the number of poses by score.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
+    """Draws precision against score, and the number of poses by score."""
     figure = new_figure()
     reliability, counts = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     filled = [part for part in calibration.bins if part.num_poses]

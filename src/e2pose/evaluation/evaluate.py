@@ -27,9 +27,6 @@ EVALUATION_THRESHOLD = 0.01
 
 _DEFAULT_THRESHOLD = 0.4
 
-ProgressFunction = Callable[[int, int], None]
-"""Called after each image with the number of evaluated images and of all images."""
-
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
@@ -87,7 +84,7 @@ def evaluate(
     schema: KeypointSchema | None = None,
     threshold: float | None = None,
     limit: int | None = None,
-    progress: ProgressFunction | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
     """Runs an estimator on annotated images and compares its poses with the annotations.
 
@@ -99,7 +96,7 @@ def evaluate(
         schema: Schema with other sigmas than those of the estimator.
         threshold: Minimum score of duplicates; None for the threshold of the estimator, or 0.4 if it has none.
         limit: Maximum number of images; the first ones are used.
-        progress: Called after each image.
+        progress: Called after each image with the number of evaluated images and of all images.
 
     Raises:
         AnnotationError: The annotations are invalid, list no image, list missing images, or have other keypoints than
@@ -140,15 +137,9 @@ def evaluate_results(
     threshold: float | None = None,
     limit: int | None = None,
 ) -> EvaluationResult:
-    """Compares stored poses with annotations, without a model.
+    """Compares poses with annotations: the entries of a COCO results file, or the path of such a file.
 
-    Args:
-        results: Entries of a COCO results file, or the path of such a file.
-        annotations: COCO keypoint annotations, or the path of such a file.
-        protocol: "coco" or "crowdpose"; None selects "crowdpose" if every image has a crowd index, otherwise "coco".
-        schema: Schema with other sigmas than those of the annotations.
-        threshold: Minimum score of duplicates; None for 0.4.
-        limit: Maximum number of images; the first ones are used, and the poses of the others are discarded.
+    The other arguments are those of `evaluate`. `limit` also discards the poses of all other images.
 
     Raises:
         AnnotationError: The annotations or results are invalid, or results belong to images without annotations.

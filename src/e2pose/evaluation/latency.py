@@ -12,7 +12,6 @@ from jaxtyping import UInt8
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.poses import Poses
-from e2pose.core.spec import ModelSpec
 from e2pose.inference.estimator import Estimator
 from e2pose.inference.run import PoseFunction
 from e2pose.runtimes.base import Runtime
@@ -31,11 +30,7 @@ class Latency:
 
 
 class TimedEstimator:
-    """Wraps an estimator and records its latency.
-
-    Args:
-        estimator: Returns the poses of an RGB image. The stages are measured for an `Estimator` only.
-    """
+    """Wraps an estimator and records its latency. The stages are measured for an `Estimator` only."""
 
     def __init__(self, estimator: PoseFunction) -> None:
         self._seconds: defaultdict[str, list[float]] = defaultdict(list)
@@ -70,15 +65,8 @@ class _TimedRuntime:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self.spec, self.description = runtime.spec, runtime.description
         self.start_s = self.end_s = 0.0
-
-    @property
-    def spec(self) -> ModelSpec:
-        return self._runtime.spec
-
-    @property
-    def description(self) -> str:
-        return self._runtime.description
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         self.start_s = perf_counter()

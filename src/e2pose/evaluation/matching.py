@@ -61,7 +61,10 @@ def match_poses(image: ImageAnnotation, poses: Poses) -> Matching:
     Source:
         cocodataset.org/#keypoints-eval
     """
-    oks = _oks_with_unlabelled(image, poses)
+    oks = _pairwise_oks(image, poses)
+    for index, person in enumerate(image.persons):
+        if not person.visibility.any():
+            oks[:, index] = _oks_with_box(person, poses)
     posed = np.array([person.has_keypoints for person in image.persons], dtype=bool)
     crowd = np.array([person.is_crowd for person in image.persons], dtype=bool)
     free = np.ones(len(image.persons), dtype=bool)
@@ -88,13 +91,8 @@ def match_poses(image: ImageAnnotation, poses: Poses) -> Matching:
 def count_duplicates(dataset: Annotations, poses_by_image: Mapping[int, Poses], *, threshold: float) -> int:
     """Counts the surplus poses of persons that several poses fit.
 
-    A pose fits the person with which it has the highest OKS, if that is above 0.7. Crowds and persons without labelled
-    keypoints are left out.
-
-    Args:
-        dataset: The annotations.
-        poses_by_image: The poses of each image, by image id.
-        threshold: Poses with a lower score are not counted.
+    A pose fits the person with which it has the highest OKS, if that is above 0.7. Crowds, persons without labelled
+    keypoints, and poses with scores below the threshold are left out. The poses are given by image id.
     """
     duplicates = 0
     for image in dataset.images:
@@ -122,15 +120,6 @@ def _pairwise_oks(image: ImageAnnotation, poses: Poses) -> Float[np.ndarray, "n 
         np.array([person.area for person in image.persons], dtype=np.float64),
         np.array(poses.schema.sigmas),
     )
-
-
-def _oks_with_unlabelled(image: ImageAnnotation, poses: Poses) -> Float[np.ndarray, "n p"]:
-    """As `_pairwise_oks`, but persons without labelled keypoints are compared by their boxes."""
-    oks = _pairwise_oks(image, poses)
-    for index, person in enumerate(image.persons):
-        if not person.visibility.any():
-            oks[:, index] = _oks_with_box(person, poses)
-    return oks
 
 
 def _oks_with_box(person: PersonAnnotation, poses: Poses) -> Float[np.ndarray, "n"]:

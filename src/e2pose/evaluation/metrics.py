@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from e2pose.core.annotations import Annotations, PersonAnnotation
+from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError, MissingExtraError
 from e2pose.evaluation.matching import MAX_DETECTIONS
 from e2pose.formats.coco import DEFAULT_AREA_RATIO, to_coco_annotations
@@ -68,9 +68,7 @@ class KeypointMetrics:
 def apply_protocol(dataset: Annotations, protocol: Protocol | None) -> tuple[Annotations, Protocol]:
     """Returns the data set with the person areas of a protocol: CrowdPose computes areas from boxes.
 
-    Args:
-        dataset: The annotations.
-        protocol: None selects "crowdpose" if every image has a crowd index, otherwise "coco".
+    None selects "crowdpose" if every image has a crowd index, otherwise "coco".
 
     Raises:
         AnnotationError: The protocol is "crowdpose" and an image has no crowd index.
@@ -86,25 +84,19 @@ def apply_protocol(dataset: Annotations, protocol: Protocol | None) -> tuple[Ann
             "requires",
             "use the protocol 'coco', or annotations in CrowdPose's format",
         )
-    images = (
-        replace(image, persons=tuple(_with_area_of_box(person) for person in image.persons)) for image in dataset.images
-    )
+    images = []
+    for image in dataset.images:
+        persons = [replace(one, area=DEFAULT_AREA_RATIO * one.box[2] * one.box[3]) for one in image.persons]
+        images.append(replace(image, persons=tuple(persons)))
     return replace(dataset, images=tuple(images)), protocol
-
-
-def _with_area_of_box(person: PersonAnnotation) -> PersonAnnotation:
-    return replace(person, area=DEFAULT_AREA_RATIO * person.box[2] * person.box[3])
 
 
 def compute_metrics(
     dataset: Annotations, results: Sequence[Mapping[str, Any]], protocol: Protocol = "coco"
 ) -> KeypointMetrics:
-    """Computes precision and recall, with the sigmas of the data set's schema.
+    """Computes precision and recall of poses (from `to_coco_results`) in a data set (from `apply_protocol`).
 
-    Args:
-        dataset: The annotations, as `apply_protocol` returns them.
-        results: The poses, as `to_coco_results` returns them; not modified.
-        protocol: The evaluation protocol.
+    The sigmas are those of the data set's schema.
 
     Raises:
         AnnotationError: A result belongs to no image of the data set.
@@ -125,7 +117,7 @@ def compute_metrics(
     if protocol == "coco":
         parts = {size: _mean(precision[..., index]) for index, size in enumerate(_AREA_RANGES, start=1)}
     else:
-        parts = {level: _mean(_accumulate(_part(dataset, level), results, [])[0]) for level in _CROWDING}
+        parts = {level: _mean(_accumulate(_images_of(dataset, level), results, [])[0]) for level in _CROWDING}
     return KeypointMetrics(
         protocol=protocol,
         ap=_mean(precision[..., 0]),
@@ -149,7 +141,7 @@ def import_coco_eval() -> ModuleType:
         raise MissingExtraError("faster_coco_eval", "eval") from error
 
 
-def _part(dataset: Annotations, level: str) -> Annotations:
+def _images_of(dataset: Annotations, level: str) -> Annotations:
     low, high = _CROWDING[level]
     images = (image for image in dataset.images if image.crowd_index is not None and low <= image.crowd_index < high)
     return replace(dataset, images=tuple(images))

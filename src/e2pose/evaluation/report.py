@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from e2pose.core.affine import Affine
-from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
+from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.errors import OutputError
 from e2pose.core.files import atomic_path, check_folder
 from e2pose.core.poses import Poses
@@ -53,12 +53,7 @@ def check_report(folder: Path) -> None:
 
 
 def write_report(folder: Path, result: EvaluationResult, images_folder: Path | None = None) -> None:
-    """Writes `precision_recall.png`, `calibration.png` and the images with the most errors in `worst/`.
-
-    Args:
-        folder: Output folder; created if missing.
-        result: The evaluation.
-        images_folder: Folder of the images; None omits `worst/`.
+    """Writes `precision_recall.png`, `calibration.png` and, with an image folder, `worst/` with the worst images.
 
     Raises:
         OutputError: A file cannot be written.
@@ -86,13 +81,12 @@ def worst_images(result: EvaluationResult) -> list[tuple[ImageAnnotation, Poses,
     for image in result.dataset.images:
         poses = result.poses_by_image[image.id][:MAX_DETECTIONS]
         poses = poses[poses.scores >= result.threshold]
-        compared.append((image, poses, match_poses(image, poses)))
-    return sorted((entry for entry in compared if _error(entry[2]) > 0), key=lambda entry: -_error(entry[2]))
-
-
-def _error(matching: Matching) -> float:
-    inexact = float((1 - matching.oks[matching.true_positives]).sum())
-    return len(matching.missed) + int(matching.false_positives.sum()) + inexact
+        matching = match_poses(image, poses)
+        inexact = float((1 - matching.oks[matching.true_positives]).sum())
+        error = len(matching.missed) + int(matching.false_positives.sum()) + inexact
+        if error > 0:
+            compared.append((error, (image, poses, matching)))
+    return [entry for _, entry in sorted(compared, key=lambda pair: -pair[0])]
 
 
 def draw_comparison(image: Image, annotation: ImageAnnotation, poses: Poses, matching: Matching) -> Image:
@@ -101,12 +95,6 @@ def draw_comparison(image: Image, annotation: ImageAnnotation, poses: Poses, mat
     Missed persons and false positives have red boxes; persons and poses that do not count, such as crowds, have grey
     ones. True positives are labelled with their OKS. A false positive that fits an already matched person is labelled
     "duplicate".
-
-    Args:
-        image: The image; not modified.
-        annotation: The annotated persons.
-        poses: The poses.
-        matching: The matching of the poses with the annotated persons.
     """
     scale = min(_PANE_PIXELS / max(image.shape[:2]), _MAX_SCALE)
     height, width = (max(1, round(scale * side)) for side in image.shape[:2])
@@ -129,22 +117,19 @@ def _draw_annotations(
     scaled: Image, annotation: ImageAnnotation, matching: Matching, schema: KeypointSchema, scale: float
 ) -> Image:
     posed = [person for person in annotation.persons if person.has_keypoints]
-    drawn = draw_poses(scaled, _annotated_poses(posed, schema, scale), threshold=_MIN_SCORE)
+    poses = Poses(
+        keypoints=np.array([scale * person.keypoints for person in posed], np.float32).reshape(-1, len(schema), 2),
+        keypoint_scores=np.array([person.visibility > 0 for person in posed], np.float32).reshape(-1, len(schema)),
+        scores=np.ones(len(posed), np.float32),
+        schema=schema,
+    )
+    drawn = draw_poses(scaled, poses, threshold=_MIN_SCORE)
     for index, person in enumerate(annotation.persons):
         if index in matching.missed:
             _draw_box(drawn, person.box, scale, "missed", _ERROR_RGB)
         elif not person.has_keypoints:
             _draw_box(drawn, person.box, scale, "crowd" if person.is_crowd else "no keypoints", _IGNORED_RGB)
     return drawn
-
-
-def _annotated_poses(persons: Sequence[PersonAnnotation], schema: KeypointSchema, scale: float) -> Poses:
-    return Poses(
-        keypoints=np.array([scale * person.keypoints for person in persons], np.float32).reshape(-1, len(schema), 2),
-        keypoint_scores=np.array([person.visibility > 0 for person in persons], np.float32).reshape(-1, len(schema)),
-        scores=np.ones(len(persons), np.float32),
-        schema=schema,
-    )
 
 
 def _draw_detections(scaled: Image, poses: Poses, matching: Matching, scale: float) -> Image:
