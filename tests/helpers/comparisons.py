@@ -60,7 +60,7 @@ def fake_result(
 def fake_comparison(*results: PeerResult, **changes) -> Comparison:
     fields = {
         "results": results,
-        "failures": (),
+        "failures": {},
         "reference": results[0].request.label if results else "none",
         "options": BenchOptions(rounds=2, warm_up=3, threads=2),
         "num_frames": 2,

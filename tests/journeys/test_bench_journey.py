@@ -49,7 +49,7 @@ def test_comparison_of_a_model_and_peers_writes_all_outputs(
     peers = "--peer", f"{script}:mode=crash,after=2", f"{script}:name=Mine"
     done = e2pose(
         "bench", "images", *models, *peers, "--annotations", annotated,
-        "--rounds", "2", "--warm-up", "1", "--threads", "1", "--people", "--overlay", "-o", "out", "--quiet",
+        "--rounds", "2", "--warm-up", "1", "--threads", "1", "--scenes", "--overlay", "-o", "out", "--quiet",
     )  # fmt: skip
     assert done.code == 0, done.err
     assert done.err == ""
@@ -77,7 +77,7 @@ def test_comparison_of_a_model_and_peers_writes_all_outputs(
     assert model["ap"] == expected
 
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
-    charts = {"speed-against-ap.png", "latency-against-people.png"}
+    charts = {"speed-against-ap.png", "latency-against-persons.png"}
     assert names == {"bench.md", "bench.json", *charts, *(f"overlay/{name}.png" for name in "abc")}
     assert cv2.imread(str(tmp_path / "out" / "overlay" / "a.png")).shape == (204, 404, 3), (
         "three panes, without the peer that failed"

@@ -1,4 +1,4 @@
-"""Average precision of peers."""
+"""Accuracy of peers: average precision and missing keypoints."""
 
 from __future__ import annotations
 
@@ -48,27 +48,25 @@ def find_annotated(annotations: Path, images: Sequence[BenchImage]) -> Annotated
     )
 
 
-def average_precision(result: PeerResult, annotated: AnnotatedImages) -> float:
-    """Computes the average precision in [0, 1] as `e2pose evaluate` does, or -1 without annotated persons.
+def measure_accuracy(result: PeerResult, annotated: AnnotatedImages) -> PeerResult:
+    """Adds the missing keypoints and, unless the weights are random, the average precision to a result.
 
-    Keypoints that the peer does not have count as missed.
+    Average precision is in [0, 1], or -1 without annotated persons. It is computed as in `e2pose evaluate`; keypoints
+    that the peer does not have count as missed.
     """
-    results = []
+    names, schema = result.handshake.keypoints, annotated.dataset.schema
+    result = replace(result, missing_keypoints=tuple(name for name in schema.keypoints if name not in names))
+    if result.handshake.random_weights:
+        return result
+    entries = []
     for image in annotated.dataset.images:
-        peer_poses = result.poses[annotated.frame_of[image.id]]
-        poses = to_poses(peer_poses, result.handshake.keypoints, annotated.dataset.schema)
-        results += to_coco_results(poses[:MAX_DETECTIONS], image.id, image.file_name)
-    return evaluate_results(results, annotated.dataset).metrics.ap
+        poses = to_poses(result.poses[annotated.frame_of[image.id]], names, schema)
+        entries += to_coco_results(poses[:MAX_DETECTIONS], image.id, image.file_name)
+    return replace(result, ap=evaluate_results(entries, annotated.dataset).metrics.ap)
 
 
 def to_poses(peer_poses: Sequence[PeerPose], names: Sequence[str], schema: KeypointSchema) -> Poses:
-    """Converts the poses of a peer to a schema.
-
-    Args:
-        peer_poses: The poses of a frame.
-        names: Keypoint names of the peer; names that are not in the schema are left out.
-        schema: Keypoint schema. Keypoints that the peer does not have are NaN with the score 0.
-    """
+    """Converts poses with the given keypoint names to a schema; missing keypoints are NaN with the score 0."""
     given = np.array([pose.keypoints for pose in peer_poses], np.float64).reshape(-1, len(names), 3)
     converted = np.full((len(peer_poses), len(schema), 3), (np.nan, np.nan, 0.0))
     for index, name in enumerate(schema.keypoints):
@@ -80,8 +78,3 @@ def to_poses(peer_poses: Sequence[PeerPose], names: Sequence[str], schema: Keypo
         scores=np.array([pose.score for pose in peer_poses], np.float32),
         schema=schema,
     )
-
-
-def missing_keypoints(names: Sequence[str], schema: KeypointSchema) -> tuple[str, ...]:
-    """Returns the keypoints of a schema that are not among the given names."""
-    return tuple(name for name in schema.keypoints if name not in names)

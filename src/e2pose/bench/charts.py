@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,46 +17,29 @@ _LABEL_OFFSETS = (11, -11, 21, -21, 31, -31)  # vertical, in points
 
 
 def write_ap_against_speed(path: Path, comparison: Comparison) -> bool:
-    """Draws the average precision of each peer against its speed.
-
-    Returns:
-        False if no peer has an average precision; then no file is written.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
-    peers = [
-        (name, result, 100 * result.ap)
-        for name, result in comparison.named_results
-        if result.ap is not None and result.ap >= 0
-    ]
-    if not peers:
-        return False
+    """Draws the average precision of each peer against its speed; returns False if there is none to draw."""
+    points: dict[str, tuple[float, float]] = {}
     figure = new_figure()
     axes = figure.subplots()
-    for _, result, ap in peers:
-        colour = _OURS if result.request.script.needs.environment == "this" else _OTHERS
-        fps = result.timings.fps
-        axes.errorbar(fps.median, ap, xerr=fps.half_range, fmt="o", color=colour, markersize=6)
+    for name, result in comparison.named_results:
+        if result.ap is not None and result.ap >= 0:
+            colour = _OURS if result.request.script.needs.environment == "this" else _OTHERS
+            fps = result.timings.fps
+            points[name] = fps.median, 100 * result.ap
+            axes.errorbar(*points[name], xerr=fps.half_range, fmt="o", color=colour, markersize=6)
+    if not points:
+        return False
+    speeds, precisions = zip(*points.values(), strict=True)
     style_axes(axes, _title(comparison), "AP")
-    _scale_logarithmically(axes, "x", [result.timings.fps.median for _, result, _ in peers])
-    axes.set(xlabel="frames per second, from pixels to poses", ylim=(0, 1.15 * max(5, *(ap for *_, ap in peers))))
-    _label_points(axes, {name: (result.timings.fps.median, ap) for name, result, ap in peers})
+    _scale_logarithmically(axes, "x", speeds)
+    axes.set(xlabel="frames per second, from pixels to poses", ylim=(0, 1.15 * max(5, *precisions)))
+    _label_points(axes, points)
     save_figure(figure, path)
     return True
 
 
 def write_latency_against_persons(path: Path, comparison: Comparison) -> bool:
-    """Draws the latency of each peer against the number of persons.
-
-    Returns:
-        False without scenes; then no file is written.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        OutputError: The file cannot be written.
-    """
+    """Draws the latency of each peer against the number of persons; returns False if there are no scenes."""
     if not comparison.has_scenes:
         return False
     figure = new_figure()
@@ -98,7 +81,7 @@ def _label_points(axes: Any, points: Mapping[str, tuple[float, float]]) -> None:
         occupied.append(extent)
 
 
-def _scale_logarithmically(axes: Any, which: str, values: list[float]) -> None:  # noqa: ANN401
+def _scale_logarithmically(axes: Any, which: str, values: Sequence[float]) -> None:  # noqa: ANN401
     """Makes an axis logarithmic, with margins at both ends and decimal tick labels."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     getattr(axes, f"set_{which}scale")("log")

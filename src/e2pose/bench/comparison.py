@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from e2pose.bench.accuracy import AnnotatedImages, average_precision, find_annotated, missing_keypoints
+from e2pose.bench.accuracy import find_annotated, measure_accuracy
 from e2pose.bench.charts import write_ap_against_speed, write_latency_against_persons
 from e2pose.bench.environment import Environment, prepare_environment
 from e2pose.bench.images import BenchImage, save_frames, save_scenes
@@ -19,7 +18,7 @@ from e2pose.bench.options import BenchOptions
 from e2pose.bench.overlay import write_overlays
 from e2pose.bench.peer_script import PeerRequest, select_peers
 from e2pose.bench.report import Comparison, to_markdown
-from e2pose.bench.runner import Failure, PeerResult, run_round_robin
+from e2pose.bench.runner import run_round_robin
 from e2pose.core.errors import OptionError, PeerError
 from e2pose.core.files import atomic_path, check_folder
 from e2pose.core.schema import KeypointSchema, load_schema
@@ -36,15 +35,10 @@ def run_comparison(
     on_message: Callable[[str], None] = lambda _: None,
     on_turn: Callable[[int], None] = lambda _: None,
 ) -> Comparison:
-    """Compares models and peers, and writes the results.
+    """Compares models and peers on the frames of a source that is not live, and writes files if `output` is a folder.
 
-    Args:
-        source: Arguments of `open_source`; not a live source.
-        options: The options.
-        output: Folder for all files; None for none.
-        command: Command that repeats the comparison, for the report.
-        on_message: Called with a line of text before each long step.
-        on_turn: Called after each turn with the maximum number of turns.
+    The report contains `command`, which repeats the comparison. `on_message` is called with a line of text before each
+    long step, and `on_turn` after each turn with the maximum number of turns.
 
     Raises:
         OptionError: A peer, the reference or the source is invalid.
@@ -63,17 +57,17 @@ def run_comparison(
         images = save_frames(source, folder, options.frames)
         annotated = None if options.annotations is None else find_annotated(options.annotations, images)
         prepared, failures = _prepare_environments(requests, options.rebuild, on_message)
-        scenes = save_scenes(folder, first_index=len(images)) if options.people else []
+        scenes = save_scenes(folder, first_index=len(images)) if options.scenes else []
         results, failed_runs = run_round_robin(
             prepared, [*images, *scenes], folder, options, on_message=on_message, on_turn=on_turn
         )
-        failures = sorted([*failures, *failed_runs], key=lambda failure: labels.index(failure.label))
+        failures |= failed_runs
         if not results:
-            reasons = "; ".join(f"{failure.label}: {failure.reason}" for failure in failures)
+            reasons = "; ".join(f"{label}: {failures[label]}" for label in labels)
             raise PeerError(f"all peers failed: {reasons}", "run e2pose doctor to list the available runtimes")
         comparison = Comparison(
-            results=tuple(_with_accuracy(result, annotated) for result in results),
-            failures=tuple(failures),
+            results=tuple(measure_accuracy(result, annotated) if annotated else result for result in results),
+            failures={label: failures[label] for label in labels if label in failures},
             reference=reference,
             options=options,
             num_frames=len(images),
@@ -109,32 +103,18 @@ def _check_options(labels: Sequence[str], options: BenchOptions, output: Path | 
 
 def _prepare_environments(
     requests: Sequence[PeerRequest], rebuild: bool, on_message: Callable[[str], None]
-) -> tuple[list[tuple[PeerRequest, Environment]], list[Failure]]:
-    """Prepares the environment of each script once."""
-    prepared: list[tuple[PeerRequest, Environment]] = []
-    failures = []
-    outcomes: dict[Path, Environment | PeerError] = {}
-    for request in requests:
-        path = request.script.path
-        if path not in outcomes:
-            try:
-                outcomes[path] = prepare_environment(request.script, rebuild=rebuild, on_message=on_message)
-            except PeerError as error:
-                outcomes[path] = error
-        outcome = outcomes[path]
-        if isinstance(outcome, PeerError):
-            failures.append(Failure(request.label, outcome.message))
-        else:
-            prepared.append((request, outcome))
-    return prepared, failures
-
-
-def _with_accuracy(result: PeerResult, annotated: AnnotatedImages | None) -> PeerResult:
-    if annotated is None:
-        return result
-    ap = None if result.handshake.random_weights else average_precision(result, annotated)
-    missing = missing_keypoints(result.handshake.keypoints, annotated.dataset.schema)
-    return replace(result, ap=ap, missing_keypoints=missing)
+) -> tuple[list[tuple[PeerRequest, Environment]], dict[str, str]]:
+    """Prepares the environment of each script once; returns the environments, and the reasons of failures by label."""
+    environments: dict[Path, Environment] = {}
+    reasons: dict[Path, str] = {}
+    for path, script in {request.script.path: request.script for request in requests}.items():
+        try:
+            environments[path] = prepare_environment(script, rebuild=rebuild, on_message=on_message)
+        except PeerError as error:
+            reasons[path] = error.message
+    paths = [(request, request.script.path) for request in requests]
+    prepared = [(request, environments[path]) for request, path in paths if path in environments]
+    return prepared, {request.label: reasons[path] for request, path in paths if path in reasons}
 
 
 def _write_files(
@@ -145,6 +125,6 @@ def _write_files(
         with atomic_path(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     write_ap_against_speed(folder / "speed-against-ap.png", comparison)
-    write_latency_against_persons(folder / "latency-against-people.png", comparison)
+    write_latency_against_persons(folder / "latency-against-persons.png", comparison)
     if overlay_images:
         write_overlays(folder / "overlay", comparison, overlay_images, schema)

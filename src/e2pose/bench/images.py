@@ -20,23 +20,14 @@ SCENE_PERSONS = (1, 2, 5, 10, 20)
 
 @dataclass(frozen=True)
 class BenchImage:
-    """An image in a NumPy file, from which all peers read the same pixels.
+    """An image in a NumPy file, from which all peers read the same pixels."""
 
-    Args:
-        index: Index in requests.
-        path: The NumPy file.
-        origin: Origin of the image.
-        frame_index: Index of the frame in the origin.
-        time_s: Time of the frame in the origin.
-        num_persons: Number of persons in a scene; None for frames of the source.
-    """
-
-    index: int
+    index: int  # in requests
     path: Path
     origin: Origin
-    frame_index: int = 0
+    frame_index: int = 0  # in the origin, like `time_s`
     time_s: float = 0.0
-    num_persons: int | None = None
+    num_persons: int | None = None  # in a scene; None for frames of the source
 
     @property
     def file_name(self) -> str:
@@ -49,12 +40,7 @@ class BenchImage:
 
 
 def save_frames(source: Sequence[str], folder: Path, max_frames: int) -> list[BenchImage]:
-    """Saves the first frames of a source as NumPy files.
-
-    Args:
-        source: Arguments of `open_source`.
-        folder: Target folder.
-        max_frames: Maximum number of frames.
+    """Saves at most `max_frames` frames, the first ones, of a source as NumPy files.
 
     Raises:
         OptionError: The source is live.
@@ -78,12 +64,7 @@ def save_frames(source: Sequence[str], folder: Path, max_frames: int) -> list[Be
 
 
 def save_scenes(folder: Path, first_index: int) -> list[BenchImage]:
-    """Saves a scene for each of `SCENE_PERSONS` as a NumPy file.
-
-    Args:
-        folder: Target folder.
-        first_index: Index of the first scene.
-    """
+    """Saves a scene for each of `SCENE_PERSONS` as a NumPy file."""
     images = []
     for index, num_persons in enumerate(SCENE_PERSONS, start=first_index):
         path = folder / f"{index:06d}-persons-{num_persons}.npy"

@@ -14,25 +14,15 @@ _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 @dataclass(frozen=True)
 class Machine:
-    """Properties of a machine that affect timings; None where the system does not report one.
-
-    Args:
-        cpu: CPU model.
-        cores: Number of usable cores.
-        memory_gb: Memory in units of 10^9 bytes.
-        system: Operating system.
-        python: Python version of the bench.
-        governor: Frequency governor of the CPU.
-        load: Mean number of runnable processes in the minute before the start.
-    """
+    """Properties of a machine that affect timings; None where the system does not report one."""
 
     cpu: str
-    cores: int
-    memory_gb: float | None
+    cores: int  # usable by this process
+    memory_gb: float | None  # in units of 10^9 bytes
     system: str
-    python: str
-    governor: str | None
-    load: float | None
+    python: str  # version
+    governor: str | None  # frequency governor of the CPU
+    load: float | None  # mean number of runnable processes in the minute before the start
 
 
 def describe_machine() -> Machine:

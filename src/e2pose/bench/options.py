@@ -22,7 +22,7 @@ class BenchOptions:
         threads: CPU threads of each peer.
         warm_up: Unmeasured frames at the start of each turn of a peer.
         reference: Model or peer that speed ratios are relative to, as named above; by default the first one.
-        people: Also measure the latency for scenes with 1, 2, 5, 10 and 20 persons.
+        scenes: Also measure the latency for scenes with 1, 2, 5, 10 and 20 persons.
         overlay: Draw the poses of all peers side by side; requires --output.
         rebuild: Recreate the environments of the peers.
 
@@ -39,7 +39,7 @@ class BenchOptions:
     threads: int = 2
     warm_up: int = 3
     reference: str | None = None
-    people: bool = False
+    scenes: bool = False
     overlay: bool = False
     rebuild: bool = False
 

@@ -34,19 +34,9 @@ Image = UInt8[np.ndarray, "_ _ 3"]
 def write_overlays(
     folder: Path, comparison: Comparison, images: Sequence[BenchImage], schema: KeypointSchema
 ) -> list[Path]:
-    """Writes images and videos with a pane for each peer, without peers with random weights.
+    """Writes images and videos with a pane for each peer, without peers with random weights; returns their paths.
 
-    Args:
-        folder: Target folder.
-        comparison: The comparison.
-        images: The frames.
-        schema: Schema of the drawn poses; other keypoints of a peer are left out.
-
-    Returns:
-        The written files.
-
-    Raises:
-        OutputError: A file cannot be written.
+    Keypoints that are not in the schema are left out.
     """
     trained = [(name, peer) for name, peer in comparison.named_results if not peer.handshake.random_weights]
     if not trained:
@@ -66,12 +56,7 @@ def write_overlays(
 
 
 def draw_side_by_side(image: Image, named_poses: Sequence[tuple[str, Poses]]) -> Image:
-    """Draws a pane with the image for each name and its poses.
-
-    Args:
-        image: The image; not modified.
-        named_poses: At least one name with its poses.
-    """
+    """Draws a pane with the image, which is not modified, for each name and its poses."""
     scale = min(_PANE_PIXELS / max(image.shape[:2]), 1.0)
     height, width = (max(1, round(scale * side)) for side in image.shape[:2])
     small = warp(image, Affine.scaling(scale), (height, width))

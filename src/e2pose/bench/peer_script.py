@@ -8,18 +8,16 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from e2pose.bench.protocol import first_message
 from e2pose.core.errors import OptionError
 
 PEERS = Path(__file__).parent / "peers"
 """Folder of the bundled peer scripts."""
-
-SERVE = PEERS / "serve.py"
-"""The peer side of the protocol, importable in every peer script."""
 
 E2POSE_MODEL = "e2pose_model"
 """Name of the script that runs e2pose models."""
@@ -94,14 +92,9 @@ class PeerRequest:
 
 
 def select_peers(models: Sequence[str], peers: Sequence[str], scripts: Sequence[str]) -> list[PeerRequest]:
-    """Selects models, bundled peers and other peer scripts.
+    """Selects models (names or files), bundled peers (names or `ALL`), and other peer scripts (paths).
 
-    Options can follow each name: `movenet:size=384`, `default:runtime=openvino,precision=f32`.
-
-    Args:
-        models: Names from the catalogue or paths of model files.
-        peers: Names of bundled peers, or `ALL`.
-        scripts: Paths of other peer scripts.
+    Options can follow each name or path: `movenet:size=384`, `default:runtime=openvino,precision=f32`.
 
     Raises:
         OptionError: A peer is unknown or selected twice, or a script or an option is invalid.
@@ -110,12 +103,11 @@ def select_peers(models: Sequence[str], peers: Sequence[str], scripts: Sequence[
     for text in models:
         model, options = _split_options(text)
         requests.append(PeerRequest(text, read_peer_script(PEERS / f"{E2POSE_MODEL}.py"), (("model", model), *options)))
-    for text in [name for selected in peers for name in (peer_names() if selected == ALL else [selected])]:
+    bundled = [name for selected in peers for name in (peer_names() if selected == ALL else [selected])]
+    for text in [*bundled, *scripts]:
         name, options = _split_options(text)
-        requests.append(PeerRequest(text, read_peer_script(_bundled_script(name)), options))
-    for text in scripts:
-        path, options = _split_options(text)
-        requests.append(PeerRequest(text, read_peer_script(Path(path)), options))
+        path = _bundled_script(name) if text in bundled else Path(name)
+        requests.append(PeerRequest(text, read_peer_script(path), options))
     labels = [request.label for request in requests]
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
@@ -148,23 +140,16 @@ def read_peer_script(path: Path) -> PeerScript:
         raise OptionError(f"the peer script '{path}' has {len(blocks)} blocks '# /// script' instead of 1", _HINT)
     try:
         record = tomllib.loads("".join(line[1:].removeprefix(" ") for line in blocks[0].splitlines(keepends=True)))
-        return _to_script(path.resolve(), blocks[0], record)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return PeerScript(
+            path=path.resolve(),
+            block=blocks[0],
+            needs=PeerNeeds.model_validate(record.get("tool", {}).get("e2pose-bench", {})),
+            requires_python=SpecifierSet(record.get("requires-python", "")),
+            dependencies=tuple(record.get("dependencies", ())),
+        )
+    except (ValidationError, tomllib.TOMLDecodeError, InvalidSpecifier, TypeError, AttributeError) as error:
+        reason = first_message(error) if isinstance(error, ValidationError) else error
         raise OptionError(f"the metadata of the peer script '{path}' is invalid: {reason}", _HINT) from error
-    except (tomllib.TOMLDecodeError, InvalidSpecifier, TypeError, AttributeError) as error:
-        raise OptionError(f"the metadata of the peer script '{path}' is invalid: {error}", _HINT) from error
-
-
-def _to_script(path: Path, block: str, record: dict[str, Any]) -> PeerScript:
-    return PeerScript(
-        path=path,
-        block=block,
-        needs=PeerNeeds.model_validate(record.get("tool", {}).get("e2pose-bench", {})),
-        requires_python=SpecifierSet(record.get("requires-python", "")),
-        dependencies=tuple(record.get("dependencies", ())),
-    )
 
 
 def _split_options(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -12,8 +12,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from time import perf_counter
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from e2pose.bench.environment import last_message
 from e2pose.bench.protocol import (
@@ -59,22 +58,13 @@ DEFAULT_LIMITS = Limits()
 
 
 class PeerProcess:
-    """A running peer. Every error terminates it.
+    """A running peer, whose libraries use `threads` threads, and find modules in the folder `modules`.
 
-    Args:
-        command: The command.
-        threads: Number of threads of its libraries.
-        modules: Folder added to its module search path.
-        log: File for its stderr.
-        limits: Time limits.
-
-    Raises:
-        PeerError: The process cannot be started.
+    Its stderr is written to `log`. All methods raise `PeerError` if the process cannot be started, has exited, or sends
+    an invalid or late message. Every error terminates it.
     """
 
     def __init__(self, command: Sequence[str], *, threads: int, modules: Path, log: Path, limits: Limits) -> None:
-        self.started_s = perf_counter()
-        """Start of the process, on the clock of `perf_counter`."""
         self._log, self._limits = log, limits
         self._num_keypoints = 0
         self._lines: Queue[bytes] = Queue()
@@ -89,15 +79,14 @@ class PeerProcess:
                 )
         except OSError as error:
             raise PeerError(f"the process cannot be started: {error.strerror}") from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self._reader = Thread(target=self._read_lines, daemon=True)
         self._reader.start()
 
     def receive_handshake(self) -> Handshake:
-        """Waits for the first message.
-
-        Raises:
-            PeerError: The message is invalid, late, or the process has exited.
-        """
+        """Waits for the first message."""
         with self._closed_on_error():
             handshake = parse_handshake(self._next_line(self._limits.handshake_s, "the handshake"))
         self._num_keypoints = len(handshake.keypoints)
@@ -106,8 +95,7 @@ class PeerProcess:
     def estimate(self, frame: int, path: Path) -> tuple[FrameResponse, float]:
         """Requests the poses of a frame; returns the response and the milliseconds between request and response.
 
-        Raises:
-            PeerError: The response is invalid, late, claims more time than has passed, or the process has exited.
+        A response that claims more time than has passed is invalid.
         """
         with self._closed_on_error():
             start = perf_counter()
@@ -123,11 +111,7 @@ class PeerProcess:
         return response, wall_ms
 
     def stop(self) -> ResultMessage:
-        """Requests the result message and terminates the process.
-
-        Raises:
-            PeerError: The message is invalid or late.
-        """
+        """Requests the result message and terminates the process."""
         with self._closed_on_error():
             self._send(STOP_REQUEST)
             result = parse_result(self._next_line(self._limits.result_s, "the result message"))
@@ -144,9 +128,7 @@ class PeerProcess:
 
     def close(self) -> None:
         """Kills the process and its child processes. Further calls have no effect."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        if self._process.stdin.closed:
+        if self._stdin.closed:
             return
         self._signal("SIGKILL")
         self._process.kill()
@@ -154,18 +136,9 @@ class PeerProcess:
             self._process.wait(_EXIT_LIMIT_S)
         self._reader.join(_EXIT_LIMIT_S)
         with suppress(OSError):
-            self._process.stdin.close()
+            self._stdin.close()
         if not self._reader.is_alive():  # a process that left the group may still hold the pipe; closing would block
-            self._process.stdout.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Kills the process."""
-        self.close()
+            self._stdout.close()
 
     @contextmanager
     def _closed_on_error(self) -> Iterator[None]:
@@ -176,10 +149,9 @@ class PeerProcess:
             raise
 
     def _send(self, line: bytes) -> None:
-        assert self._process.stdin is not None
         with suppress(OSError):  # the process has exited, which is reported while waiting for the response
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
+            self._stdin.write(line)
+            self._stdin.flush()
 
     def _next_line(self, limit_s: float, what: str) -> bytes:
         try:
@@ -197,18 +169,15 @@ class PeerProcess:
             code = self._process.wait(_EXIT_LIMIT_S)
         except subprocess.TimeoutExpired:
             return "it closed its output"
-        try:
-            reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        except ValueError:
-            reason = f"signal {-code}"
+        names = {number.value: number.name for number in signal.Signals}
+        reason = f"signal {names.get(-code, -code)}" if code < 0 else f"exit code {code}"
         return f"{reason}, {last_message(self._log)}"
 
     def _read_lines(self) -> None:
         """Reads stdout in a thread, until its end or too many unread lines."""
-        assert self._process.stdout is not None
         with suppress(OSError, ValueError):
             while self._lines.qsize() < _MAX_UNREAD_LINES:
-                line = self._process.stdout.readline(_MAX_LINE_BYTES)
+                line = self._stdout.readline(_MAX_LINE_BYTES)
                 if not line:
                     break
                 self._lines.put(line)

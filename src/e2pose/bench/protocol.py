@@ -4,7 +4,8 @@
     bench: {"frame": 7, "path": "/.../7.npy"}       peer: {"frame": 7, "poses": [...], "ms": {...}}
     bench: {"stop": true}                           peer: {"result": true, "peak_memory_mb": 312.5}
 
-Instead of each of its messages, a peer can send `{"error": "one line"}`.
+Instead of each of its messages, a peer can send `{"error": "one line"}`. The parsers raise a `PeerError` with this
+line, or with the reason why a message is invalid.
 """
 
 from __future__ import annotations
@@ -104,11 +105,7 @@ def frame_request(index: int, path: Path) -> bytes:
 
 
 def parse_handshake(line: bytes) -> Handshake:
-    """Validates the first message of a peer.
-
-    Raises:
-        PeerError: The message is invalid, or an error that the peer reports.
-    """
+    """Validates the first message of a peer."""
     handshake = _parse(line, Handshake, "the handshake")
     if len(set(handshake.keypoints)) < len(handshake.keypoints):
         raise PeerError("the handshake is invalid: a keypoint name is repeated")
@@ -116,16 +113,7 @@ def parse_handshake(line: bytes) -> Handshake:
 
 
 def parse_response(line: bytes, frame: int, num_keypoints: int) -> FrameResponse:
-    """Validates the response to the request of a frame.
-
-    Args:
-        line: The message.
-        frame: Index of the requested frame.
-        num_keypoints: Expected number of keypoints per person.
-
-    Raises:
-        PeerError: The message is invalid, or an error that the peer reports.
-    """
+    """Validates the response to the request of a frame; each person must have `num_keypoints` keypoints."""
     response = _parse(line, FrameResponse, f"the response to frame {frame}")
     if response.frame != frame:
         raise PeerError(f"the response to frame {frame} is about frame {response.frame}")
@@ -139,11 +127,7 @@ def parse_response(line: bytes, frame: int, num_keypoints: int) -> FrameResponse
 
 
 def parse_result(line: bytes) -> ResultMessage:
-    """Validates the last message of a peer.
-
-    Raises:
-        PeerError: The message is invalid, or an error that the peer reports.
-    """
+    """Validates the last message of a peer."""
     return _parse(line, ResultMessage, "the result message")
 
 
@@ -152,6 +136,12 @@ def to_one_line(text: str, max_length: int = 200) -> str:
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     line = " ".join(printable.split())
     return line if len(line) <= max_length else f"{line[: max_length - 1]}…"
+
+
+def first_message(error: ValidationError) -> str:
+    """Returns the location and message of the first error."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 
 
 def _parse(line: bytes, message_type: type[_MessageType], what: str) -> _MessageType:
@@ -165,8 +155,4 @@ def _parse(line: bytes, message_type: type[_MessageType], what: str) -> _Message
     try:
         return message_type.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        location = "".join(f"{part}." for part in first["loc"])[:-1]
-        raise PeerError(
-            to_one_line(f"{what} is invalid: {location + ': ' if location else ''}{first['msg']}")
-        ) from error
+        raise PeerError(to_one_line(f"{what} is invalid: {first_message(error)}")) from error

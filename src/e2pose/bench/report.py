@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from e2pose.bench.images import SCENE_PERSONS
 from e2pose.bench.machine import Machine
 from e2pose.bench.options import BenchOptions
 from e2pose.bench.protocol import to_one_line
-from e2pose.bench.runner import FRAMES_PER_TURN, Failure, PeerResult
+from e2pose.bench.runner import FRAMES_PER_TURN, PeerResult
 from e2pose.bench.statistics import Measurement, speed_ratio
 
 _MIN_REPORTED_OVERHEAD_MS = 20.0  # loading a large frame and transferring the messages takes less
@@ -21,31 +21,18 @@ Row = list[str]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Result of a comparison.
-
-    Args:
-        results: The peers that completed.
-        failures: The peers that failed.
-        reference: Label of the peer that speed ratios are relative to.
-        options: Options of the comparison.
-        num_frames: Number of frames.
-        num_annotated: Number of annotated frames.
-        machine: Description of the machine.
-        e2pose: Version of e2pose.
-        date: Date as YYYY-MM-DD.
-        command: Command that repeats the comparison.
-    """
+    """Result of a comparison."""
 
     results: tuple[PeerResult, ...]
-    failures: tuple[Failure, ...]
-    reference: str
+    failures: Mapping[str, str]  # reasons in one line, by the label of the peer
+    reference: str  # label of the peer that speed ratios are relative to
     options: BenchOptions
     num_frames: int
-    num_annotated: int
+    num_annotated: int  # number of annotated frames
     machine: Machine
-    e2pose: str
-    date: str
-    command: str
+    e2pose: str  # version
+    date: str  # as YYYY-MM-DD
+    command: str  # repeats the comparison
 
     @property
     def named_results(self) -> list[tuple[str, PeerResult]]:
@@ -86,7 +73,7 @@ class Comparison:
             "frames_per_turn": FRAMES_PER_TURN,
             "reference": self.reference,
             "peers": [self._peer_record(result) for result in self.results],
-            "failures": [asdict(failure) for failure in self.failures],
+            "failures": [{"label": label, "reason": reason} for label, reason in self.failures.items()],
         }
 
     def _peer_record(self, result: PeerResult) -> dict[str, Any]:
@@ -167,7 +154,7 @@ def notes(comparison: Comparison) -> list[str]:
     for name, result in comparison.named_results:
         peer_notes = _peer_notes(result)
         lines += [f"{name}: {'; '.join(peer_notes)}."] if peer_notes else []
-    lines += [f"Failed: {failure.label}: {failure.reason}" for failure in comparison.failures]
+    lines += [f"Failed: {label}: {reason}" for label, reason in comparison.failures.items()]
     if comparison.reference_result is None:
         lines.append(f"No speed ratios: the reference {comparison.reference} failed.")
     return lines
@@ -225,18 +212,16 @@ def to_markdown(comparison: Comparison) -> str:
 def _markdown_table(table: Sequence[Row]) -> str:
     header, *body = ([_escape(cell) for cell in row] for row in table)
     columns = list(zip(*table, strict=True))
-    rule = ["---", *("---:" if _is_numeric(column) else "---" for column in columns[1:])]
+    rule = ["---", *("---:" if all(map(_is_number, column[1:])) else "---" for column in columns[1:])]
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
 
 
-def _is_numeric(column: Sequence[str]) -> bool:
-    return all(cell[:1].isdigit() or cell == "-" for cell in column[1:])
+def _is_number(cell: str) -> bool:
+    return cell[:1].isdigit() or cell == "-"
 
 
 def _escape(text: str) -> str:
-    for letter in "\\`*_|<>":
-        text = text.replace(letter, f"\\{letter}")
-    return text
+    return text.translate({ord(letter): f"\\{letter}" for letter in "\\`*_|<>"})
 
 
 def _format_fps(value: Measurement) -> str:

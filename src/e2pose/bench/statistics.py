@@ -22,19 +22,12 @@ class Measurement:
 
 @dataclass(frozen=True, eq=False)
 class Timings:
-    """Times of one peer in milliseconds; each round covers every frame and every scene.
-
-    Args:
-        network_ms: Time of the network.
-        total_ms: Time from pixels to poses: preprocessing, network and postprocessing.
-        wall_ms: Time between request and response, which includes loading the frame.
-        scenes_ms: Like `total_ms`, for scenes, by their number of persons; each scene is repeated in a round.
-    """
+    """Times of one peer in milliseconds; each round covers every frame and every scene."""
 
     network_ms: Float[np.ndarray, "rounds frames"]
-    total_ms: Float[np.ndarray, "rounds frames"]
-    wall_ms: Float[np.ndarray, "rounds frames"]
-    scenes_ms: Mapping[int, Float[np.ndarray, "rounds repeats"]]
+    total_ms: Float[np.ndarray, "rounds frames"]  # from pixels to poses: preprocessing, network and postprocessing
+    wall_ms: Float[np.ndarray, "rounds frames"]  # between request and response, which includes loading the frame
+    scenes_ms: Mapping[int, Float[np.ndarray, "rounds repeats"]]  # like `total_ms`, by the number of persons
 
     @property
     def network_fps(self) -> Measurement:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from e2pose.bench.accuracy import average_precision, find_annotated, missing_keypoints, to_poses
+from e2pose.bench.accuracy import find_annotated, measure_accuracy, to_poses
 from e2pose.bench.images import BenchImage
 from e2pose.bench.protocol import PeerPose
 from e2pose.core.errors import AnnotationError
@@ -26,7 +26,6 @@ def test_keypoints_are_matched_by_name() -> None:
     assert poses.keypoint_scores[1, :2].tolist() == pytest.approx([0.3, 0.2])
     assert np.isnan(poses.keypoints[:, 2:]).all()
     assert not poses.keypoint_scores[:, 2:].any()
-    assert missing_keypoints(names, COCO) == COCO.keypoints[2:]
     assert len(to_poses([], names, COCO)) == 0
 
 
@@ -58,9 +57,9 @@ def test_perfect_poses_have_an_average_precision_of_one(annotated) -> None:
     annotated_images = find_annotated(path, frames)
     assert len(annotated_images.dataset.images) == 6
     run = fake_result("fake", poses=peer_poses, keypoints=COCO.keypoints)
-    assert average_precision(run, annotated_images) == pytest.approx(1)
+    assert measure_accuracy(run, annotated_images).ap == pytest.approx(1)
     nothing = fake_result("fake", poses=dict.fromkeys(peer_poses, ()), keypoints=COCO.keypoints)
-    assert average_precision(nothing, annotated_images) == 0
+    assert measure_accuracy(nothing, annotated_images).ap == 0
 
 
 def test_keypoint_order_and_additional_keypoints_do_not_change_ap(annotated) -> None:
@@ -70,14 +69,26 @@ def test_keypoint_order_and_additional_keypoints_do_not_change_ap(annotated) -> 
         for index, poses in peer_poses.items()
     }
     run = fake_result("fake", poses=reordered, keypoints=["heel", *COCO.keypoints[::-1]])
-    assert average_precision(run, find_annotated(path, frames)) == pytest.approx(1)
+    result = measure_accuracy(run, find_annotated(path, frames))
+    assert result.ap == pytest.approx(1)
+    assert result.missing_keypoints == ()
 
 
 def test_missing_keypoints_reduce_ap(annotated) -> None:
     path, frames, peer_poses = annotated
-    few = {index: tuple(pose(one.score, *one.keypoints[:5]) for one in poses) for index, poses in peer_poses.items()}
-    run = fake_result("fake", poses=few, keypoints=COCO.keypoints[:5])
-    assert average_precision(run, find_annotated(path, frames)) < 0.5
+    few = {index: tuple(pose(one.score, *one.keypoints[:10]) for one in poses) for index, poses in peer_poses.items()}
+    run = fake_result("fake", poses=few, keypoints=COCO.keypoints[:10])
+    result = measure_accuracy(run, find_annotated(path, frames))
+    assert 0 < result.ap < 0.5
+    assert result.missing_keypoints == COCO.keypoints[10:]
+
+
+def test_random_weights_have_no_average_precision(annotated) -> None:
+    path, frames, peer_poses = annotated
+    run = fake_result("fake", poses=peer_poses, keypoints=COCO.keypoints[::-1][:-1], random_weights=True)
+    result = measure_accuracy(run, find_annotated(path, frames))
+    assert result.ap is None
+    assert result.missing_keypoints == ("nose",)
 
 
 def test_only_images_among_the_frames_are_evaluated(annotated) -> None:
@@ -85,7 +96,7 @@ def test_only_images_among_the_frames_are_evaluated(annotated) -> None:
     annotated_images = find_annotated(path, frames[:3])
     assert {image.file_name for image in annotated_images.dataset.images} == {frame.file_name for frame in frames[1:3]}
     run = fake_result("fake", poses={index: peer_poses[index] for index in range(3)}, keypoints=COCO.keypoints)
-    assert average_precision(run, annotated_images) == pytest.approx(1)
+    assert measure_accuracy(run, annotated_images).ap == pytest.approx(1)
 
 
 def test_annotations_of_other_images_are_rejected(annotated) -> None:

@@ -13,7 +13,6 @@ from e2pose.bench.images import SCENE_PERSONS, BenchImage
 from e2pose.bench.overlay import draw_side_by_side, write_overlays
 from e2pose.bench.protocol import PeerPose
 from e2pose.bench.report import conditions, main_table, notes, scene_table, to_markdown
-from e2pose.bench.runner import Failure
 from e2pose.core.frame import Origin
 from e2pose.core.poses import Poses
 from helpers.comparisons import MACHINE, fake_comparison, fake_result
@@ -69,7 +68,7 @@ def two_peers():
     return fake_comparison(
         fake_result("first", ap=0.4567, scenes_ms=SCENES),
         other,
-        failures=(Failure("third", "the process ended before the handshake: exit code 1, no luck"),),
+        failures={"third": "the process ended before the handshake: exit code 1, no luck"},
         num_annotated=2,
     )
 
@@ -136,7 +135,8 @@ def test_record_contains_every_round() -> None:
     assert other["speed_ratio"]["rounds"] == [0.5, 1]
     assert (first["ap"], other["ap"]) == (0.4567, None)
     assert first["scene_latency_ms"]["20"]["median"] == 30
-    assert record["failures"][0]["label"] == "third"
+    reason = "the process ended before the handshake: exit code 1, no luck"
+    assert record["failures"] == [{"label": "third", "reason": reason}]
     assert record["machine"]["cpu"] == "Abacus 2"
     assert (record["rounds"], record["threads"], record["command"]) == (2, 2, "e2pose bench a.jpg")
     assert first["weights"] == []

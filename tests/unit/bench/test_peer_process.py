@@ -1,6 +1,7 @@
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,13 @@ from helpers.peers import write_frames, write_peer
 GENEROUS = Limits(handshake_s=60, response_s=60, result_s=60)
 
 
-def start(tmp_path: Path, mode: str, *options: str, limits: Limits = GENEROUS) -> PeerProcess:
+def start(tmp_path: Path, mode: str, *options: str, limits: Limits = GENEROUS) -> closing[PeerProcess]:
     return start_script(write_peer(tmp_path / "fake.py"), "--mode", mode, *options, limits=limits)
 
 
-def start_script(script: Path, *options: str, limits: Limits = GENEROUS) -> PeerProcess:
+def start_script(script: Path, *options: str, limits: Limits = GENEROUS) -> closing[PeerProcess]:
     command = [sys.executable, str(script), "--threads", "3", *options]
-    return PeerProcess(command, threads=3, modules=script.parent, log=script.parent / "log", limits=limits)
+    return closing(PeerProcess(command, threads=3, modules=script.parent, log=script.parent / "log", limits=limits))
 
 
 def state_of(pid: int) -> str:

@@ -113,7 +113,8 @@ def load_detector() -> Callable[[np.ndarray, Stopwatch], None]:
 
     model = init_detector(str(configuration_path("mmdet", DETECTOR)), palette="none", device="cpu")
     for layer in model.bbox_head.convs_pred:
-        zero_objectness(layer, model.bbox_head.num_base_priors)
+        for parameter, value in ((layer.weight, 0), (layer.bias, LOW_LOGIT)):  # objectness is the fifth of each prior
+            parameter.data.unflatten(0, (model.bbox_head.num_base_priors, -1))[:, 4] = value
     steps = get_test_pipeline_cfg(model.cfg)
     steps[0].type = "mmdet.LoadImageFromNDArray"
     pipeline = Compose(steps)
@@ -153,12 +154,6 @@ def load_pose_network() -> Callable[[np.ndarray, np.ndarray, Stopwatch], list[Po
             return [to_pose(result.pred_instances) for result in results]
 
     return estimate_keypoints
-
-
-def zero_objectness(layer, priors: int) -> None:  # noqa: ANN001 - a type of a library that is not installed with e2pose
-    """Sets the objectness, the fifth of each prior's numbers, to nearly zero."""
-    layer.weight.data.unflatten(0, (priors, -1))[:, 4] = 0
-    layer.bias.data.unflatten(0, (priors, -1))[:, 4] = LOW_LOGIT
 
 
 def collate(model: Any, data: list[dict[str, Any]]) -> tuple[Any, Any]:  # noqa: ANN401 - types of libraries that are not installed

@@ -93,9 +93,9 @@ def scale_and_pad(image: np.ndarray, size: int) -> tuple[np.ndarray, float]:
 
     height, width = image.shape[:2]
     scale = size / max(height, width)
-    scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
-    padded = np.zeros((round_up(scaled[1]), round_up(scaled[0]), 3), np.uint8)
-    padded[: scaled[1], : scaled[0]] = cv2.resize(image, scaled, interpolation=cv2.INTER_LINEAR)
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    padded = np.zeros((height + -height % MULTIPLE, width + -width % MULTIPLE, 3), np.uint8)
+    padded[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return padded, scale
 
 
@@ -105,11 +105,6 @@ def to_poses(persons: np.ndarray, input_size_hw: tuple[int, int], scale: float) 
     points = keypoints[..., :2] * input_size_hw / scale + HALF_PIXEL
     triples = np.concatenate([points[..., ::-1], keypoints[..., 2:]], axis=-1)
     return [Pose(score, keypoints) for score, keypoints in zip(persons[:, 55], triples, strict=True)]
-
-
-def round_up(length: int) -> int:
-    """Rounds up to a multiple of 32."""
-    return -(-length // MULTIPLE) * MULTIPLE
 
 
 if __name__ == "__main__":

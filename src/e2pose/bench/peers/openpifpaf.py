@@ -53,7 +53,9 @@ def load(options: Namespace) -> Peer:
     openpifpaf.network.Factory.base_name = BASE
     predictor = openpifpaf.Predictor(head_metas=openpifpaf.datasets.factory("cocokp").head_metas)
     for head in predictor.model.head_nets:
-        zero_confidences(head)
+        for parameter, value in ((head.conv.weight, 0), (head.conv.bias, LOW_LOGIT)):
+            fields = parameter.data.view(head.meta.n_fields, head.n_components, -1)
+            fields[:, 1 : 1 + head.meta.n_confidences] = value
 
     def estimate(image: np.ndarray, watch: Stopwatch) -> list[Pose]:
         with watch("preprocess"):
@@ -75,14 +77,6 @@ def load(options: Namespace) -> Peer:
         random_weights=True,
         note="stretched to a square; confidences set to nearly zero, so decoding is faster than with real weights",
     )
-
-
-def zero_confidences(head) -> None:  # noqa: ANN001 - a type of a library that is not installed with e2pose
-    """Sets all confidences of a head to nearly zero."""
-    channels = slice(1, 1 + head.meta.n_confidences)
-    shape = (head.meta.n_fields, head.n_components, -1)
-    head.conv.weight.data.view(*shape)[:, channels] = 0
-    head.conv.bias.data.view(*shape)[:, channels] = LOW_LOGIT
 
 
 def to_pose(score: float, triples: np.ndarray, scale: np.ndarray) -> Pose:

@@ -19,7 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -94,14 +94,16 @@ class Peer:
     random_weights: bool = False
     precision: str = "f32"
     multi_person: bool = True
-    keypoints: Sequence[str] = field(default=COCO)
+    keypoints: Sequence[str] = COCO
     threads: int | None = None
     note: str = ""
 
     def handshake(self, threads: int) -> dict[str, Any]:
         """Returns the first message."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "estimate"}
-        fields["weights"] = [{"file": path.name, "sha256": sha256(path)} for path in self.weights]
+        fields["weights"] = [
+            {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in self.weights
+        ]
         return {"handshake": PROTOCOL, **fields, "threads": self.threads or threads}
 
 
@@ -160,8 +162,7 @@ def peak_memory_mb() -> float:
     """Returns the peak memory of this process in units of 2^20 bytes."""
     status = Path("/proc/self/status")
     if status.exists():  # on Linux, getrusage includes the memory of the parent before exec
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+        return int(status.read_text(encoding="utf-8").partition("VmHWM:")[2].split()[0]) / 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
@@ -171,11 +172,6 @@ def format_error(error: BaseException) -> str:
     """Formats an error as one line."""
     line = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
     return line if len(line) <= _MAX_ERROR_CHARACTERS else line[: _MAX_ERROR_CHARACTERS - 1] + "…"
-
-
-def sha256(path: Path) -> str:
-    """Returns the hash of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextmanager

@@ -19,11 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
 
-_SAME_NAME = {
-    **{
-        name: name for name in ("Abs", "Cast", "Equal", "Exp", "Greater", "Identity", "Less", "MaxPool", "Mul", "Range")
-    },
-    **{name: name for name in ("Reciprocal", "Reshape", "Sigmoid", "Size", "Sub", "Tile")},
+_SAME_NAME = ("Abs", "Cast", "Equal", "Exp", "Greater", "Identity", "Less", "Mul", "Range", "Reciprocal", "Reshape")
+_ONNX_NAME = {
+    **{name: name for name in (*_SAME_NAME, "Sigmoid", "Size", "Sub", "Tile")},
     "AddN": "Sum",
     "AddV2": "Add",
     "FloorDiv": "Div",  # used for non-negative integers only
@@ -41,11 +39,7 @@ _TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 def convert(model_json: Path, weights: Path) -> onnx.ModelProto:
-    """Converts a graph to ONNX, with the input `input`, uint8 (1, H, W, 3) in RGB, and the output `output`.
-
-    Raises:
-        ValueError: The graph has an unsupported operation.
-    """
+    """Converts a graph to ONNX, with the input `input`, uint8 (1, H, W, 3) in RGB, and the output `output`."""
     description = json.loads(model_json.read_text(encoding="utf-8"))
     graph = _Graph(_read_weights(description["weightsManifest"], weights.read_bytes()))
     nodes = [node for node in description["modelTopology"]["node"] if node["op"] not in ("Const", "Placeholder")]
@@ -80,10 +74,10 @@ def _read_weights(manifest: Sequence[Mapping[str, Any]], data: bytes) -> dict[st
 class _Graph:
     """An ONNX graph under construction."""
 
-    def __init__(self, constants: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, values: Mapping[str, np.ndarray]) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
-        self._constants = constants
+        self.values = values  # TensorFlow constants by name
         self.channels_first: dict[str, str] = {}  # NCHW tensors by their TensorFlow name
         self._last: dict[str, str] = {"input": "input"}  # tensors as in TensorFlow
 
@@ -92,16 +86,16 @@ class _Graph:
         operation, name, inputs = node["op"], node["name"], node.get("input", [])
         attributes = {key: _decode(value) for key, value in node.get("attr", {}).items()}
         if operation in _ELEMENTWISE and all(name in self.channels_first for name in inputs):
-            self.channels_first[name] = self.emit(_SAME_NAME[operation], [self.channels_first[part] for part in inputs])
+            self.channels_first[name] = self.emit(_ONNX_NAME[operation], [self.channels_first[part] for part in inputs])
         elif operation in _NCHW:
             self.channels_first[name] = _NCHW[operation](self, inputs, attributes)
         elif operation in _NHWC:
             results = _NHWC[operation](self, inputs, attributes)
             for index, result in enumerate([results] if isinstance(results, str) else results):
                 self._last[f"{name}:{index}" if index else name] = result
-        elif operation in _SAME_NAME:
+        elif operation in _ONNX_NAME:
             conversion = {"to": _TYPES[attributes["DstT"]]} if operation == "Cast" else {}
-            self._last[name] = self.emit(_SAME_NAME[operation], [self.last(part) for part in inputs], **conversion)
+            self._last[name] = self.emit(_ONNX_NAME[operation], [self.last(part) for part in inputs], **conversion)
         else:
             raise ValueError(f"unsupported TensorFlow.js operation {operation}")
 
@@ -117,10 +111,6 @@ class _Graph:
         self.initializers[name] = numpy_helper.from_array(np.asarray(value), name)
         return name
 
-    def value(self, name: str) -> np.ndarray:
-        """Returns the value of a TensorFlow constant."""
-        return self._constants[name]
-
     def first(self, name: str) -> str:
         """Returns the name of a tensor in NCHW."""
         if name not in self.channels_first:
@@ -130,8 +120,8 @@ class _Graph:
     def last(self, name: str) -> str:
         """Returns the name of a tensor as in TensorFlow."""
         if name not in self._last:
-            if name in self._constants:
-                self._last[name] = self.constant(self._constants[name])
+            if name in self.values:
+                self._last[name] = self.constant(self.values[name])
             else:
                 self._last[name] = self.emit("Transpose", [self.channels_first[name]], perm=_TO_LAST)
         return self._last[name]
@@ -149,12 +139,12 @@ def _decode(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401
 def _convolution(
     graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any], *, depthwise: bool = False
 ) -> str:
-    kernel = graph.value(inputs[1])  # height, width, in, out; of a depthwise one: height, width, channels, 1
+    kernel = graph.values[inputs[1]]  # height, width, in, out; of a depthwise one: height, width, channels, 1
     order, groups = ((2, 3, 0, 1), kernel.shape[2]) if depthwise else ((3, 2, 0, 1), 1)
     operands = [graph.first(inputs[0]), graph.constant(kernel.transpose(order))]
     fused = attributes.get("fused_ops", [])
     if "BiasAdd" in fused:
-        operands.append(graph.constant(graph.value(inputs[2])))
+        operands.append(graph.constant(graph.values[inputs[2]]))
     result = graph.emit(
         "Conv",
         operands,
@@ -189,7 +179,7 @@ def _shape(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> str:
 
 
 def _strided_slice(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
-    begin, end = graph.value(inputs[1]), graph.value(inputs[2])
+    begin, end = graph.values[inputs[1]], graph.values[inputs[2]]
     cut: list[tuple[int, int, int]] = []
     dropped: list[int] = []
     added: list[int] = []
@@ -234,7 +224,7 @@ def _pack(graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -
 
 def _top_k(graph: _Graph, inputs: Sequence[str], _: Mapping[str, Any]) -> list[str]:
     outputs = [f"t{len(graph.nodes)}_{index}" for index in range(2)]
-    graph.emit("TopK", [graph.last(inputs[0]), graph.constant(graph.value(inputs[1]).reshape(1))], outputs)
+    graph.emit("TopK", [graph.last(inputs[0]), graph.constant(graph.values[inputs[1]].reshape(1))], outputs)
     return outputs
 
 
@@ -244,7 +234,7 @@ def _squared_difference(graph: _Graph, inputs: Sequence[str], _: Mapping[str, An
 
 
 def _reduce(operation: str, graph: _Graph, inputs: Sequence[str], attributes: Mapping[str, Any]) -> str:
-    axes = graph.constant(graph.value(inputs[1]).reshape(-1))
+    axes = graph.constant(graph.values[inputs[1]].reshape(-1))
     return graph.emit(operation, [graph.last(inputs[0]), axes], keepdims=int(attributes["keep_dims"]))
 
 
@@ -257,16 +247,16 @@ _NCHW: dict[str, Callable[..., str]] = {
     "ResizeBilinear": _resize,
 }
 _NHWC: dict[str, Callable[..., str | list[str]]] = {
-    "ArgMax": lambda graph, x, _: graph.emit("ArgMax", [graph.last(x[0])], axis=int(graph.value(x[1])), keepdims=0),
-    "ConcatV2": lambda graph, x, _: graph.emit("Concat", list(map(graph.last, x[:-1])), axis=int(graph.value(x[-1]))),
+    "ArgMax": lambda graph, x, _: graph.emit("ArgMax", [graph.last(x[0])], axis=int(graph.values[x[1]]), keepdims=0),
+    "ConcatV2": lambda graph, x, _: graph.emit("Concat", list(map(graph.last, x[:-1])), axis=int(graph.values[x[-1]])),
     "ExpandDims": lambda graph, x, _: graph.emit(
-        "Unsqueeze", [graph.last(x[0]), graph.constant(graph.value(x[1]).reshape(1))]
+        "Unsqueeze", [graph.last(x[0]), graph.constant(graph.values[x[1]].reshape(1))]
     ),
     "Fill": lambda graph, x, _: graph.emit("Expand", [graph.last(x[1]), graph.last(x[0])]),
     "Max": partial(_reduce, "ReduceMax"),
     "Pack": _pack,
     "Shape": _shape,
-    "Split": lambda graph, x, given: _split(graph, graph.last(x[1]), int(graph.value(x[0])), given["num_split"]),
+    "Split": lambda graph, x, given: _split(graph, graph.last(x[1]), int(graph.values[x[0]]), given["num_split"]),
     "SquaredDifference": _squared_difference,
     "Squeeze": lambda graph, x, given: graph.emit("Squeeze", [graph.last(x[0]), graph.constant(given["squeeze_dims"])]),
     "StridedSlice": _strided_slice,

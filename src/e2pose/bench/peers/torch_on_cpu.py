@@ -1,25 +1,19 @@
-"""Setup of torch for peers with random networks on a CPU.
-
-With a CPU build of torch, the compiled operators of torchvision may not load, and its import fails. Declaring their
-signatures is sufficient for the import; the peers call none of them.
-"""
+"""Setup of torch for peers with random networks on a CPU."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
-SIGNATURES = tuple(
-    f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-    for name in ("nms", "qnms")  # torchvision registers shape functions for these during its import
-)
+_LIBRARIES: list[Any] = []  # operators are declared as long as their library object exists
 
 
 def prepare(threads: int) -> None:
     """Configures torch and OpenCV; must be called before torchvision is imported.
 
-    Args:
-        threads: Number of threads.
+    With a CPU build of torch, the compiled operators of torchvision may not load, and its import fails. Declaring their
+    signatures is sufficient for the import; the peers call none of them.
     """
     import cv2
     import torch
@@ -28,13 +22,6 @@ def prepare(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # random networks can produce denormal numbers, which are slow
     cv2.setNumThreads(threads)
-    declare_operators()
-
-
-def declare_operators() -> None:
-    """Declares the operators of torchvision if their library does not load."""
-    import torch
-
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return
@@ -42,6 +29,6 @@ def declare_operators() -> None:
         torch.ops.load_library(Path(spec.origin).with_name("_C.so"))
     except OSError:
         operators = torch.library.Library("torchvision", "DEF")
-        for signature in SIGNATURES:
-            operators.define(signature)
-        declare_operators.library = operators  # the declarations live as long as this object
+        for name in ("nms", "qnms"):  # torchvision registers shape functions for these during its import
+            operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _LIBRARIES.append(operators)

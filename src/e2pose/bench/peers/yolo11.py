@@ -129,11 +129,7 @@ def export(weights: Path, model: Path, size: int) -> None:
 
 
 def letterbox(image: np.ndarray, size: int, *, square: bool) -> tuple[np.ndarray, float, np.ndarray]:
-    """Scales an image and centres it in a padded one.
-
-    Returns:
-        Padded pixels from 0 to 1 (1, 3, H, W), the scale, and the position (x, y) of the image corner in them.
-    """
+    """Scales and pads an image; returns pixels from 0 to 1 (1, 3, H, W), the scale, and the image corner (x, y)."""
     import cv2
 
     height, width = image.shape[:2]
