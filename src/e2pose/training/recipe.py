@@ -157,10 +157,8 @@ class Recipe(Record):
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe from TOML, or from the JSON file that a run writes.
 
-    Args:
-        path: The file.
-        overrides: Assignments such as `optim.steps=100` or `data.sets.0.path="mine"`. A value is written as in TOML;
-            text needs no quotes if it is no other valid value.
+    Overrides are assignments such as `optim.steps=100` or `data.sets.0.path="mine"`. A value is written as in TOML;
+    text needs no quotes if it is no other valid value.
 
     Raises:
         OptionError: The file cannot be read, an assignment is invalid, or a key is unknown, missing or has a wrong
