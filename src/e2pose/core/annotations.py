@@ -14,20 +14,14 @@ from e2pose.core.schema import KeypointSchema
 class PersonAnnotation:
     """An annotated person, or a crowd region.
 
-    Args:
-        keypoints: (x, y) in pixels; (0, 0) is the outer corner of the image's first pixel. Undefined where `visibility`
-            is 0.
-        visibility: 2 = visible, 1 = labelled but hidden, 0 = not labelled.
-        area: Area in square pixels.
-        box: x, y, width, height in pixels.
-        is_crowd: Whether the annotation covers a group of persons that are not annotated individually.
+    Coordinates are (x, y) in pixels; (0, 0) is the outer corner of the image's first pixel.
     """
 
-    keypoints: Float32[np.ndarray, "k 2"]
-    visibility: UInt8[np.ndarray, "k"]
-    area: float
-    box: tuple[float, float, float, float]
-    is_crowd: bool = False
+    keypoints: Float32[np.ndarray, "k 2"]  # undefined where `visibility` is 0
+    visibility: UInt8[np.ndarray, "k"]  # 2 = visible, 1 = labelled but hidden, 0 = not labelled
+    area: float  # square pixels
+    box: tuple[float, float, float, float]  # x, y, width, height
+    is_crowd: bool = False  # whether this covers a group of persons that are not annotated individually
 
     @property
     def has_keypoints(self) -> bool:
@@ -37,37 +31,22 @@ class PersonAnnotation:
 
 @dataclass(frozen=True, eq=False)
 class ImageAnnotation:
-    """An annotated image.
+    """An annotated image."""
 
-    Args:
-        id: Identifier of the image, unique in its dataset.
-        file_name: Path of the image relative to the image folder.
-        size_hw: Height and width in pixels.
-        persons: The annotated persons.
-        labelled_keypoints: Indices of the keypoints that the annotators labelled; all others are unknown.
-        exhaustive: Whether every person in the image is annotated.
-        ignore: Boxes (x, y, width, height) that may contain persons without annotations.
-        crowd_index: Degree of mutual occlusion from 0 to 1, as defined by CrowdPose; None if unknown.
-    """
-
-    id: int
-    file_name: str
+    id: int  # unique in its dataset
+    file_name: str  # path relative to the image folder
     size_hw: tuple[int, int]
     persons: tuple[PersonAnnotation, ...]
-    labelled_keypoints: tuple[int, ...]
-    exhaustive: bool = True
+    labelled_keypoints: tuple[int, ...]  # indices of the keypoints that the annotators labelled; others are unknown
+    exhaustive: bool = True  # whether every person in the image is annotated
     ignore: Float32[np.ndarray, "r 4"] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
-    crowd_index: float | None = None
+    """Boxes (x, y, width, height) that may contain persons without annotations."""
+    crowd_index: float | None = None  # mutual occlusion from 0 to 1, as defined by CrowdPose; None if unknown
 
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """The annotations of a dataset.
-
-    Args:
-        schema: The keypoints of all persons.
-        images: The annotated images.
-    """
+    """The annotations of a dataset, with one schema for all persons."""
 
     schema: KeypointSchema
     images: tuple[ImageAnnotation, ...]

@@ -12,15 +12,10 @@ from e2pose.core.affine import Affine
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Images that have been fitted to the network's input.
+    """Images that have been fitted to the network's input."""
 
-    Args:
-        pixels: RGB pixels of the network's input.
-        to_source: For each image, the map from pixels of the network's input to pixels of the source image.
-    """
-
-    pixels: UInt8[np.ndarray, "b 3 h w"]
-    to_source: tuple[Affine, ...]
+    pixels: UInt8[np.ndarray, "b 3 h w"]  # RGB
+    to_source: tuple[Affine, ...]  # for each image, the map from the network's input to the source image, in pixels
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -30,13 +25,10 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """All candidate poses that a network proposes, the same for every runtime.
+    """All candidate poses that a network proposes, in the same form for every runtime.
 
-    Args:
-        scores: Person score of each candidate in [0, 1].
-        keypoint_scores: Score of each keypoint in [0, 1], before `ModelSpec.keypoint_score_scale` is applied.
-        keypoints: (x, y) as fractions of the network's input, from 0 at its left or upper edge to 1 at its right or
-            lower edge. Points may lie outside.
+    Scores of persons and keypoints lie in [0, 1]; `ModelSpec.keypoint_score_scale` is not yet applied. Keypoints are
+    (x, y) as fractions of the network's input, from its upper left to its lower right corner, and may lie outside.
     """
 
     scores: Float32[np.ndarray, "b m"]

@@ -63,12 +63,7 @@ class RuntimeChoiceError(ModelError):
 
 
 class MissingExtraError(E2PoseError, ImportError):
-    """An optional dependency is not installed.
-
-    Args:
-        package: The package that could not be imported.
-        extra: The extra of e2pose that installs it.
-    """
+    """An optional dependency is not installed; `extra` is the extra of e2pose that installs the package."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(

@@ -17,15 +17,8 @@ def object_keypoint_similarity(
 
     `OKS = mean over labelled keypoints of exp(-d^2 / (2 * area * (2 * sigma)^2))`, with the distance `d`.
 
-    Args:
-        keypoints: Poses, in any unit of length.
-        truth: Annotated keypoints, in the same unit.
-        labelled: Mask of the annotated keypoints that count.
-        areas: Area of each annotated person in the square of that unit, above 0.
-        sigmas: Tolerances of the schema.
-
-    Returns:
-        Similarities in [0, 1]; 0 for a person without labelled keypoints.
+    All coordinates have one unit of length, areas its square. Only `labelled` keypoints count.
+    The similarities lie in [0, 1]; they are 0 for a person without labelled keypoints.
 
     Source:
         cocodataset.org/#keypoints-eval, section 1.2.

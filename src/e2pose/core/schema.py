@@ -7,13 +7,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from e2pose.core.errors import SchemaError
 
 _FIELDS = {"name", "keypoints", "edges", "flip_pairs", "sigmas", "groups"}
+_SCHEMAS = Path(__file__).with_name("schemas")
 
 
 @dataclass(frozen=True)
@@ -178,11 +178,7 @@ class KeypointSchema:
 
 
 def find_mirrored_names(keypoints: Sequence[str]) -> list[tuple[str, str]]:
-    """Finds the pairs of names that differ only in their side, such as "left_eye" and "right_eye".
-
-    Args:
-        keypoints: Distinct names.
-    """
+    """Finds the pairs of distinct names that differ only in their side, such as "left_eye" and "right_eye"."""
     opposite = {"left": "right", "l": "r"}
     position = {tuple(_split_words(name)): name for name in keypoints}
     pairs = []
@@ -202,8 +198,7 @@ def _split_words(name: str) -> list[str]:
 @cache
 def schema_names() -> tuple[str, ...]:
     """Returns the names of the bundled schemas."""
-    files = (resources.files("e2pose.core") / "schemas").iterdir()
-    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
+    return tuple(sorted(path.stem for path in _SCHEMAS.glob("*.toml")))
 
 
 def find_built_in_schema(names: tuple[str, ...]) -> KeypointSchema | None:
@@ -218,13 +213,9 @@ def load_schema(name_or_path: str | Path) -> KeypointSchema:
     Raises:
         SchemaError: There is no such schema, or the file is not a valid schema.
     """
-    folder = resources.files("e2pose.core") / "schemas"
+    path = _SCHEMAS / f"{name_or_path}.toml" if str(name_or_path) in schema_names() else Path(name_or_path)
     try:
-        if str(name_or_path) in schema_names():
-            text = (folder / f"{name_or_path}.toml").read_text(encoding="utf-8")
-        else:
-            text = Path(name_or_path).read_text(encoding="utf-8")
-        record = tomllib.loads(text)
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemaError(
             f"cannot read the keypoint schema '{name_or_path}': {error}",

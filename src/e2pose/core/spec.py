@@ -16,7 +16,7 @@ METADATA_KEY = "e2pose.spec"
 """Metadata key of a model file for its spec as JSON."""
 
 PRECISION_KEY = "e2pose.precision"
-"""Metadata key of a model file for the precision that it is made for, if that is not f32."""
+"""Metadata key of a model file for the precision that it was written for, if that is not f32."""
 
 _HINT = "correct the value, or export the model again with this version of e2pose"
 
@@ -63,15 +63,13 @@ class ModelSpec:
                 raise ModelError(f"'{name}' must lie between 0 and 1, not {getattr(self, name)}", _HINT)
         if not self.keypoint_score_scale > 0:
             raise ModelError(f"'keypoint_score_scale' must be above 0, not {self.keypoint_score_scale}", _HINT)
-        if self.multiple_of is not None:
-            self._check_multiple(self.multiple_of)
-
-    def _check_multiple(self, multiple_of: int) -> None:
+        if self.multiple_of is None:
+            return
         if self.fit != "letterbox":
-            raise ModelError(f"'multiple_of' ({multiple_of}) requires the fit letterbox, not {self.fit}", _HINT)
-        if multiple_of < 1 or any(side % multiple_of for side in self.input_size_hw):
+            raise ModelError(f"'multiple_of' ({self.multiple_of}) requires the fit letterbox, not {self.fit}", _HINT)
+        if self.multiple_of < 1 or any(side % self.multiple_of for side in self.input_size_hw):
             raise ModelError(
-                f"both sides of the input size must be multiples of {multiple_of}, not {self.input_size_hw}",
+                f"both sides of the input size must be multiples of {self.multiple_of}, not {self.input_size_hw}",
                 "choose the nearest multiples for height and width",
             )
 
@@ -115,17 +113,11 @@ class ModelSpec:
                 }
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ModelError(
-                f"the model's spec cannot be read: {error}", "export the model again with this version of e2pose"
-            ) from error
+            raise ModelError(f"the model's spec cannot be read: {error}", _HINT) from error
 
     @staticmethod
     def from_metadata(metadata: Mapping[str, str], artifact: str) -> ModelSpec:
-        """Reads the spec from the metadata of a model file.
-
-        Args:
-            metadata: Text entries of the file.
-            artifact: Name of the file, for the message.
+        """Reads the spec from the metadata of the model file `artifact`.
 
         Raises:
             ModelError: The metadata contain no valid spec.

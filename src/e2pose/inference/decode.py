@@ -9,23 +9,10 @@ from e2pose.core.poses import Poses
 from e2pose.core.spec import ModelSpec
 
 
-def decode(
-    candidates: Candidates,
-    batch: Batch,
-    spec: ModelSpec,
-    *,
-    threshold: float | None = None,
-) -> list[Poses]:
-    """Selects the candidates above the threshold and maps their keypoints to the source images.
+def decode(candidates: Candidates, batch: Batch, spec: ModelSpec, *, threshold: float | None = None) -> list[Poses]:
+    """Returns the poses of each image: candidates at or above the threshold, with keypoints in the source image.
 
-    Args:
-        candidates: The network's output.
-        batch: The network's input.
-        spec: Keypoints, their score scale, and the default threshold.
-        threshold: Minimum person score of a detection; None for the model's own threshold.
-
-    Returns:
-        The poses of each image.
+    The threshold is the minimum person score of a detection; None for the model's own.
     """
     threshold = spec.threshold if threshold is None else threshold
     keypoint_scores = np.clip(candidates.keypoint_scores * spec.keypoint_score_scale, 0, 1)

@@ -23,7 +23,7 @@ from e2pose.transforms.fit import input_size_for
 from e2pose.zoo.catalogue import resolve_model
 
 Image = np.ndarray | str | Path
-"""RGB pixels, (H, W, 3) uint8, or the path of an image file. Other arrays raise an error with advice."""
+"""RGB pixels, (H, W, 3) uint8, or the path of an image file."""
 
 
 class Estimator:

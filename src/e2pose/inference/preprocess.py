@@ -14,12 +14,9 @@ from e2pose.transforms.warp import warp
 
 
 def preprocess(images: Sequence[UInt8[np.ndarray, "_ _ 3"]], spec: ModelSpec) -> Batch:
-    """Fits images to the network's input.
+    """Fits RGB images of any sizes, at least one, to the network's input.
 
-    Args:
-        images: RGB images of any sizes, at least one; not modified.
-        spec: The model's input size and fit. A letterboxed input that may be cropped is as large as the largest image
-            requires.
+    A letterboxed input that may be cropped is as large as the largest image requires.
     """
     heights, widths = zip(*(input_size_for(image.shape[:2], spec) for image in images), strict=True)
     input_size_hw = max(heights), max(widths)

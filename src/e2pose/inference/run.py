@@ -27,19 +27,12 @@ Stage = Callable[[Frame, Poses], Poses]
 
 @dataclass(frozen=True)
 class RunSummary:
-    """Totals of a run.
+    """Totals of a run."""
 
-    Args:
-        frames: Number of frames read from the source.
-        persons: Number of poses written to the sinks, over all frames.
-        estimator_s: Seconds spent in the estimator, summed over parallel frames.
-        wall_s: Seconds from opening the source to closing the last sink.
-    """
-
-    frames: int
-    persons: int
-    estimator_s: float
-    wall_s: float
+    frames: int  # read from the source
+    persons: int  # written to the sinks, over all frames
+    estimator_s: float  # seconds in the estimator, summed over parallel frames
+    wall_s: float  # seconds from opening the source to closing the last sink
 
 
 def run(

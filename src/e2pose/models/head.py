@@ -137,5 +137,5 @@ def cell_centers(rows: Side, columns: Side, stride: int, device: torch.device) -
 
 
 def as_point(x: Side, y: Side, device: torch.device) -> Tensor:
-    """Returns x and y as a tensor (2,), created on the device: a copy from the CPU would break CUDA graphs."""
+    """Returns x and y as a tensor (2,), created on the device: a copy from the CPU would wait for the GPU."""
     return torch.cat([torch.full((1,), value, dtype=torch.float32, device=device) for value in (x, y)])

@@ -39,23 +39,20 @@ class Runtime(Protocol):
 def check_graph(
     name: str, spec: ModelSpec, inputs: Mapping[str, tuple[int | str | None, ...]], outputs: set[str]
 ) -> int | None:
-    """Checks that the inputs and outputs of a graph match its spec.
+    """Checks that inputs and outputs of the model file `name` match its spec; dynamic axes are names or None.
 
-    Args:
-        name: Name of the model file, for the message.
-        spec: The spec in the model file.
-        inputs: Shape of each input; a dynamic axis is a name or None.
-        outputs: Names of the outputs.
-
-    Returns:
-        The fixed batch size of the graph; None if it is dynamic.
+    Returns the fixed batch size of the graph; None if it is dynamic.
 
     Raises:
         ModelError: They do not match.
     """
     shape = inputs.get(INPUT, ())
+    # Both axes must be dynamic if the model may crop its input: a name equals no length.
     height, width = spec.input_size_hw if spec.multiple_of is None else ("height", "width")
-    matches = len(shape) == 4 and all(map(_axis_matches, shape[1:], (3, height, width)))
+    matches = len(shape) == 4 and all(
+        not isinstance(length, int) or length == expected
+        for length, expected in zip(shape[1:], (3, height, width), strict=True)
+    )
     if len(inputs) != 1 or not matches or not outputs.issuperset(OUTPUTS):
         raise ModelError(
             f"'{name}' must have the input '{INPUT}' of shape (B, 3, {height}, {width}) and the outputs "
@@ -65,18 +62,8 @@ def check_graph(
     return shape[0] if isinstance(shape[0], int) else None
 
 
-def _axis_matches(length: int | str | None, expected: int | str) -> bool:
-    """Returns whether an axis is dynamic or has the expected length; a name as expected length requires dynamic."""
-    return not isinstance(length, int) or length == expected
-
-
 def split_batch(pixels: UInt8[np.ndarray, "b 3 h w"], batch: int | None) -> list[UInt8[np.ndarray, "_ 3 h w"]]:
-    """Splits images into batches of the size that a graph requires, and pads the last one with black images.
-
-    Args:
-        pixels: Any number of images.
-        batch: Fixed batch size of the graph; None if it is dynamic.
-    """
+    """Splits images into batches of a fixed size, and pads the last one with black images; None keeps one batch."""
     if batch is None or len(pixels) == batch:
         return [pixels]
     missing = -len(pixels) % batch

@@ -26,18 +26,11 @@ _FLAGS: dict[Precision, str] = {"f16": "FP16", "bf16": "BF16"}
 
 @dataclass(frozen=True)
 class EngineHeader:
-    """The header of an engine file, readable without TensorRT.
+    """The header of an engine file, readable without TensorRT."""
 
-    Args:
-        spec: The model's spec as JSON.
-        tensorrt: TensorRT version that built the engine.
-        gpu: Kind of GPU that it was built on.
-        precision: Precision of the computation.
-    """
-
-    spec: str
-    tensorrt: str
-    gpu: str
+    spec: str  # JSON
+    tensorrt: str  # version that built the engine
+    gpu: str  # `Gpu.name` of the GPU that it was built on
     precision: Precision
 
 
@@ -104,13 +97,7 @@ def cached_engine(onnx: Path, spec: ModelSpec, gpu: str, precision: Precision) -
 
 
 def build_plan(onnx: bytes, precision: Precision, name: str, input_size_hw: tuple[int, int]) -> bytes:
-    """Builds a serialised engine for one input size.
-
-    Args:
-        onnx: Content of an ONNX file.
-        precision: Precision of the computation.
-        name: Name of the file, for messages.
-        input_size_hw: Height and width of the network's input.
+    """Builds a serialised engine for one input size from the content of the ONNX file `name`.
 
     Raises:
         ModelError: TensorRT cannot build it.

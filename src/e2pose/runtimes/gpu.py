@@ -13,9 +13,6 @@ from e2pose.core.errors import RuntimeChoiceError
 class Gpu:
     """A GPU with a stream and named buffers, which grow on demand and are freed together with this object.
 
-    Args:
-        index: Index of the GPU.
-
     Raises:
         RuntimeChoiceError: There is no such GPU.
     """
@@ -25,8 +22,8 @@ class Gpu:
         properties = _check(cuda.cudaGetDeviceProperties(index), f"the GPU 'cuda:{index}' is not available")
         self._index = index
         self.use()
-        kind = properties.name.decode().rstrip("\0")
-        self.name = f"{kind}, compute capability {properties.major}.{properties.minor}"
+        product = properties.name.decode().rstrip("\0")
+        self.name = f"{product}, compute capability {properties.major}.{properties.minor}"
         self.stream = int(_check(cuda.cudaStreamCreate(), "cannot create a CUDA stream"))
 
     def use(self) -> None:
@@ -68,11 +65,7 @@ class Gpu:
 
 
 def _check(result: tuple[Any, ...], failure: str) -> Any:  # noqa: ANN401 - the library has no types
-    """Returns the value of a CUDA call.
-
-    Raises:
-        RuntimeChoiceError: The call has returned an error code.
-    """
+    """Returns the value of a CUDA call, or raises an error if it returned an error code."""
     code, *values = result
     if int(code) != 0:
         raise RuntimeChoiceError(f"{failure}: {getattr(code, 'name', code)}", "check the GPU with: e2pose doctor")

@@ -15,27 +15,16 @@ from e2pose.runtimes.select import RUNTIMES, open_runtime
 
 @dataclass(frozen=True)
 class RuntimeStatus:
-    """The status of a runtime on this machine.
-
-    Args:
-        name: The runtime.
-        version: Version of its library; None if it is not installed or cannot be imported.
-        works: Description of each configuration that works.
-        problems: Reason for each configuration that does not work.
-    """
+    """The configurations of a runtime that work on this machine, and the reasons why others do not."""
 
     name: RuntimeName
-    version: str | None
+    version: str | None  # of its library; None if it is not installed or cannot be imported
     works: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
 def probe_runtimes(model: Path) -> list[RuntimeStatus]:
-    """Probes every runtime.
-
-    Args:
-        model: An ONNX file to open.
-    """
+    """Probes every runtime with an ONNX file."""
     return [_probe(name, model) for name in RUNTIMES]
 
 

@@ -13,19 +13,12 @@ from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeName, RuntimeOptions
 
 
 class RuntimeKind(NamedTuple):
-    """A runtime before it is imported.
+    """A runtime before it is imported."""
 
-    Args:
-        suffixes: Suffixes of the files that it reads.
-        package: The package that it needs.
-        extra: The extra of e2pose that installs the package; None if e2pose always installs it.
-        max_parallel: Number of images that are worth running in parallel on a CPU.
-    """
-
-    suffixes: tuple[str, ...]
-    package: str
-    extra: str | None
-    max_parallel: int
+    suffixes: tuple[str, ...]  # of the files that it reads
+    package: str  # that it needs
+    extra: str | None  # of e2pose, which installs the package; None if e2pose always installs it
+    max_parallel: int  # number of images that are worth running in parallel on a CPU
 
 
 _MAX_PARALLEL = 8  # decoding, preprocessing and writing hardly keep up with more
@@ -112,12 +105,8 @@ def default_runtime(path: Path) -> RuntimeName:
 def share_threads(path: Path, options: RuntimeOptions, num_images: int | None) -> tuple[int, RuntimeOptions]:
     """Divides the CPU threads among parallel images for the highest throughput.
 
-    The threads of a single run partly wait for each other, so several images in parallel are faster.
-
-    Args:
-        path: The model file.
-        options: How it will be opened, with all threads.
-        num_images: Number of images to process; None if unknown.
+    The threads of a single run partly wait for each other, so several images in parallel are faster. `num_images` is
+    the number of images to process; None if unknown.
 
     Returns:
         The number of images to run in parallel, each in a thread of the caller, and the options with the threads of one

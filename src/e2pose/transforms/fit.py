@@ -11,12 +11,7 @@ _TOLERANCE_PX = 1e-6  # rounding error of a scaled side
 
 
 def input_size_for(source_hw: tuple[int, int], spec: ModelSpec) -> tuple[int, int]:
-    """Returns height and width of the network's input for an image, cropped to multiples if the model allows it.
-
-    Args:
-        source_hw: Height and width of the image.
-        spec: The model's input size and `multiple_of`.
-    """
+    """Returns the network's input size for the size of an image, cropped to multiples if the model allows it."""
     if spec.multiple_of is None:
         return spec.input_size_hw
     scale = min(target / source for target, source in zip(spec.input_size_hw, source_hw, strict=True))
@@ -29,10 +24,7 @@ def input_size_for(source_hw: tuple[int, int], spec: ModelSpec) -> tuple[int, in
 def fit_affine(source_hw: tuple[int, int], input_size_hw: tuple[int, int], fit: Fit) -> Affine:
     """Returns the map from pixels of an image to pixels of the network's input.
 
-    Args:
-        source_hw: Height and width of the image.
-        input_size_hw: Height and width of the network's input.
-        fit: "letterbox" keeps the aspect ratio and centres the image; "stretch" fills the input.
+    "letterbox" keeps the aspect ratio and centres the image; "stretch" fills the input.
     """
     scale_y, scale_x = (target / source for target, source in zip(input_size_hw, source_hw, strict=True))
     if fit == "stretch":

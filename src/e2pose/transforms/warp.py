@@ -11,7 +11,7 @@ from e2pose.core.affine import Affine
 BORDER_RGB = (124, 116, 104)
 """The mean colour of ImageNet, which the network's normalisation maps to about zero."""
 
-_TO_CORNER = Affine.translation(0.5, 0.5)  # OpenCV places (0, 0) at the centre of the first pixel, we at its corner
+_TO_CORNER = Affine.translation(0.5, 0.5)  # OpenCV places (0, 0) at the centre of the first pixel, e2pose at its corner
 
 
 def warp(
@@ -20,16 +20,10 @@ def warp(
     size_hw: tuple[int, int],
     border_rgb: tuple[int, int, int] = BORDER_RGB,
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Resamples an image through an affine map.
+    """Resamples an image to another size through an affine map from its pixels to those of the result.
 
     An image that shrinks to half or less along an axis is first averaged down by an integer factor, because bilinear
-    sampling alone would skip thin structures.
-
-    Args:
-        image: RGB image; not modified.
-        affine: Map from pixels of the image to pixels of the result, in continuous coordinates.
-        size_hw: Height and width of the result.
-        border_rgb: Colour of the pixels that the image does not cover.
+    sampling alone would skip thin structures. Pixels that the image does not cover get the border colour.
     """
     shrink_xy = 1 / np.linalg.norm(affine.matrix[:, :2], axis=0)
     smaller = _average(image, max(1, int(shrink_xy[0])), max(1, int(shrink_xy[1])))

@@ -12,21 +12,13 @@ from e2pose.zoo.download import fetch
 
 @dataclass(frozen=True)
 class AuthorsModel:
-    """A frozen TensorFlow graph published by the authors of E2Pose.
-
-    Args:
-        name: Name of the model.
-        input_size_hw: Height and width of the network's input in pixels.
-        url: Download address.
-        size_bytes: Length of the file; None if unknown.
-        sha256: SHA-256 of the file; None if unknown, then the first download records it.
-    """
+    """A frozen TensorFlow graph published by the authors of E2Pose."""
 
     name: str
     input_size_hw: tuple[int, int]
     url: str
-    size_bytes: int | None = None
-    sha256: str | None = None
+    size_bytes: int | None = None  # None if unknown
+    sha256: str | None = None  # None if unknown: the first download records it
 
     @property
     def file(self) -> str:

@@ -21,19 +21,12 @@ _MODEL_SUFFIXES = (".onnx", ".safetensors", ".xml", ".engine", ".pb")
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file of a model.
-
-    Args:
-        name: File name.
-        size_bytes: Length of the file.
-        sha256: SHA-256 in hexadecimal digits.
-        urls: Download addresses in order of preference; empty for a file that is part of the package.
-    """
+    """A file of a model."""
 
     name: str
     size_bytes: int
-    sha256: str
-    urls: tuple[str, ...] = ()
+    sha256: str  # hexadecimal digits
+    urls: tuple[str, ...] = ()  # in order of preference; empty for a file that is part of the package
 
     @property
     def is_bundled(self) -> bool:
@@ -43,29 +36,17 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model of the catalogue.
-
-    Args:
-        name: Name of the model.
-        input_size_hw: Height and width of the network's input in pixels.
-        parameters_m: Parameters in millions.
-        gmacs: Multiply-accumulate operations in billions for one input.
-        coco_val_ap: Keypoint AP on COCO val2017, 0 to 100.
-        licence: SPDX identifier of the weights' licence.
-        trained_on: Names of the training datasets.
-        files: The model in several formats.
-        like: The model whose network this entry shares with another input size or precision; None if it shares none.
-    """
+    """A model of the catalogue."""
 
     name: str
     input_size_hw: tuple[int, int]
-    parameters_m: float
-    gmacs: float
-    coco_val_ap: float
-    licence: str
-    trained_on: tuple[str, ...]
-    files: tuple[ModelFile, ...]
-    like: str | None = None
+    parameters_m: float  # millions
+    gmacs: float  # billions of multiply-accumulate operations for one input
+    coco_val_ap: float  # keypoint AP on COCO val2017, 0 to 100
+    licence: str  # SPDX identifier of the weights' licence
+    trained_on: tuple[str, ...]  # datasets
+    files: tuple[ModelFile, ...]  # the model in several formats
+    like: str | None = None  # model whose network this one shares, with another input size or precision
 
     @property
     def is_bundled(self) -> bool:
@@ -78,15 +59,10 @@ class ModelEntry:
 
 
 class ResolvedModel(NamedTuple):
-    """The file behind a model name.
-
-    Args:
-        path: The model file.
-        input_size_hw: Height and width of the network's input if the catalogue overrides those in the file, else None.
-    """
+    """The file behind a model name."""
 
     path: Path
-    input_size_hw: tuple[int, int] | None
+    input_size_hw: tuple[int, int] | None  # None unless the catalogue overrides the input size in the file
 
 
 @cache
@@ -181,11 +157,7 @@ def _find_file(entry: ModelEntry, suffixes: Sequence[str]) -> Path:
 
 
 def local_models(suffixes: Sequence[str] = (".onnx",)) -> list[str]:
-    """Returns the names of the models that need no download: their file is bundled or in the cache.
-
-    Args:
-        suffixes: Accepted file formats.
-    """
+    """Returns the names of the models that need no download: their file is bundled or in the cache."""
     files = {name: entry.file(suffixes) for name, entry in read_catalogue()[0].items()}
     return [
         name
