@@ -30,14 +30,10 @@ ERROR, USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Runs the command given by the words after `e2pose`; None for those of this process.
 
-    Args:
-        arguments: Words after `e2pose`; None for those of this process.
-
-    Returns:
-        Exit code: 0 on success, 1 after an error, 2 for an invalid command line, 130 after Ctrl-C, 143 after SIGTERM,
-        141 if the reader of the output closed the pipe, as `head` does.
+    Returns the exit code: 0 on success, 1 after an error, 2 for an invalid command line, 130 after Ctrl-C, 143 after
+    SIGTERM, 141 if the reader of the output closed the pipe, as `head` does.
     """
     try:
         with graceful_termination():

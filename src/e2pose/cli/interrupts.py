@@ -18,10 +18,7 @@ _EXIT_CODE_BASE = 128  # shells report 128 + the number of the signal
 class Interrupts:
     """Context in which the first terminating signal requests a stop and the second one raises `KeyboardInterrupt`.
 
-    Signals that are ignored, such as SIGHUP under `nohup`, stay ignored.
-
-    Args:
-        stop: Requests the stop; called from the signal handler.
+    Signals that are ignored, such as SIGHUP under `nohup`, stay ignored. `stop` is called from the signal handler.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
@@ -53,12 +50,8 @@ class Interrupts:
 @contextmanager
 def graceful_termination() -> Iterator[None]:
     """Turns SIGTERM into `SystemExit`, so that temporary files are removed; no effect outside of the main thread."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        sys.exit(_EXIT_CODE_BASE + number)
-
     try:
-        previous = signal.signal(signal.SIGTERM, leave)
+        previous = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(_EXIT_CODE_BASE + number))
     except ValueError:  # not the main thread
         yield
         return

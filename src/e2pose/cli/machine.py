@@ -37,7 +37,6 @@ def machine(*, json_path: Annotated[Path | None, Parameter(name="--json")] = Non
 
 
 def _inspect() -> dict[str, Any]:
-    from e2pose.core.errors import OutputError
     from e2pose.core.files import check_folder
     from e2pose.runtimes.cpu import usable_cores
     from e2pose.runtimes.probe import probe_runtimes
@@ -59,7 +58,7 @@ def _inspect() -> dict[str, Any]:
     }
     try:
         check_folder(cache_folder("models"))
-    except OutputError as error:
+    except E2PoseError as error:
         report["cache_error"] = error.message
     try:
         path = resolve_model("default").path

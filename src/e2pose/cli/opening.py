@@ -26,15 +26,7 @@ def open_estimator(
     num_images: int | None = 1,
     quiet: bool = False,
 ) -> Estimator:
-    """Opens a model and prints its name, runtime and device.
-
-    Args:
-        model: Name from the catalogue, or path of a model file.
-        options: Runtime of the model.
-        threshold: Minimum score of a person; None for the model's own value.
-        num_images: Number of images to process; None if unknown. Several images are processed in parallel.
-        quiet: Print only warnings, such as a fallback to another runtime.
-    """
+    """Opens a model as `Estimator.open` does, and prints its name, runtime and device; if quiet, warnings only."""
     from e2pose.inference.estimator import Estimator
 
     with warnings.catch_warnings(record=True) as caught:
@@ -50,12 +42,7 @@ def open_estimator(
 
 
 def read_images(names: tuple[str, ...], max_images: int) -> list[UInt8[np.ndarray, "_ _ 3"]]:
-    """Reads the first images and video frames; without names, returns synthetic scenes with 1 to 22 persons.
-
-    Args:
-        names: As for `open_source`.
-        max_images: Maximum number of images.
-    """
+    """Reads the first images and video frames; without names, returns synthetic scenes with 1 to 22 persons."""
     if not names:
         from e2pose.export.scenes import default_scenes
 

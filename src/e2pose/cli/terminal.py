@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
@@ -30,19 +29,13 @@ def print_error(error: E2PoseError) -> None:
 
 
 class Progress:
-    """A progress bar with rate and remaining time, shown in a terminal after one second of work.
-
-    Args:
-        total: Number of steps; None if unknown.
-        shown: False to never show the bar.
-    """
+    """A progress bar with rate and, if the total is given, remaining time; shown in a terminal after one second."""
 
     def __init__(self, total: int | None = None, *, shown: bool = True) -> None:
         self._total = total
         self._shown = shown and sys.stderr.isatty()
         self._start = monotonic()
         self._done = 0
-        self._open = ExitStack()
         self._bar: RichProgress | None = None
 
     def advance(self, total: int | None = None) -> None:
@@ -52,7 +45,8 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], total=self._total, completed=self._done, rate=self._rate())
         elif self._shown and monotonic() - self._start > _MIN_DURATION_S:
-            self._bar = self._open.enter_context(self._make_bar())
+            self._bar = self._make_bar()
+            self._bar.start()
             self._bar.add_task("", total=self._total, completed=self._done, rate=self._rate())
 
     def _rate(self) -> float:
@@ -79,4 +73,5 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        if self._bar is not None:
+            self._bar.stop()

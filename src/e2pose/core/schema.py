@@ -191,7 +191,7 @@ def find_mirrored_names(keypoints: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _split_words(name: str) -> list[str]:
-    """Splits a name into lower-case words: "left_eye", "Left Eye" and "leftEye" give the same two."""
+    """Splits a name into lower-case words: "left_eye", "Left Eye" and "leftEye" all become "left", "eye"."""
     return [word.lower() for word in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|\d+", name)]
 
 

@@ -32,7 +32,7 @@ class Estimator:
     Args:
         runtime: A loaded model.
         threshold: Discard persons with a lower score, in [0, 1]; None for the model's own threshold.
-        num_parallel: Number of images for which the runtime has been given threads; see `Estimator.open`.
+        num_parallel: Number of images that the caller may process in parallel; see `Estimator.open`.
 
     Raises:
         OptionError: The threshold is out of range.

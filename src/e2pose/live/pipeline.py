@@ -105,13 +105,9 @@ class Pipeline:
         self._source.stop()
 
     def run(self, on_frame: Callable[[], None]) -> RunSummary | None:
-        """Processes all frames.
+        """Processes all frames and calls `on_frame` after each.
 
-        Args:
-            on_frame: Called after each frame.
-
-        Returns:
-            Counts and times, or None if the source gave no frame; no output is written then.
+        Returns None if the source yields no frame; no output is written then.
         """
         try:
             return run(
@@ -153,7 +149,7 @@ class Pipeline:
 
 
 class _NoFramesError(Exception):
-    """The source gave no frame; it has reported the reason already."""
+    """The source yielded no frame; it has already reported the reason."""
 
 
 class _RequireFrames:

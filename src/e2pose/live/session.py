@@ -177,11 +177,7 @@ class LiveSession:
 def list_models(requested: Sequence[str], options: RuntimeOptions) -> list[str]:
     """Returns the models that the model key cycles through.
 
-    The requested models come first, followed by all catalogue models that need no download.
-
-    Args:
-        requested: Names and files; at least one.
-        options: Runtime that opens them.
+    The requested names and files come first, followed by all catalogue models that need no download.
     """
     _, default = read_catalogue()
     listed = {default if name == "default" else name for name in requested}

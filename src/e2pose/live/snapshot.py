@@ -19,13 +19,7 @@ _UNSAFE = re.compile(r"[^\w.]+")  # characters of an address that some file syst
 def save_snapshot(image: UInt8[np.ndarray, "h w 3"], frame: Frame, folder: Path) -> Path:
     """Writes an image as a PNG named after the source and the index of the frame. Never replaces a file.
 
-    Args:
-        image: RGB.
-        frame: Frame that the image shows.
-        folder: Destination folder.
-
-    Returns:
-        The file: `run-000012.png`, or `run-000012-2.png` if the first name is taken.
+    Returns the path: `run-000012.png`, or `run-000012-2.png` if the first name is taken.
 
     Raises:
         OutputError: The file cannot be written.

@@ -19,9 +19,6 @@ class Stopwatch:
 
     Preprocessing, network and decoding count; reading and writing images do not. The first run of a model, which is
     slower than all others, is spent on a blank image and does not count.
-
-    Args:
-        estimator: Detects the poses.
     """
 
     def __init__(self, estimator: Estimator) -> None:

@@ -16,12 +16,11 @@ from e2pose.render.hud import RunStats
 from e2pose.render.overlay import draw_poses
 from e2pose.render.text import draw_table
 
-THRESHOLD_STEP = 0.05
-"""Change of the threshold per key press."""
+MAX_THRESHOLD = 0.95
+"""Highest threshold that keys can set."""
 
-MIN_THRESHOLD, MAX_THRESHOLD = 0.05, 0.95
-"""Range of the threshold that keys can reach."""
-
+_MIN_THRESHOLD = 0.05
+_THRESHOLD_STEP = 0.05  # per key press
 _BLURS: tuple[Blur | None, ...] = (None, *get_args(Blur))  # each one covers more than the one before it
 _LINES_PER_IMAGE = 30
 _MIN_LINE_HEIGHT, _MAX_LINE_HEIGHT = 20, 30  # pixels
@@ -29,51 +28,29 @@ _MIN_LINE_HEIGHT, _MAX_LINE_HEIGHT = 20, 30  # pixels
 
 @dataclass(frozen=True)
 class View:
-    """State of the live view.
+    """State of the live view."""
 
-    Args:
-        threshold: Minimum score of a person.
-        max_threshold: Upper limit of the threshold for keys.
-        blur: Region that is blurred.
-        min_blur: Blur that keys cannot remove; they can only blur more.
-        model_index: Index of the current model.
-        num_models: Number of models that can be selected.
-        show_poses: Whether poses are drawn.
-        show_image: Whether the image is shown; otherwise poses are drawn over black.
-        show_stats: Whether statistics of the run are shown.
-        show_help: Whether the list of keys is shown.
-        is_paused: Whether the run is paused.
-        num_saves: How often a snapshot was requested.
-        is_open: False after a request to quit.
-    """
-
-    threshold: float = 0.4
-    max_threshold: float = MAX_THRESHOLD
+    threshold: float = 0.4  # minimum score of a person
+    max_threshold: float = MAX_THRESHOLD  # upper limit of the threshold for keys
     blur: Blur | None = None
-    min_blur: Blur | None = None
+    min_blur: Blur | None = None  # keys cannot remove this blur; they can only blur more
     model_index: int = 0
     num_models: int = 1
     show_poses: bool = True
-    show_image: bool = True
+    show_image: bool = True  # otherwise poses are drawn over black
     show_stats: bool = True
     show_help: bool = False
     is_paused: bool = False
-    num_saves: int = 0
-    is_open: bool = True
+    num_saves: int = 0  # number of requested snapshots
+    is_open: bool = True  # False after a request to quit
 
 
 class Key(NamedTuple):
-    """A key binding.
+    """A key binding."""
 
-    Args:
-        names: Characters or Tk names of equivalent keys.
-        description: Text for the help panel.
-        change: Returns the state after the key press.
-    """
-
-    names: tuple[str, ...]
-    description: str
-    change: Callable[[View], View]
+    names: tuple[str, ...]  # characters or Tk names of equivalent keys
+    description: str  # for the help panel
+    change: Callable[[View], View]  # returns the state after the key press
 
 
 def _next_blur(view: View) -> View:
@@ -83,12 +60,12 @@ def _next_blur(view: View) -> View:
 
 def _raise_threshold(view: View) -> View:
     highest = max(view.threshold, view.max_threshold)
-    return replace(view, threshold=min(round(view.threshold + THRESHOLD_STEP, 4), highest))
+    return replace(view, threshold=min(round(view.threshold + _THRESHOLD_STEP, 4), highest))
 
 
 def _lower_threshold(view: View) -> View:
-    lowest = min(view.threshold, MIN_THRESHOLD)
-    return replace(view, threshold=max(round(view.threshold - THRESHOLD_STEP, 4), lowest))
+    lowest = min(view.threshold, _MIN_THRESHOLD)
+    return replace(view, threshold=max(round(view.threshold - _THRESHOLD_STEP, 4), lowest))
 
 
 KEYS = (
@@ -112,23 +89,14 @@ _CHANGES = {name.casefold(): key.change for key in KEYS for name in key.names}
 def press(view: View, key: str) -> View:
     """Returns the state after a key press; keys without a binding change nothing.
 
-    Args:
-        view: State before the key press.
-        key: Character that the key types, in either case, or its Tk name if the character is not printable.
+    A key is the character that it types, in either case, or its Tk name if the character is not printable.
     """
     change = _CHANGES.get(key.casefold())
     return view if change is None else change(view)
 
 
 def draw_view(frame: Frame, poses: Poses, view: View, *, keypoint_threshold: float) -> UInt8[np.ndarray, "h w 3"]:
-    """Draws the poses of a frame, without statistics and help, at the size of the frame.
-
-    Args:
-        frame: Not modified.
-        poses: Persons in the frame.
-        view: Selects blur, image and poses.
-        keypoint_threshold: Minimum score of a drawn keypoint, in [0, 1].
-    """
+    """Draws the poses of a frame, without statistics and help, at the size of the frame; modifies no argument."""
     image = frame.image
     if not view.show_image:
         image = np.zeros_like(image)
@@ -138,13 +106,7 @@ def draw_view(frame: Frame, poses: Poses, view: View, *, keypoint_threshold: flo
 
 
 def draw_panels(image: UInt8[np.ndarray, "h w 3"], view: View, stats: RunStats) -> UInt8[np.ndarray, "h w 3"]:
-    """Returns a copy of an image with the statistics on the left and the help on the right, as far as selected.
-
-    Args:
-        image: RGB; not modified.
-        view: Selects the panels.
-        stats: Statistics of the run.
-    """
+    """Returns a copy of an image with the selected panels: statistics on the left, help on the right."""
     drawn = np.array(image, order="C")  # OpenCV draws only into C-contiguous arrays
     line_height = min(max(min(drawn.shape[:2]) / _LINES_PER_IMAGE, _MIN_LINE_HEIGHT), _MAX_LINE_HEIGHT)
     rows = stats.rows if view.show_stats else []

@@ -14,12 +14,7 @@ _MIN_LABEL_HEIGHT = 14  # pixels
 
 
 def draw_rate(image: UInt8[np.ndarray, "h w 3"], images_per_second: float) -> UInt8[np.ndarray, "h w 3"]:
-    """Returns a copy of an image with the frame rate in its upper left corner.
-
-    Args:
-        image: RGB; not modified.
-        images_per_second: Rate to print.
-    """
+    """Returns a copy of an image with the frame rate in its upper left corner."""
     drawn = np.array(image, order="C")  # OpenCV draws only into C-contiguous arrays
     height = max(_MIN_LABEL_HEIGHT, min(drawn.shape[:2]) * _LABEL_HEIGHT)
     draw_label(drawn, f"{images_per_second:.1f} FPS", (height / 3, height / 3), height)
@@ -28,23 +23,14 @@ def draw_rate(image: UInt8[np.ndarray, "h w 3"], images_per_second: float) -> UI
 
 @dataclass(frozen=True)
 class RunStats:
-    """Statistics of a running pipeline.
-
-    Args:
-        model: Name of the model.
-        images_per_second: Output rate of the whole run; 0 before the second frame.
-        latency_ms: Milliseconds from pixels to poses.
-        num_persons: Persons in the current frame.
-        threshold: Minimum score of a person.
-        num_dropped: Frames of a live source that were skipped; None for files, which skip none.
-    """
+    """Statistics of a running pipeline."""
 
     model: str
-    images_per_second: float
-    latency_ms: float
-    num_persons: int
-    threshold: float
-    num_dropped: int | None = None
+    images_per_second: float  # of the whole run; 0 before the second frame
+    latency_ms: float  # from pixels to poses
+    num_persons: int  # in the current frame
+    threshold: float  # minimum score of a person
+    num_dropped: int | None = None  # skipped frames of a live source; None for files, which skip none
 
     @property
     def rows(self) -> list[tuple[str, str]]:

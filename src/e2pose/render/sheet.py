@@ -13,13 +13,7 @@ _BACKGROUND = 32
 def contact_sheet(
     images: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int, gap: int = 4
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Arranges images of one size row by row on a dark background.
-
-    Args:
-        images: At least one.
-        columns: Images per row.
-        gap: Pixels between images.
-    """
+    """Arranges images of one size, at least one, row by row on a dark background, with gaps in pixels."""
     height, width = images[0].shape[:2]
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)

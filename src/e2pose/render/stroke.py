@@ -15,16 +15,10 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True, eq=False)
 class Stroke:
-    """A line, or a dot if start and end are the same point.
+    """A line, or a dot if start and end are the same point."""
 
-    Args:
-        ends_xy: Start and end in pixels of the image; may lie far outside.
-        thickness: Thickness of the line or diameter of the dot in pixels.
-        rgb: Colour.
-    """
-
-    ends_xy: Float[np.ndarray, "2 2"]
-    thickness: float
+    ends_xy: Float[np.ndarray, "2 2"]  # start and end in pixels of the image; may lie far outside
+    thickness: float  # of the line, or diameter of the dot, in pixels
     rgb: Rgb
 
     def draw(self, image: UInt8[np.ndarray, "h w 3"], rgb: Rgb, grow: float = 0.0) -> None:

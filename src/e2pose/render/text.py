@@ -17,15 +17,9 @@ _LINE_PITCH = 1.7  # relative to the height of a capital letter
 
 
 def draw_label(image: UInt8[np.ndarray, "h w 3"], text: str, corner_xy: tuple[float, float], height: float) -> None:
-    """Draws white text on a dark plate.
+    """Draws white ASCII text on a dark plate, given by its upper left corner and its height in pixels.
 
     A plate that extends beyond the border is moved into the image; text that is wider than the image is scaled down.
-
-    Args:
-        image: Image to draw into.
-        text: ASCII text.
-        corner_xy: Upper left corner of the plate in pixels.
-        height: Height of the plate in pixels.
     """
     image_hw = np.array(image.shape[:2])
     (unit_width, unit_height), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
@@ -46,15 +40,9 @@ def draw_table(
     side: Literal["left", "right"],
     line_height: float,
 ) -> None:
-    """Draws two columns of text on a dark plate in the upper left or right corner.
+    """Draws a grey and a white column of ASCII text on a dark plate in the upper left or right corner.
 
-    A table that does not fit into its half of the image is scaled down.
-
-    Args:
-        image: Image to draw into.
-        rows: ASCII texts; the first column is grey and the second white.
-        side: Corner of the image.
-        line_height: Height of a line in pixels.
+    The line height is in pixels. A table that does not fit into its half of the image is scaled down.
     """
     if not rows:
         return

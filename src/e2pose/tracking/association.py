@@ -22,10 +22,7 @@ def pose_sizes(keypoints: Float[np.ndarray, "*p k 2"], weights: Float[np.ndarray
     """Returns the size of each person in pixels: the weighted RMS distance of the keypoints from their centroid.
 
     The size is about the square root of the area of a person. It needs no box, and no single keypoint dominates it.
-
-    Args:
-        keypoints: Poses; finite. The leading axes broadcast against those of the weights.
-        weights: Weight of each keypoint.
+    Keypoints must be finite; their leading axes broadcast against those of the weights.
     """
     shares = weights / np.maximum(weights.sum(axis=-1, keepdims=True), _TINY)
     centroids = (shares[..., None] * keypoints).sum(axis=-2, keepdims=True)
@@ -41,14 +38,8 @@ def pose_similarity(
 ) -> Float[np.ndarray, "*r"]:
     """Returns object keypoint similarities, weighted by keypoint confidence instead of annotated visibility.
 
-    Args:
-        expected: Predicted keypoints; finite.
-        detected: Detected keypoints; finite.
-        weights: Weight of each keypoint of each pair.
-        tolerances: Standard deviation of each keypoint in pixels.
-
-    Returns:
-        Similarities in [0, 1]; 0 where all weights are 0.
+    Keypoints must be finite, and tolerances are standard deviations in pixels. The similarities lie in [0, 1]; they are
+    0 where all weights are 0.
 
     Source:
         Object keypoint similarity: cocodataset.org/#keypoints-eval, section 1.2.

@@ -85,17 +85,11 @@ class Smoother:
 
 @dataclass(eq=False)
 class _Filter:
-    """One-Euro filters of all keypoints of a person.
+    """One-Euro filters of all keypoints of a person."""
 
-    Args:
-        keypoints: Filtered positions in pixels.
-        velocities: Filtered velocities in pixels per second.
-        last_seen_s: Time of the last detection of each keypoint.
-    """
-
-    keypoints: Float[np.ndarray, "k 2"]
-    velocities: Float[np.ndarray, "k 2"]
-    last_seen_s: Float[np.ndarray, "k"]
+    keypoints: Float[np.ndarray, "k 2"]  # filtered positions in pixels
+    velocities: Float[np.ndarray, "k 2"]  # filtered, in pixels per second
+    last_seen_s: Float[np.ndarray, "k"]  # time of the last detection of each keypoint
 
     @staticmethod
     def empty(num_keypoints: int) -> _Filter:

@@ -26,21 +26,13 @@ _DRIFT_TURN = 1.0  # a, for changes of direction
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """The poses of one frame, prepared for comparison.
+    """The poses of one frame, prepared for comparison."""
 
-    Args:
-        keypoints: Positions in pixels; finite, and 0 where the weight is 0.
-        weights: Weight of each keypoint, in [0, 1].
-        sizes: Size of each person in pixels.
-        sigmas: Tolerance of each keypoint, relative to the size.
-        flip: Index of the left-right partner of each keypoint.
-    """
-
-    keypoints: Float[np.ndarray, "n k 2"]
-    weights: Float[np.ndarray, "n k"]
-    sizes: Float[np.ndarray, "n"]
-    sigmas: Float[np.ndarray, "k"]
-    flip: Int[np.ndarray, "k"]
+    keypoints: Float[np.ndarray, "n k 2"]  # pixels; finite, and 0 where the weight is 0
+    weights: Float[np.ndarray, "n k"]  # in [0, 1]
+    sizes: Float[np.ndarray, "n"]  # pixels
+    sigmas: Float[np.ndarray, "k"]  # tolerance of each keypoint, relative to the size
+    flip: Int[np.ndarray, "k"]  # index of the left-right partner of each keypoint
 
     @staticmethod
     def of(poses: Poses) -> Detections:
@@ -54,15 +46,10 @@ class Detections:
         return len(self.sizes)
 
     def without_duplicates(self, indices: Iterable[int], taken: Collection[int], similarity: float) -> list[int]:
-        """Returns the indices of poses that duplicate no taken pose and no earlier pose in `indices`.
+        """Returns the indices, best first, of poses that duplicate no taken pose and no earlier pose in `indices`.
 
-        Poses are also compared with left and right swapped, because a person seen from behind may be detected twice,
-        once with swapped sides.
-
-        Args:
-            indices: Poses to filter, best first.
-            taken: Poses that are kept in any case.
-            similarity: Poses that are at least this similar, from 0 to 1, are duplicates.
+        Duplicates are at least as similar as `similarity`, from 0 to 1. Poses are also compared with left and right
+        swapped, because a person seen from behind may be detected twice, once with swapped sides.
         """
         kept: list[int] = []
         for index in indices:
@@ -85,22 +72,13 @@ class Detections:
 
 @dataclass(eq=False)
 class Track:
-    """State of one person.
+    """State of one person."""
 
-    Args:
-        keypoints: Last positions in pixels; finite.
-        weights: Weight of each keypoint, in [0, 1].
-        size: Size in pixels, averaged over time.
-        last_seen_s: Time of the last detection.
-        track_id: Id, or `NO_TRACK` while the track is unconfirmed.
-        num_detections: Number of detections so far.
-    """
-
-    keypoints: Float[np.ndarray, "k 2"]
-    weights: Float[np.ndarray, "k"]
-    size: float
-    last_seen_s: float
-    track_id: int = NO_TRACK
+    keypoints: Float[np.ndarray, "k 2"]  # at the last detection, in pixels; finite
+    weights: Float[np.ndarray, "k"]  # of the keypoints, in [0, 1]
+    size: float  # pixels, averaged over time
+    last_seen_s: float  # time of the last detection
+    track_id: int = NO_TRACK  # `NO_TRACK` while the track is unconfirmed
     num_detections: int = 1
     _velocity: Float[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))  # pixels per second
 

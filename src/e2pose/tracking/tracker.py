@@ -27,7 +27,7 @@ _LIKELIHOOD_PER_S = 0.5  # factor of the likelihood for each second without dete
 _SIZE_SPREAD = 0.18  # standard deviation of the logarithm of the size ratio between two detections
 _GATE_SIZE_SPREAD = 0.25  # the same for rejecting pairs; wider, so that one bad pose does not lose a person
 _VISIBILITY_SPREAD = 0.2  # standard deviation of the change of the visible share of a person
-_VISIBILITY_SPREAD_PER_S = 1.0  # added for each second without detection, for persons who come out of occlusion
+_VISIBILITY_SPREAD_PER_S = 1.0  # added for each second without detection, for persons that reappear from occlusion
 
 
 class Tracker:
@@ -169,7 +169,7 @@ class Tracker:
     def _confirm(
         self, indices: Sequence[int], assigned: Mapping[int, Track], detections: Detections, time_s: float
     ) -> None:
-        """Gives tracks the id of a matching lost track, which is removed, or a new id."""
+        """Assigns each track the id of a matching lost track, which is removed, or a new id."""
         lost = [track for track in self._tracks if track.is_confirmed and self._is_lost(track, time_s)]
         for row, column in assign_pairs(_affinity(lost, detections, indices, time_s)):
             assigned[indices[column]].track_id = lost[row].track_id

@@ -115,7 +115,7 @@ def _download_from(url: str, target: Path, size_bytes: int | None, sha256: str |
     """Downloads a file from one address, and resumes an earlier download."""
     part = target.with_name(f"{target.name}.part")
     if sha256 is None:
-        part.unlink(missing_ok=True)  # without a hash, parts of different versions could not be told apart
+        part.unlink(missing_ok=True)  # without a hash, parts of different versions could be mixed
     part.touch()
     try:
         _receive(url, part, size_bytes)
