@@ -34,7 +34,9 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        umask = os.umask(0)  # can only be read by setting it
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
     except OSError as error:
         if error.filename is not None and str(error.filename) != name:
@@ -86,9 +88,3 @@ def sha256_of(path: Path) -> str:
     """Returns the SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
