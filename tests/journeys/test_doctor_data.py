@@ -68,7 +68,7 @@ def test_data_option_replaces_the_root_of_a_recipe(e2pose, folder: Path) -> None
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "there is no 'nowhere'"),
+        (["nowhere"], "'nowhere' does not exist"),
         (["set", "--augmented", "a.png"], "--augmented needs exactly one recipe, not 0"),
         (["set", "--sheet", "a.txt"], "'a.txt' does not have the suffix of an image"),
         (["set", "--json", "set/annotations.json"], "will not be overwritten"),

@@ -67,7 +67,7 @@ class MissingExtraError(E2PoseError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
-            f"this needs the package '{package}', which is not installed",
+            f"the package '{package}' is required but not installed",
             f"install it with: pip install 'e2pose[{extra}]'",
         )
 

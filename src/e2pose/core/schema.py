@@ -218,7 +218,7 @@ def load_schema(name_or_path: str | Path) -> KeypointSchema:
         record = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemaError(
-            f"cannot read the keypoint schema '{name_or_path}': {error}",
+            f"cannot read the keypoint schema '{name_or_path}': {getattr(error, 'strerror', None) or error}",
             f"use one of {', '.join(schema_names())}, or the path of a TOML file",
         ) from error
     return KeypointSchema.from_record(record)

@@ -40,7 +40,7 @@ def open_set(config: DataSetConfig, root: Path, schema: KeypointSchema) -> Image
     folder, annotations = read_set(config, root)
     path = root / config.path
     if not annotations.images:
-        raise AnnotationError(f"'{path}' lists no image", "remove the set from the recipe")
+        raise AnnotationError(f"'{path}' lists no images", "remove the set from the recipe")
     images = with_schema(annotations, schema, str(path)).images
     held_out = images[:: config.holdout] if config.holdout else ()
     training = tuple(image for index, image in enumerate(images) if not config.holdout or index % config.holdout)
@@ -80,7 +80,7 @@ def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
         raise AnnotationError(
             f"the schema '{config.schema_name}' has {len(schema)} keypoints, but '{path}' has "
             f"{len(annotations.schema)}",
-            "name a schema with the keypoints of the set, in their order",
+            "use a schema with the keypoints of the set in the same order",
         )
     return folder, replace(annotations, schema=schema)
 
@@ -101,7 +101,7 @@ def with_schema(annotations: Annotations, schema: KeypointSchema, name: str) -> 
     if (sources < 0).all():
         raise AnnotationError(
             f"'{name}' has the keypoints {', '.join(annotations.schema.keypoints)}, none of which '{schema.name}' has",
-            "choose the schema of the annotations in the recipe, or give the set a schema with the right names",
+            "set 'schema' of the recipe or of this set to a schema with these names",
         )
     images = tuple(
         replace(

@@ -57,7 +57,7 @@ class ImageStore:
         pixels = read_image(path)
         if pixels.shape[:2] != size_hw:
             raise AnnotationError(
-                f"'{path}' has {pixels.shape[0]}x{pixels.shape[1]} pixels, but its annotation says "
+                f"'{path}' has {pixels.shape[0]}x{pixels.shape[1]} pixels, but its annotation has "
                 f"{size_hw[0]}x{size_hw[1]}",
                 "correct the annotation, or scale the image",
             )

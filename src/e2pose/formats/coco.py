@@ -105,12 +105,15 @@ def _load(path: str | Path) -> dict[str, list[Any]]:
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AnnotationError(f"cannot read the annotations '{path}': {error}", "give a COCO keypoint file") from error
+        reason = getattr(error, "strerror", None) or error
+        raise AnnotationError(
+            f"cannot read the annotations '{path}': {reason}", "use a JSON file of COCO keypoint annotations"
+        ) from error
     names = ("images", "annotations", "categories")
     if not isinstance(record, dict) or not all(isinstance(record.get(name), list) for name in names):
         raise AnnotationError(
             f"'{path}' is not a file of COCO annotations: it must have the lists {', '.join(map(repr, names))}",
-            "a file of COCO results has none of them; give the annotations that the results belong to",
+            "use a file of annotations; COCO results, as written by e2pose predict, have none of these lists",
         )
     return record
 
@@ -118,7 +121,7 @@ def _load(path: str | Path) -> dict[str, list[Any]]:
 def _find_category(categories: Sequence[Any], path: str | Path) -> dict[str, Any]:
     found = [entry for entry in categories if isinstance(entry, dict) and "id" in entry and entry.get("keypoints")]
     if len(found) != 1:
-        raise AnnotationError(f"'{path}' has {len(found)} categories with keypoints, but must have one", _CATEGORY_HINT)
+        raise AnnotationError(f"'{path}' must have one category with keypoints, not {len(found)}", _CATEGORY_HINT)
     return found[0]
 
 

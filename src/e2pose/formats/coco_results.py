@@ -53,11 +53,14 @@ def read_coco_results(path: str | Path, schema: KeypointSchema) -> list[dict[str
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AnnotationError(f"cannot read the results '{path}': {error}", "give a file of COCO results") from error
+        reason = getattr(error, "strerror", None) or error
+        raise AnnotationError(
+            f"cannot read the results '{path}': {reason}", "use a JSON file of COCO results"
+        ) from error
     if not isinstance(entries, list):
         raise AnnotationError(
             f"'{path}' is not a file of COCO results: it must be a list of poses",
-            "give results, not annotations; e2pose predict -o poses.json writes them",
+            "use results, not annotations; e2pose predict -o poses.json writes them",
         )
     return [_parse(entry, schema, f"'{path}': the pose at position {index}") for index, entry in enumerate(entries)]
 

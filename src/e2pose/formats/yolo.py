@@ -53,8 +53,8 @@ def read_yolo(
     data = read_data_yaml(path)
     if split not in data.splits:
         raise AnnotationError(
-            f"'{path}' has no split '{split}', only {', '.join(data.splits) or 'none at all'}",
-            "name one of its splits, or add this one to the file",
+            f"'{path}' has no split '{split}'; available: {', '.join(data.splits) or 'none'}",
+            "use one of its splits, or add this one to the file",
         )
     paths = list(_find_images(data, split, suffixes))
     if paths and not any(_label_path(image).exists() for image in paths):
@@ -126,7 +126,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         record = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise AnnotationError(f"cannot read '{path}': {error}", "give the data.yaml of a YOLO pose data set") from error
+        raise AnnotationError(f"cannot read '{path}': {error}", "use the data.yaml of a YOLO pose data set") from error
     if not isinstance(record, dict):
         raise AnnotationError(f"'{path}' has no entries", "it needs 'train' or 'val', 'names' and 'kpt_shape'")
     return record
@@ -140,8 +140,8 @@ def _parse_schema(
     names = tuple(map(str, listed)) if isinstance(listed, list) else tuple(map(str, range(num_keypoints)))
     if len(names) != num_keypoints:
         raise AnnotationError(
-            f"'{path}' names {len(names)} keypoints in kpt_names, but kpt_shape has {num_keypoints}",
-            "give as many names as keypoints",
+            f"'{path}' has {len(names)} names in kpt_names, but {num_keypoints} keypoints in kpt_shape",
+            "list one name per keypoint",
         )
     if built_in := find_built_in_schema(names):
         return built_in

@@ -102,7 +102,7 @@ def load_backbone(network: E2Pose, path: Path) -> None:
     except Exception as error:  # torch raises many kinds for a bad file
         raise ModelError(
             f"cannot load the backbone's weights from '{path}': {error}",
-            "give a file with an ImageNet state dict of this backbone in torchvision's naming",
+            "use a state dict of this backbone with torchvision's parameter names",
         ) from error
 
 

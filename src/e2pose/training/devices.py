@@ -85,9 +85,10 @@ class _ForwardedStopRequest(StopRequest):
 def _run_and_report(
     fabric: Fabric, *, errors: SimpleQueue[E2PoseError], work: Callable[[Fabric], R]
 ) -> tuple[int, R | None]:
-    """Returns the signal that stopped the work, or 0, and its result.
+    """Runs the work and passes errors to the launching process, which would receive only their text.
 
-    Errors are passed to the launching process, which would receive only their text from torch.
+    Returns:
+        The signal that stopped the work, or 0, and its result.
     """
     try:
         return 0, work(fabric)
@@ -99,7 +100,13 @@ def _run_and_report(
 
 
 def open_fabric(recipe: Recipe) -> Fabric:
-    """Creates the Fabric of a recipe, or raises an error if its device or precision is not available."""
+    """Creates the Fabric of a recipe.
+
+    Raises:
+        RuntimeChoiceError: A device is not available.
+        OptionError: The device does not support the precision.
+        MissingExtraError: Lightning Fabric is not installed.
+    """
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies.ddp import DDPStrategy

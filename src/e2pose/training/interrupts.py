@@ -1,4 +1,4 @@
-"""Interruptions of a training: signals, full memory and dead data loaders."""
+"""Early ends of a training: signals, full memory and dead data loaders."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ class StopRequest:
 
 
 class StoppedError(Exception):
-    """A signal stopped the training; the number 0 means that another process received it."""
+    """A signal stopped the training.
+
+    Args:
+        number: The signal, or 0 if another process received it.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -49,7 +53,12 @@ class StoppedError(Exception):
 
 
 def exit_by_signal(number: int) -> NoReturn:
-    """Ends the program as the signal would: with `KeyboardInterrupt` for SIGINT, otherwise with `SystemExit`."""
+    """Ends the program as the signal would have done.
+
+    Raises:
+        KeyboardInterrupt: For SIGINT.
+        SystemExit: For any other signal.
+    """
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
@@ -57,7 +66,11 @@ def exit_by_signal(number: int) -> NoReturn:
 
 @contextmanager
 def explained_errors(recipe: Recipe) -> Iterator[None]:
-    """Raises `TrainingError` instead of torch's errors about full memory and dead data loader processes."""
+    """Translates errors of torch about exhausted resources.
+
+    Raises:
+        TrainingError: The memory is full, or a data loader process died.
+    """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:

@@ -157,8 +157,10 @@ class Recipe(Record):
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe from TOML, or from the JSON file that a run writes.
 
-    Overrides are assignments such as `optim.steps=100` or `data.sets.0.path="mine"`. A value is written as in TOML;
-    text needs no quotes if it is no other valid value.
+    Args:
+        path: The file.
+        overrides: Assignments such as `optim.steps=100` or `data.sets.0.path="mine"`. A value is written as in TOML;
+            text needs no quotes if it is no other valid value.
 
     Raises:
         OptionError: The file cannot be read, an assignment is invalid, or a key is unknown, missing or has a wrong
@@ -171,7 +173,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate(record)
     except ValidationError as error:
         problems = "; ".join(map(_describe_problem, error.errors()))
-        raise OptionError(f"the recipe '{path}' is invalid: {problems}", "see docs/guides/train.md") from error
+        raise OptionError(
+            f"the recipe '{path}' is invalid: {problems}", "correct these keys; docs/guides/train.md describes them"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -180,11 +184,16 @@ def _read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         record = json.loads(text) if is_json else tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"cannot read the recipe '{path}': {error}", "give the path of a TOML file") from error
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"cannot read the recipe '{path}': {reason}", "use the path of a TOML file") from error
     except ValueError as error:
-        raise OptionError(f"the recipe '{path}' is not valid {'JSON' if is_json else 'TOML'}: {error}") from error
+        syntax = "JSON" if is_json else "TOML"
+        raise OptionError(
+            f"the recipe '{path}' is not valid {syntax}: {error}",
+            "correct this line; docs/guides/train.md has an example",
+        ) from error
     if not isinstance(record, dict):
-        raise OptionError(f"the recipe '{path}' is not a table", "give the path of a TOML file")
+        raise OptionError(f"the recipe '{path}' is not a table", "use the path of a TOML file")
     return record
 
 
@@ -192,7 +201,7 @@ def _assign(record: dict[str, Any], assignment: str) -> None:
     """Sets an entry of the record, creating missing tables."""
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
-        raise OptionError(f"'{assignment}' is not an assignment", "write key=value, for example --set optim.steps=100")
+        raise OptionError(f"--set requires KEY=VALUE, not '{assignment}'", "for example: --set optim.steps=100")
     *path, last = key.strip().split(".")
     value = _parse_value(assignment, text.strip())
     table: Any = record
@@ -202,7 +211,7 @@ def _assign(record: dict[str, Any], assignment: str) -> None:
         table[last if isinstance(table, dict) else int(last)] = value
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise OptionError(
-            f"the recipe has no entry '{key}'", "tables have names, entries of lists have numbers from 0"
+            f"the recipe has no entry '{key}'", "use the names of tables, and numbers from 0 for the entries of lists"
         ) from error
 
 

@@ -19,9 +19,11 @@ from e2pose.models.paper import E2Pose
 from e2pose.models.weights import load_backbone
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.devices import keep_freed_memory
+from e2pose.training.ema import WeightAverage
 from e2pose.training.loop import Trainer, set_training_mode
-from e2pose.training.optim import WeightAverage, build_optimizer
-from e2pose.training.recipe import InitialConfig, Recipe
+from e2pose.training.optim import build_optimizer
+from e2pose.training.recipe import Recipe
+from e2pose.training.reporter import TrainingReporter
 from e2pose.training.step_timer import StepTimer
 from e2pose.training.sync_norm import synchronise_batch_norms
 from e2pose.training.warm_start import resolve_weights, warm_start
@@ -37,15 +39,26 @@ class Training:
     sets: Sequence[ImageSet]
     trainer: Trainer
     batches: Batches
-    summary: Sequence[str]  # lines for the user: sizes of the sets, loaded weights
 
 
 def set_up(
-    fabric: Fabric, recipe: Recipe, root: Path, *, checkpoint: Path | None = None, exact_timing: bool = False
+    fabric: Fabric,
+    recipe: Recipe,
+    root: Path,
+    *,
+    checkpoint: Path | None = None,
+    reporter: TrainingReporter | None = None,
+    exact_timing: bool = False,
 ) -> Training:
-    """Opens the image sets in `root` and builds the network, its optimiser and its batches.
+    """Opens the image sets and builds the network, its optimiser and its batches.
 
-    A checkpoint replaces the initial weights of the recipe. For `exact_timing`, see `StepTimer`.
+    Args:
+        fabric: Device and processes.
+        recipe: Settings of the training.
+        root: Folder of the image sets.
+        checkpoint: Checkpoint to resume from; None starts a new training from the initial weights.
+        reporter: Reports the size of the sets and the initial weights.
+        exact_timing: See `StepTimer`.
 
     Raises:
         AnnotationError: The image sets cannot be used.
@@ -58,11 +71,14 @@ def set_up(
         keep_freed_memory()
     schema = resolve_schema(recipe.schema_name, recipe.data.sets, root)
     sets = [open_set(part, root, schema) for part in recipe.data.sets]
-    summary = [_describe(sets)]
+    if reporter is not None:
+        reporter.message(_describe(sets))
     torch.manual_seed(recipe.seed)
     network = new_network(recipe, schema)
     if checkpoint is None:
-        summary += _load_initial_weights(network, recipe.initial, schema)
+        summary = load_initial_weights(network, recipe, schema)
+        if reporter is not None and summary:
+            reporter.message(summary)
     set_training_mode(network, recipe)
     average = WeightAverage(network, recipe.optim.ema_decay)
     if fabric.world_size > 1:
@@ -76,7 +92,7 @@ def set_up(
         state.load(checkpoint)
     images = open_training_images(recipe, sets, schema)
     batches = open_batches(recipe, images, fabric.global_rank, pin_memory=fabric.device.type == "cuda")
-    return Training(sets, trainer, batches, summary)
+    return Training(sets, trainer, batches)
 
 
 def open_training_images(recipe: Recipe, sets: Sequence[ImageSet], schema: KeypointSchema) -> TrainingImages:
@@ -113,13 +129,18 @@ def new_network(recipe: Recipe, schema: KeypointSchema) -> E2Pose:
     return build_network(recipe.network, len(schema), one_to_many=recipe.loss.one_to_many > 0)
 
 
-def _load_initial_weights(network: E2Pose, initial: InitialConfig, schema: KeypointSchema) -> list[str]:
-    """Loads the initial weights of a recipe, if it has any, and returns lines for the user."""
+def load_initial_weights(network: E2Pose, recipe: Recipe, schema: KeypointSchema) -> str | None:
+    """Loads the initial weights of a recipe, if it names any, and returns a summary for the user.
+
+    Raises:
+        ModelError: The weights cannot be used.
+    """
+    initial = recipe.initial
     if initial.weights:
-        return [f"from '{initial.weights}': {warm_start(network, schema, resolve_weights(initial.weights)).describe()}"]
+        return f"from '{initial.weights}': {warm_start(network, schema, resolve_weights(initial.weights)).describe()}"
     if initial.backbone_weights:
         load_backbone(network, Path(initial.backbone_weights))
-    return []
+    return None
 
 
 def new_spec(recipe: Recipe, schema: KeypointSchema) -> ModelSpec:

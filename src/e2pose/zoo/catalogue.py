@@ -129,9 +129,10 @@ def _find_entry(name: str) -> ModelEntry:
             f"convert it first: e2pose convert {name} {name}.onnx",
         )
     if name not in models:
-        close = difflib.get_close_matches(name, models, n=1)
+        names = ["default", *models]
+        close = difflib.get_close_matches(name, names, n=1)
         raise ModelError(
-            f"unknown model '{name}'; available: {', '.join(models)}",
+            f"unknown model '{name}'; available: {', '.join(names)}",
             f"did you mean '{close[0]}'?" if close else "use one of these names, or the path of a model file",
         )
     return models[name]

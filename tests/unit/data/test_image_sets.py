@@ -136,5 +136,5 @@ def test_missing_or_empty_set_is_refused(tmp_path):
     with pytest.raises(AnnotationError, match=r"a/annotations\.json"):
         open_set(DataSetConfig(path="a"), tmp_path, TOOL)
     write_coco(tmp_path / "b", Annotations(TOOL, ()))
-    with pytest.raises(AnnotationError, match="b' lists no image"):
+    with pytest.raises(AnnotationError, match="b' lists no images"):
         open_set(DataSetConfig(path="b"), tmp_path, TOOL)

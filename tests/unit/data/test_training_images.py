@@ -155,7 +155,7 @@ def test_image_of_another_size_than_annotated_is_refused(root, tmp_path):
     for number in range(3):
         pixels = np.zeros((150, 100 + 50 * number, 3), np.uint8)
         cv2.imwrite(str(tmp_path / "spots" / "images" / f"{number}.png"), pixels)
-    with pytest.raises(AnnotationError, match=r"0\.png' has 150x100 pixels, but its annotation says 150x200"):
+    with pytest.raises(AnnotationError, match=r"0\.png' has 150x100 pixels, but its annotation has 150x200"):
         open_images(tmp_path)
 
 

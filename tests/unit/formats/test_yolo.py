@@ -131,13 +131,13 @@ def test_invalid_line_is_named_in_the_error(tmp_path, line, message):
         (YAML.replace("names: {0: person}", ""), "one class, or one named 'person'"),
         (YAML.replace("kpt_shape: [3, 3]", ""), "kpt_shape is invalid: None"),
         (YAML.replace("[3, 3]", "[3, 4]"), "kpt_shape is invalid"),
-        (YAML.replace("[3, 3]", "[2, 3]"), "names 3 keypoints in kpt_names, but kpt_shape has 2"),
+        (YAML.replace("[3, 3]", "[2, 3]"), "has 3 names in kpt_names, but 2 keypoints in kpt_shape"),
         (YAML.replace("[1, 0, 2]", "[1, 2, 0]"), "0 flips to 1, which flips to 2"),
         (YAML.replace("[1, 0, 2]", "[1, 0]"), "2 indices in flip_idx for 3 keypoints"),
         (YAML.replace("[1, 0, 2]", "[1, 0, 9]"), "flip_idx or kpt_names is invalid"),
         (YAML.replace("grip", "leftTip"), "repeats keypoint names"),
         (YAML.replace("images/train", "nowhere"), "names 'nowhere', but there is no"),
-        (YAML.replace("train:", "tain:"), "has no split 'train', only val"),
+        (YAML.replace("train:", "tain:"), "has no split 'train'; available: val"),
     ],
 )
 def test_invalid_data_yaml_is_refused(tmp_path, yaml, message):

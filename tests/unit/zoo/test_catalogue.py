@@ -131,7 +131,7 @@ def test_missing_bundled_file_is_reported(catalogue_folder: Path) -> None:
 
 
 def test_unknown_name_lists_names_and_suggests_one(catalogue_folder: Path) -> None:
-    with pytest.raises(ModelError, match="unknown model 'smal-64'; available: small-64, large-64") as caught:
+    with pytest.raises(ModelError, match="unknown model 'smal-64'; available: default, small-64, large-64") as caught:
         resolve_model("smal-64")
     assert caught.value.hint == "did you mean 'small-64'?"
     with pytest.raises(ModelError) as caught:

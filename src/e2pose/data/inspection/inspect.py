@@ -81,7 +81,10 @@ def _readers(path: Path | RecipeSets, images: Path | None) -> list[tuple[str, Ca
     if isinstance(path, RecipeSets):
         return [(config.path, partial(_read_recipe_set, config, path)) for config in path.sets]
     if not path.exists():
-        raise OptionError(f"there is no '{path}'", "give a folder of labelled images, a file of labels or a recipe")
+        raise OptionError(
+            f"'{path}' does not exist",
+            "use a folder with annotations.json or data.yaml, an annotation file or a recipe",
+        )
     yaml = path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
     if yaml.is_file() and not (path / "annotations.json").is_file():
         return [(str(path), partial(_read_yolo, yaml))]
