@@ -14,7 +14,7 @@ from e2pose.core.files import atomic_path, write_error
 from e2pose.core.spec import ModelSpec
 from e2pose.models.paper import E2Pose
 from e2pose.models.weights import save_weights
-from e2pose.training.ema import WeightAverage
+from e2pose.training.optim import WeightAverage
 
 if TYPE_CHECKING:
     from lightning_fabric.plugins import Precision
@@ -22,32 +22,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainingState:
-    """Everything that changes from step to step.
+    """Everything that changes from step to step, and the spec of the network.
 
     It contains no state of a random generator: step and seed determine the images of a batch.
-
-    Args:
-        network: The trained network.
-        average: Running average of its weights.
-        optimizer: Optimiser with its moments.
-        precision: Fabric's precision plugin, which scales f16 gradients.
-        spec: Describes how the network is used.
-        step: Steps done.
     """
 
     network: E2Pose
     average: WeightAverage
     optimizer: torch.optim.Optimizer
-    precision: Precision
+    precision: Precision  # Fabric's plugin, which scales f16 gradients
     spec: ModelSpec
-    step: int = 0
+    step: int = 0  # steps done
 
     def save(self, path: Path) -> None:
-        """Writes a checkpoint.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
+        """Writes a checkpoint, or raises `OutputError`."""
         record = {
             "identity": self._identity(),
             "step": self.step,
@@ -63,22 +51,14 @@ class TrainingState:
                 raise write_error(path, OSError(str(error))) from error
 
     def save_weights(self, path: Path) -> None:
-        """Writes the averaged weights as a model file.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
+        """Writes the averaged weights as a model file, or raises `OutputError`."""
         try:
             save_weights(path, self.average.network, self.spec)
         except SafetensorError as error:
             raise write_error(path, OSError(str(error))) from error
 
     def load(self, path: Path) -> None:
-        """Loads a checkpoint.
-
-        Raises:
-            TrainingError: The file is missing or damaged, or belongs to another network.
-        """
+        """Loads a checkpoint, or raises `TrainingError` if it is missing, damaged or of another network."""
         try:
             record: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             identity = record["identity"]
@@ -96,15 +76,13 @@ class TrainingState:
 
     def _load_moments(self, record: dict[str, Any]) -> None:
         """Loads the moments of the optimiser, but keeps rates and decays, which the recipe may have changed."""
-        settings = [
-            {name: value for name, value in group.items() if name != "params"} for group in self.optimizer.param_groups
-        ]
-        self.optimizer.load_state_dict(record)
-        for group, setting in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(setting)
+        groups = self.optimizer.state_dict()["param_groups"]
+        saved = record["param_groups"]
+        kept = [{**group, "params": other["params"]} for group, other in zip(groups, saved, strict=True)]
+        self.optimizer.load_state_dict({**record, "param_groups": kept})
 
     def _identity(self) -> dict[str, Any]:
-        """What must not change when a training is resumed."""
+        """Returns the settings that must not change when a training is resumed."""
         return {
             **self.network.config.model_dump(mode="json"),
             "one_to_many": self.network.head.one_to_many is not None,
@@ -115,7 +93,9 @@ class TrainingState:
         current = self._identity()
         names = sorted(name for name in current.keys() | saved.keys() if current.get(name) != saved.get(name))
         if names:
-            changes = ", ".join(f"{name} is {saved.get(name)} there and {current.get(name)} here" for name in names)
+            changes = ", ".join(
+                f"{name} is {saved.get(name)} in the file and {current.get(name)} in the recipe" for name in names
+            )
             raise TrainingError(
                 f"'{path}' belongs to another network than the recipe: {changes}",
                 "resume with the recipe of that run, or start a new run from its weights with initial.weights",

@@ -85,10 +85,9 @@ class _ForwardedStopRequest(StopRequest):
 def _run_and_report(
     fabric: Fabric, *, errors: SimpleQueue[E2PoseError], work: Callable[[Fabric], R]
 ) -> tuple[int, R | None]:
-    """Runs the work and passes errors to the launching process, which would receive only their text.
+    """Returns the signal that stopped the work, or 0, and its result.
 
-    Returns:
-        The signal that stopped the work, or 0, and its result.
+    Errors are passed to the launching process, which would receive only their text from torch.
     """
     try:
         return 0, work(fabric)
@@ -100,13 +99,7 @@ def _run_and_report(
 
 
 def open_fabric(recipe: Recipe) -> Fabric:
-    """Creates the Fabric of a recipe.
-
-    Raises:
-        RuntimeChoiceError: A device is not available.
-        OptionError: The device does not support the precision.
-        MissingExtraError: Lightning Fabric is not installed.
-    """
+    """Creates the Fabric of a recipe, or raises an error if its device or precision is not available."""
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies.ddp import DDPStrategy

@@ -14,13 +14,7 @@ from e2pose.training.recipe import Recipe
 def evaluate_sets(
     estimator: Estimator, recipe: Recipe, sets: Sequence[ImageSet], *, limit: int | None = None
 ) -> dict[str, float]:
-    """Evaluates the held-out images of a recipe's sets.
-
-    Args:
-        estimator: The evaluated model.
-        recipe: Names the sets.
-        sets: The image sets of the recipe, in its order.
-        limit: Largest number of images, evenly chosen; None for all.
+    """Evaluates the held-out images of a recipe's sets, at most `limit` images, evenly chosen.
 
     Returns:
         Means over the sets of AP and AR, in [0, 1], and of duplicates per image; for several sets, AP of each as

@@ -1,4 +1,4 @@
-"""Early ends of a training: signals, full memory and dead data loaders."""
+"""Interruptions of a training: signals, full memory and dead data loaders."""
 
 from __future__ import annotations
 
@@ -41,11 +41,7 @@ class StopRequest:
 
 
 class StoppedError(Exception):
-    """A signal stopped the training.
-
-    Args:
-        number: The signal, or 0 if another process received it.
-    """
+    """A signal stopped the training; the number 0 means that another process received it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -53,12 +49,7 @@ class StoppedError(Exception):
 
 
 def exit_by_signal(number: int) -> NoReturn:
-    """Ends the program as the signal would have done.
-
-    Raises:
-        KeyboardInterrupt: For SIGINT.
-        SystemExit: For any other signal.
-    """
+    """Ends the program as the signal would: with `KeyboardInterrupt` for SIGINT, otherwise with `SystemExit`."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
@@ -66,11 +57,7 @@ def exit_by_signal(number: int) -> NoReturn:
 
 @contextmanager
 def explained_errors(recipe: Recipe) -> Iterator[None]:
-    """Translates errors of torch about exhausted resources.
-
-    Raises:
-        TrainingError: The memory is full, or a data loader process died.
-    """
+    """Raises `TrainingError` instead of torch's errors about full memory and dead data loader processes."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:

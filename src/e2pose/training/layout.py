@@ -13,19 +13,12 @@ from e2pose.models.head import cell_centers
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Converts between normalised predictions, input pixels and OKS.
+    """Converts between normalised predictions, input pixels and OKS."""
 
-    Args:
-        input_size_wh: (2,) width and height of the network's input in pixels.
-        cell_centers: (M, 2) centre (x, y) of each candidate's cell in input pixels.
-        cell_strides: (M,) side of each candidate's cell in input pixels.
-        sigmas: (K,) OKS tolerances of the keypoint schema.
-    """
-
-    input_size_wh: Tensor
-    cell_centers: Tensor
-    cell_strides: Tensor
-    sigmas: Tensor
+    input_size_wh: Tensor  # (2,) in pixels
+    cell_centers: Tensor  # (M, 2) centre (x, y) of each candidate's cell in input pixels
+    cell_strides: Tensor  # (M,) side of each candidate's cell in input pixels
+    sigmas: Tensor  # (K,) of the keypoint schema
 
     def tolerances(self, areas: Tensor) -> Tensor:
         """Returns the OKS divisors (..., K) in square pixels for persons with the given areas (...).

@@ -23,12 +23,8 @@ TENSORBOARD = "tensorboard"
 class RunLog:
     """Appends records to `log.jsonl` and, if tensorboardX is installed, to TensorBoard's event files.
 
-    Args:
-        folder: Folder of the run.
-        step: Steps done; records of later steps, left by an interrupted run, are removed.
-
-    Raises:
-        OutputError: The log cannot be written.
+    Records of steps after `step`, left by an interrupted run, are removed. All methods raise `OutputError` if a file
+    cannot be written.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -41,11 +37,7 @@ class RunLog:
         self._board = _open_board(folder / TENSORBOARD, step)
 
     def write(self, record: Mapping[str, float]) -> None:
-        """Writes a record, which must contain `step`.
-
-        Raises:
-            OutputError: The log cannot be written.
-        """
+        """Writes a record, which must contain `step`."""
         try:
             self._file.write(f"{json.dumps(record)}\n")
             self._file.flush()
@@ -57,11 +49,7 @@ class RunLog:
             raise write_error(self._folder / LINES, error) from error
 
     def summarise(self) -> None:
-        """Writes the table and, if matplotlib is installed, the curves.
-
-        Raises:
-            OutputError: A file cannot be written.
-        """
+        """Writes the table and, if matplotlib is installed, the curves."""
         records = read_lines(self._folder / LINES)
         if records:
             write_table(records, self._folder / TABLE)
@@ -75,11 +63,7 @@ class RunLog:
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
-    """Reads the records of a log; none if the file is missing. An incomplete last line is skipped.
-
-    Raises:
-        OutputError: The file is no log, or cannot be read.
-    """
+    """Reads the records of a log; none if the file is missing. An incomplete last line is skipped."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
@@ -92,9 +76,8 @@ def write_table(records: Sequence[Mapping[str, float]], path: Path) -> None:
     rows: dict[float, dict[str, float]] = {}
     for record in records:
         rows.setdefault(record["step"], {}).update(record)
-    names = dict.fromkeys(["step", *(name for row in rows.values() for name in row)])
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(names))
+        writer = csv.DictWriter(file, ["step", *_value_names(records)])
         writer.writeheader()
         writer.writerows(rows.values())
 
@@ -105,7 +88,7 @@ def draw_curves(records: Sequence[Mapping[str, float]], path: Path) -> None:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         return
-    names = [name for name in dict.fromkeys(name for record in records for name in record) if name != "step"]
+    names = _value_names(records)
     rows = -(-len(names) // 3)
     figure = Figure(figsize=(12, 2.6 * rows), layout="constrained")
     for index, name in enumerate(names, start=1):
@@ -116,6 +99,10 @@ def draw_curves(records: Sequence[Mapping[str, float]], path: Path) -> None:
         axes.grid(alpha=0.3)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80)
+
+
+def _value_names(records: Sequence[Mapping[str, float]]) -> list[str]:
+    return [name for name in dict.fromkeys(name for record in records for name in record) if name != "step"]
 
 
 def _open_board(folder: Path, step: int) -> SummaryWriter | None:

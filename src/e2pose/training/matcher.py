@@ -28,19 +28,12 @@ _OUTSIDE_RADIUS_COST = 1e3  # exceeds every other cost: such cells are assigned 
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """P pairs of a candidate and a person, as index tensors (P,).
+    """P pairs of a candidate and a person, as tensors (P,)."""
 
-    Args:
-        images: Index of the image in the batch.
-        candidates: Index of the candidate in the image.
-        persons: Index of the person in the image.
-        is_primary: True for the primary match of a person, false for its auxiliary matches.
-    """
-
-    images: Tensor
-    candidates: Tensor
-    persons: Tensor
-    is_primary: Tensor
+    images: Tensor  # index of the image in the batch
+    candidates: Tensor  # index of the candidate in the image
+    persons: Tensor  # index of the person in the image
+    is_primary: Tensor  # true for the primary match of a person, false for its auxiliary matches
 
     def primary(self) -> Match:
         """Returns the primary matches: one per person."""
@@ -76,16 +69,7 @@ def prior_cost(target: Target, layout: Layout, config: MatchConfig) -> Tensor:
 
 
 def batch_oks(keypoints: Tensor, target: Target, layout: Layout) -> Tensor:
-    """Computes the object keypoint similarity of every candidate with every person of its image.
-
-    Args:
-        keypoints: (B, M, K, 2) in input pixels.
-        target: Labels in input pixels.
-        layout: Tolerances.
-
-    Returns:
-        (B, M, G) in [0, 1].
-    """
+    """Returns the OKS (B, M, G) of each pair, for candidates with keypoints (B, M, K, 2) in input pixels."""
     tolerance = layout.tolerances(target.areas)
     total = torch.zeros(*keypoints.shape[:2], target.areas.shape[1], device=keypoints.device)
     for k in range(keypoints.shape[2]):  # one keypoint at a time needs 1/K of the memory
@@ -95,14 +79,10 @@ def batch_oks(keypoints: Tensor, target: Target, layout: Layout) -> Tensor:
 
 
 def assign_one_to_one(cost: Tensor, present: Tensor) -> Tensor:
-    """Assigns one candidate to each person so that the total cost is minimal. Runs on the CPU.
+    """Assigns one candidate to each person so that the total cost (B, M, G) is minimal. Runs on the CPU.
 
-    Args:
-        cost: (B, M, G) of each pair.
-        present: (B, G) bool, false for padding; padding follows the persons.
-
-    Returns:
-        (P, 3): image, candidate and person of each pair.
+    Returns image, candidate and person (P, 3) of each pair. `present` (B, G) is false for padding, which follows the
+    persons.
     """
     costs = cost.cpu().numpy()
     pairs = [np.empty((0, 3), np.int64)]
@@ -118,14 +98,8 @@ def find_auxiliary_matches(cost: Tensor, present: Tensor, primary: Tensor, count
     A candidate qualifies if it is no primary match, lies within the radius, fits no other person of the image better,
     and ranks among the `count + number of persons` cheapest candidates of its person.
 
-    Args:
-        cost: (B, M, G) of each pair.
-        present: (B, G) bool, false for padding.
-        primary: (P, 3), image, candidate and person of the primary matches.
-        count: Largest number of auxiliary matches per person.
-
-    Returns:
-        (Q, 3): image, candidate and person of each auxiliary match.
+    Takes the cost (B, M, G) of each pair, `present` (B, G) and the primary matches (P, 3), and returns image, candidate
+    and person (Q, 3) of each auxiliary match.
     """
     free = torch.ones(cost.shape[:2], dtype=torch.bool, device=cost.device)
     free[primary[:, 0], primary[:, 1]] = False

@@ -1,7 +1,8 @@
-"""The optimiser and its learning rate schedule."""
+"""The optimiser, its learning rate schedule and the average of the weights."""
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -46,3 +47,24 @@ def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Sets the learning rate of every group to its peak times the factor."""
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
+
+
+class WeightAverage:
+    """Exponential moving average of a network's parameters and buffers; generalises better than the last weights.
+
+    Each update keeps the share `decay` of the old average, and less during the first steps.
+    """
+
+    def __init__(self, network: E2Pose, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, network: E2Pose, step: int) -> None:
+        """Adds the weights of a step, counted from 0."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for average, value in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, 1 - decay)
+            else:
+                average.copy_(value)

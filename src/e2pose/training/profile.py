@@ -26,15 +26,10 @@ _NUM_MEASURED_STEPS = 20
 
 @dataclass(frozen=True)
 class StepProfile:
-    """The mean time of a training step.
+    """The mean time of a training step."""
 
-    Args:
-        seconds: Seconds of each phase, in the first process if there are several.
-        batch_size: Images of one step in all processes together.
-    """
-
-    seconds: Mapping[str, float]
-    batch_size: int
+    seconds: Mapping[str, float]  # by phase, of the first process
+    batch_size: int  # images of one step in all processes together
 
     def format_table(self) -> str:
         """Formats milliseconds and shares of the phases, and the throughput."""
@@ -45,16 +40,7 @@ class StepProfile:
 
 
 def profile(recipe_path: str | Path, *, overrides: Sequence[str] = (), root: str | Path | None = None) -> StepProfile:
-    """Trains for a few steps without writing any file.
-
-    Args:
-        recipe_path: A TOML file; see `e2pose.training.recipe.Recipe`.
-        overrides: Changes of the recipe, such as `optim.batch_size=64`.
-        root: Folder of the image sets, instead of the one in the recipe.
-
-    Raises:
-        E2PoseError: As `e2pose.training.train.train`.
-    """
+    """Trains for a few steps without writing any file; arguments and errors are those of `train`."""
     recipe = with_initial_network(load_recipe(Path(recipe_path), overrides))
     optim = recipe.optim.model_copy(update={"steps": _NUM_WARM_UP_STEPS + _NUM_MEASURED_STEPS})
     recipe = recipe.model_copy(update={"optim": optim, "log_every": 1})

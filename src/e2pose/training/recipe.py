@@ -22,12 +22,11 @@ PositiveCount = Annotated[int, Field(gt=0)]
 
 
 class InitialConfig(Record):
-    """The weights that a training starts from, and which of them stay as they are."""
+    """The weights that a training starts from, and which of them are frozen."""
 
     weights: str | None = None
-    """A model to fine-tune from: a `.safetensors` file, relative to the current folder, or the name of a model. What
-    `[network]` does not set is as in this model. Its schema may differ: keypoints of the same names keep their
-    weights."""
+    """A model to fine-tune from: its name, or a `.safetensors` file relative to the current folder. It sets the
+    entries of `[network]` that the recipe omits. Its schema may differ: keypoints are matched by name."""
     backbone_weights: str | None = None
     """A `.pth` file with ImageNet weights in torchvision's naming, relative to the current folder."""
     freeze_stem: bool = True
@@ -157,10 +156,8 @@ class Recipe(Record):
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe from TOML, or from the JSON file that a run writes.
 
-    Args:
-        path: The file.
-        overrides: Assignments such as `optim.steps=100` or `data.sets.0.path="mine"`. A value is written as in TOML;
-            text needs no quotes if it is no other valid value.
+    Overrides are assignments such as `optim.steps=100` or `data.sets.0.path="mine"`. A value is written as in TOML;
+    text needs no quotes if it is no other valid value.
 
     Raises:
         OptionError: The file cannot be read, an assignment is invalid, or a key is unknown, missing or has a wrong

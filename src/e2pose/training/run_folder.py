@@ -32,13 +32,7 @@ PREVIEWS = "previews"
 
 
 class RunFolder:
-    """Writes the files of a run. With several processes, only the process of rank 0 has one.
-
-    Args:
-        path: The folder.
-        recipe: Written as `recipe.json`.
-        training: What is trained.
-    """
+    """Writes the files of a run. With several processes, only the process of rank 0 has one."""
 
     def __init__(self, path: Path, recipe: Recipe, training: Training) -> None:
         self.path = path
@@ -68,6 +62,10 @@ class RunFolder:
         sheet = draw_preview(self._estimator(), self._preview_images)
         with atomic_path(self.path / PREVIEWS / f"{self._trainer.state.step:07}.jpg") as temporary:
             temporary.write_bytes(encode_image(sheet, temporary))
+
+    def close(self) -> None:
+        """Closes the log."""
+        self.log.close()
 
     def _estimator(self) -> Estimator:
         state = self._trainer.state

@@ -19,11 +19,9 @@ from e2pose.models.paper import E2Pose
 from e2pose.models.weights import load_backbone
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.devices import keep_freed_memory
-from e2pose.training.ema import WeightAverage
 from e2pose.training.loop import Trainer, set_training_mode
-from e2pose.training.optim import build_optimizer
-from e2pose.training.recipe import Recipe
-from e2pose.training.reporter import TrainingReporter
+from e2pose.training.optim import WeightAverage, build_optimizer
+from e2pose.training.recipe import InitialConfig, Recipe
 from e2pose.training.step_timer import StepTimer
 from e2pose.training.sync_norm import synchronise_batch_norms
 from e2pose.training.warm_start import resolve_weights, warm_start
@@ -39,26 +37,15 @@ class Training:
     sets: Sequence[ImageSet]
     trainer: Trainer
     batches: Batches
+    summary: Sequence[str]  # lines for the user: sizes of the sets, loaded weights
 
 
 def set_up(
-    fabric: Fabric,
-    recipe: Recipe,
-    root: Path,
-    *,
-    checkpoint: Path | None = None,
-    reporter: TrainingReporter | None = None,
-    exact_timing: bool = False,
+    fabric: Fabric, recipe: Recipe, root: Path, *, checkpoint: Path | None = None, exact_timing: bool = False
 ) -> Training:
-    """Opens the image sets and builds the network, its optimiser and its batches.
+    """Opens the image sets in `root` and builds the network, its optimiser and its batches.
 
-    Args:
-        fabric: Device and processes.
-        recipe: Settings of the training.
-        root: Folder of the image sets.
-        checkpoint: Checkpoint to resume from; None starts a new training from the initial weights.
-        reporter: Reports the size of the sets and the initial weights.
-        exact_timing: See `StepTimer`.
+    A checkpoint replaces the initial weights of the recipe. For `exact_timing`, see `StepTimer`.
 
     Raises:
         AnnotationError: The image sets cannot be used.
@@ -71,14 +58,11 @@ def set_up(
         keep_freed_memory()
     schema = resolve_schema(recipe.schema_name, recipe.data.sets, root)
     sets = [open_set(part, root, schema) for part in recipe.data.sets]
-    if reporter is not None:
-        reporter.message(_describe(sets))
+    summary = [_describe(sets)]
     torch.manual_seed(recipe.seed)
     network = new_network(recipe, schema)
     if checkpoint is None:
-        summary = load_initial_weights(network, recipe, schema)
-        if reporter is not None and summary:
-            reporter.message(summary)
+        summary += _load_initial_weights(network, recipe.initial, schema)
     set_training_mode(network, recipe)
     average = WeightAverage(network, recipe.optim.ema_decay)
     if fabric.world_size > 1:
@@ -92,7 +76,7 @@ def set_up(
         state.load(checkpoint)
     images = open_training_images(recipe, sets, schema)
     batches = open_batches(recipe, images, fabric.global_rank, pin_memory=fabric.device.type == "cuda")
-    return Training(sets, trainer, batches)
+    return Training(sets, trainer, batches, summary)
 
 
 def open_training_images(recipe: Recipe, sets: Sequence[ImageSet], schema: KeypointSchema) -> TrainingImages:
@@ -129,18 +113,13 @@ def new_network(recipe: Recipe, schema: KeypointSchema) -> E2Pose:
     return build_network(recipe.network, len(schema), one_to_many=recipe.loss.one_to_many > 0)
 
 
-def load_initial_weights(network: E2Pose, recipe: Recipe, schema: KeypointSchema) -> str | None:
-    """Loads the initial weights of a recipe, if it names any, and returns a summary for the user.
-
-    Raises:
-        ModelError: The weights cannot be used.
-    """
-    initial = recipe.initial
+def _load_initial_weights(network: E2Pose, initial: InitialConfig, schema: KeypointSchema) -> list[str]:
+    """Loads the initial weights of a recipe, if it has any, and returns lines for the user."""
     if initial.weights:
-        return f"from '{initial.weights}': {warm_start(network, schema, resolve_weights(initial.weights)).describe()}"
+        return [f"from '{initial.weights}': {warm_start(network, schema, resolve_weights(initial.weights)).describe()}"]
     if initial.backbone_weights:
         load_backbone(network, Path(initial.backbone_weights))
-    return None
+    return []
 
 
 def new_spec(recipe: Recipe, schema: KeypointSchema) -> ModelSpec:
@@ -161,5 +140,6 @@ def _describe(sets: Sequence[ImageSet]) -> str:
     num_persons = sum(len(image.persons) for image in images)
     num_held_out = sum(len(part.held_out.images) for part in sets)
     return (
-        f"{len(sets)} image sets with {len(images)} training images of {num_persons} persons; {num_held_out} held out"
+        f"image sets: {len(sets)}, training images: {len(images)} with {num_persons} persons, "
+        f"held-out images: {num_held_out}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from e2pose.training.loop import Progress, train_steps
 from e2pose.training.recipe import Recipe, load_recipe
 from e2pose.training.reporter import TrainingReporter
 from e2pose.training.run_folder import CHECKPOINT, WEIGHTS, RunFolder
-from e2pose.training.set_up import set_up
+from e2pose.training.set_up import Training, set_up
 from e2pose.training.warm_start import with_initial_network
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def train(
         ModelError: The initial weights cannot be used.
         RuntimeChoiceError: The device is not available.
         TrainingError: The folder already contains a run, or none to resume; the training diverged; or the memory is
-        full. OutputError: A file of the run cannot be written; its previous version is intact.
+            full.
+        OutputError: A file of the run cannot be written; its previous version is intact.
     """
     recipe = load_recipe(Path(recipe_path), overrides)
     folder = Path(output) if output else Path("runs") / recipe.name
@@ -61,50 +62,48 @@ def train(
         )
     previous = folder / WEIGHTS if resume and (folder / WEIGHTS).exists() else None
     recipe = with_initial_network(recipe, previous)
-    return launch(
-        recipe,
-        partial(
-            _train,
-            recipe=recipe,
-            folder=folder,
-            root=Path(root or recipe.data.root),
-            resume=resume,
-            reporter=reporter or TrainingReporter(),
-        ),
-    )
+    root, reporter = Path(root or recipe.data.root), reporter or TrainingReporter()
+    work = partial(_train, recipe=recipe, folder=folder, root=root, resume=resume, reporter=reporter)
+    return launch(recipe, work)
 
 
 def _train(
     fabric: Fabric, *, recipe: Recipe, folder: Path, root: Path, resume: bool, reporter: TrainingReporter
 ) -> Path:
-    """Runs in every process. Only the process of rank 0 writes files and reports."""
-    is_main = fabric.is_global_zero
-    run: RunFolder | None = None
+    """Trains in every process; only the process of rank 0 writes files and reports."""
     with explained_errors(recipe), StopRequest() as stop:
-        try:
-            checkpoint = folder / CHECKPOINT if resume else None
-            training = set_up(fabric, recipe, root, checkpoint=checkpoint, reporter=reporter if is_main else None)
-            if is_main:
-                run = RunFolder(folder, recipe, training)
-            with closing(train_steps(training.trainer, training.batches, stop)) as steps:
+        training = set_up(fabric, recipe, root, checkpoint=folder / CHECKPOINT if resume else None)
+        with closing(train_steps(training.trainer, training.batches, stop)) as steps:
+            try:
+                if fabric.is_global_zero:
+                    _train_and_record(steps, training, recipe, folder, reporter)
+                else:
+                    for _ in steps:
+                        pass
+            except StoppedError:
+                fabric.barrier()  # the launching process ends all processes as soon as one ends
+                raise
+    return folder / WEIGHTS
+
+
+def _train_and_record(
+    steps: Iterable[Progress | None], training: Training, recipe: Recipe, folder: Path, reporter: TrainingReporter
+) -> None:
+    """Takes all steps, reports them and writes the files of the run, also if a signal stops the training."""
+    state = training.trainer.state
+    with closing(reporter):
+        for line in training.summary:
+            reporter.message(line)
+        with closing(RunFolder(folder, recipe, training)) as run:
+            try:
                 for progress in steps:
-                    if run is not None:
-                        _after_step(run, recipe, progress, training.trainer.state.step, reporter)
-        except StoppedError:
-            if run is not None:
+                    _after_step(run, recipe, progress, state.step, reporter)
+            except StoppedError:
                 run.save()
                 run.log.summarise()
-                reporter.message(f"stopped after step {training.trainer.state.step}; continue with --resume")
-            fabric.barrier()  # the launching process ends all processes as soon as one ends
-            raise
-        finally:
-            if run is not None:
-                run.log.close()
-            if is_main:
-                reporter.close()
-    if is_main:
-        reporter.message(f"weights written to {folder / WEIGHTS}")
-    return folder / WEIGHTS
+                reporter.message(f"stopped after step {state.step}; continue with --resume")
+                raise
+    reporter.message(f"weights written to {folder / WEIGHTS}")
 
 
 def _after_step(

@@ -21,17 +21,11 @@ _OFFSET_MAPS = ("coarse_refinement.output.", "fine_refinement.output.", "fine_re
 
 @dataclass(frozen=True)
 class WarmStart:
-    """Result of `warm_start`.
-
-    Args:
-        loaded: Names of the loaded weights; those of keypoints are loaded for the common keypoints.
-        skipped: Names of the weights that the other model lacks or has in another shape.
-        new_keypoints: Names of the keypoints that the other model lacks.
-    """
+    """Names of the loaded and of the other weights; those of keypoints are loaded for the common keypoints."""
 
     loaded: tuple[str, ...]
-    skipped: tuple[str, ...]
-    new_keypoints: tuple[str, ...]
+    skipped: tuple[str, ...]  # missing in the other model, or of another shape there
+    new_keypoints: tuple[str, ...]  # missing in the other model
 
     def describe(self) -> str:
         """Returns a summary for the user."""
@@ -45,23 +39,14 @@ class WarmStart:
 
 
 def resolve_weights(name_or_path: str) -> Path:
-    """Returns the weights file of a model: a name from the catalogue, or a path.
-
-    Raises:
-        ModelError: The model is unknown or cannot be downloaded.
-    """
+    """Returns the `.safetensors` file of a model: a name from the catalogue, or a path."""
     return resolve_model(name_or_path, (".safetensors",)).path
 
 
 def with_initial_network(recipe: Recipe, model: Path | None = None) -> Recipe:
-    """Returns the recipe with all network settings that it does not set from the model named by `initial.weights`.
+    """Returns the recipe with the network settings that it omits from the model of `initial.weights`, if it names one.
 
-    Args:
-        recipe: Returned unchanged if it names no model.
-        model: Weights of the same network, read instead of the named model.
-
-    Raises:
-        ModelError: The model cannot be read.
+    `model` is a file with weights of the same network, which is read instead of the named model.
     """
     if recipe.initial.weights is None:
         return recipe
@@ -70,12 +55,9 @@ def with_initial_network(recipe: Recipe, model: Path | None = None) -> Recipe:
 
 
 def warm_start(network: E2Pose, schema: KeypointSchema, path: Path) -> WarmStart:
-    """Loads all weights of a model that fit into a network, matching keypoints by name.
+    """Loads all weights of a `.safetensors` model that fit into a network, matching keypoints by name.
 
-    Args:
-        network: Changed in place; other weights stay as they are.
-        schema: Keypoints of the network.
-        path: A `.safetensors` model.
+    The other weights of the network stay as they are.
 
     Raises:
         ModelError: The model cannot be read, or has another backbone.

@@ -10,13 +10,12 @@ from e2pose.data.batches import Batches
 from e2pose.data.targets import collate_labels
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.devices import open_fabric
-from e2pose.training.ema import WeightAverage
 from e2pose.training.interrupts import StoppedError, StopRequest
 from e2pose.training.layout import Layout
 from e2pose.training.loop import Trainer, set_training_mode, train_steps
 from e2pose.training.losses import compute_losses
 from e2pose.training.matcher import match
-from e2pose.training.optim import build_optimizer
+from e2pose.training.optim import WeightAverage, build_optimizer
 from e2pose.training.recipe import load_recipe
 from e2pose.training.set_up import new_network, new_spec, open_batches, open_training_images
 from e2pose.training.step_timer import PHASES, StepTimer
@@ -114,7 +113,7 @@ def test_gradient_is_that_of_the_total_loss_of_the_batch_alone(load):
 
 def test_losses_are_returned_in_the_order_of_their_names(load):
     trainer = new_trainer(load("loss.visibility=0.9", "loss.oks=0"))
-    assert trainer.names == ("person", "distance", "center", "visibility", "total")
+    assert trainer.loss_names == ("person", "distance", "center", "visibility", "total")
     *terms, total = trainer.step(single_pass(2, 1), torch.tensor(3)).tolist()
     assert total == pytest.approx(sum(terms), rel=1e-5)
     assert min(terms) > 0
@@ -203,12 +202,12 @@ def test_progress_reports_the_means_since_the_last_report(load):
     reports = list(train_steps(trainer, stream, StopRequest()))
     assert [report and report.step for report in reports] == [None, 2, None, 4, 5]
     for report, steps in ((reports[1], losses[:2]), (reports[3], losses[2:4]), (reports[4], losses[4:])):
-        assert report.losses == pytest.approx(dict(zip(trainer.names, steps.mean(dim=0).tolist(), strict=True)))
+        assert report.losses == pytest.approx(dict(zip(trainer.loss_names, steps.mean(dim=0).tolist(), strict=True)))
         assert report.seconds.keys() == set(PHASES)
         assert report.images_per_s > 0
         assert 0 <= report.waiting < 1
     assert [report.rate for report in reports if report] == [pytest.approx(0.4), pytest.approx(0.8), 1.0]
-    assert reports[1].to_record().keys() == {"step", *trainer.names, "rate", "images_per_s", "waiting"}
+    assert reports[1].to_record().keys() == {"step", *trainer.loss_names, "rate", "images_per_s", "waiting"}
     assert stream.closed_at == [4]
 
 

@@ -7,8 +7,7 @@ import torch
 
 from e2pose.models.build import build_network
 from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
-from e2pose.training.ema import WeightAverage
-from e2pose.training.optim import build_optimizer, rate_factor, set_rate
+from e2pose.training.optim import WeightAverage, build_optimizer, rate_factor, set_rate
 from e2pose.training.recipe import OptimConfig
 
 CONFIG = OptimConfig(

@@ -79,8 +79,9 @@ def test_defaults_that_bundled_recipes_omit_are_unchanged():
     ],
 )
 def test_invalid_recipe_is_rejected_with_the_name_of_the_key(tmp_path, text, complaint):
-    with pytest.raises(OptionError, match=complaint):
+    with pytest.raises(OptionError, match=complaint) as failure:
         load_recipe(write(tmp_path, text))
+    assert failure.value.hint
 
 
 @pytest.mark.parametrize(

@@ -5,27 +5,19 @@ from e2pose.training.profile import StepProfile
 from e2pose.training.step_timer import PHASES, StepTimer
 
 
-def test_time_is_added_to_its_phase_and_pauses_are_excluded(monkeypatch):
+def test_time_is_added_to_the_current_phase_and_pauses_are_excluded(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("e2pose.training.step_timer.perf_counter", lambda: now[0])
-
-    def wait(seconds):
-        now[0] += seconds
-
     timer = StepTimer(torch.device("cpu"))
-    with timer("forward"):
-        wait(2)
-    with timer.paused():
-        wait(10)
-    with timer("waiting"):
-        wait(1)
-    with timer("forward"):
-        wait(0.5)
-    wait(1)
-    assert timer.elapsed == 4.5
+    for phase, seconds in (("forward", 2), (None, 10), ("waiting", 1), ("forward", 0.5)):
+        timer.start(phase)
+        now[0] += seconds
+    timer.start(None)
+    now[0] += 1
     assert timer.seconds == {**dict.fromkeys(PHASES, 0.0), "forward": 2.5, "waiting": 1}
-    timer.restart()
-    assert timer.elapsed == sum(timer.seconds.values()) == 0
+    timer.reset()
+    timer.start("forward")
+    assert timer.seconds == dict.fromkeys(PHASES, 0.0)
 
 
 def test_profile_is_formatted_as_a_table():
@@ -40,9 +32,11 @@ def test_profile_is_formatted_as_a_table():
 
 
 @pytest.mark.parametrize(("exact", "expected"), [(True, [torch.device("cuda")]), (False, [])])
-def test_exact_timing_waits_for_the_gpu(monkeypatch, exact, expected):
+def test_exact_timing_waits_for_the_gpu_at_the_end_of_a_phase(monkeypatch, exact, expected):
     waits = []
     monkeypatch.setattr("torch.cuda.synchronize", waits.append)
-    with StepTimer(torch.device("cuda"), exact=exact)("forward"):
-        pass
+    timer = StepTimer(torch.device("cuda"), exact=exact)
+    timer.start("forward")
+    waits.clear()
+    timer.start(None)
     assert waits == expected
