@@ -30,7 +30,7 @@ def test_valid_set_has_no_findings(e2pose, folder: Path) -> None:
     assert done.code == 0
     assert "24 (0 without persons" in done.out
     assert "left_shoulder 100% (100%)" in done.out
-    assert done.out.endswith("0 kinds of errors, 0 kinds of warnings\n")
+    assert done.out.endswith("kinds of errors: 0, kinds of warnings: 0\n")
     assert cv2.imread("sheets/labels.png").shape == (288 * 2 + 4, 292 * 6 - 4, 3)
     record = json.loads(Path("report.json").read_text(encoding="utf-8"))
     assert record["statistics"][0]["persons"] == 24
@@ -70,7 +70,7 @@ def test_data_option_replaces_the_root_of_a_recipe(e2pose, folder: Path) -> None
     [
         (["nowhere"], "'nowhere' does not exist"),
         (["set", "--augmented", "a.png"], "--augmented needs exactly one recipe, not 0"),
-        (["set", "--sheet", "a.txt"], "'a.txt' does not have the suffix of an image"),
+        (["set", "--sheet", "a.txt"], "'a.txt' is not an image file"),
         (["set", "--json", "set/annotations.json"], "will not be overwritten"),
         (["set", "--count", "0"], "--count must be at least 1"),
         (["empty.toml"], "the recipe 'empty.toml' is invalid"),

@@ -64,7 +64,10 @@ def run_comparison(
         failures |= failed_runs
         if not results:
             reasons = "; ".join(f"{label}: {failures[label]}" for label in labels)
-            raise PeerError(f"all peers failed: {reasons}", "run e2pose doctor to list the available runtimes")
+            raise PeerError(
+                f"all peers failed: {reasons}",
+                "correct the reported cause; e2pose doctor lists the runtimes that e2pose models can use",
+            )
         comparison = Comparison(
             results=tuple(measure_accuracy(result, annotated) if annotated else result for result in results),
             failures={label: failures[label] for label in labels if label in failures},
@@ -89,7 +92,7 @@ def _check_options(labels: Sequence[str], options: BenchOptions, output: Path | 
     if reference not in labels:
         raise OptionError(
             f"the reference '{reference}' is not among the compared peers: {', '.join(labels)}",
-            "omit --reference for the first one",
+            "omit --reference to use the first peer",
         )
     if options.annotations is not None:
         import_coco_eval()

@@ -17,10 +17,10 @@ class BenchOptions:
         peers: Bundled peers, or `all`; options follow a colon: `movenet:size=384`.
         peer: Scripts of other peers; options follow a colon.
         annotations: COCO keypoint annotations of the images, for average precision.
-        frames: Maximum number of frames; the first ones are used.
-        rounds: How often each peer processes all frames.
-        threads: CPU threads of each peer.
-        warm_up: Unmeasured frames at the start of each turn of a peer.
+        frames: Maximum number of frames; the first ones are used (default: 300).
+        rounds: How often each peer processes all frames (default: 3).
+        threads: CPU threads of each peer (default: 2).
+        warm_up: Unmeasured frames at the start of each turn of a peer (default: 3).
         reference: Model or peer that speed ratios are relative to, as named above; by default the first one.
         scenes: Also measure the latency for scenes with 1, 2, 5, 10 and 20 persons.
         overlay: Draw the poses of all peers side by side; requires --output.

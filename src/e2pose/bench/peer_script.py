@@ -133,7 +133,8 @@ def read_peer_script(path: Path) -> PeerScript:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(
-            f"cannot read the peer script '{path}': {error}", "use the path of a Python script"
+            f"cannot read the peer script '{path}': {getattr(error, 'strerror', None) or error}",
+            "use the path of a Python script",
         ) from error
     blocks = _METADATA.findall(text)
     if len(blocks) != 1:

@@ -140,7 +140,7 @@ def run_round_robin(
                 entrant = _start(request, environment, images[0], threads=options.threads, log=log, limits=limits)
                 processes.callback(entrant.process.close)
                 entrants[request.label] = entrant
-        on_message(f"processing {len(images)} images in {options.rounds} rounds")
+        on_message(f"processing frames: {len(images)}, rounds: {options.rounds}")
         max_turns = options.rounds * len(turns) * len(entrants)
         for number, turn in enumerate(turns * options.rounds):
             is_needed_for_speed = turn is turns[0] or turn[0].num_persons is not None

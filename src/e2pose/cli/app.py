@@ -23,7 +23,7 @@ COMMANDS = {
 }
 """Help text of each command: a function of the same name in the module of the same name, imported on use."""
 
-GROUPS = {"doctor": "Check the installation, or a dataset before training."}
+GROUPS = {"doctor": "Check the installation, or labelled images before training."}
 """Help text of each command with subcommands: an `App` of the same name in the module of the same name."""
 
 ERROR, USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141

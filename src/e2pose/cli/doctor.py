@@ -50,7 +50,7 @@ def data(
         root: Folder of the image sets of a recipe; by default `data.root` of the recipe.
         sheet: Draw labelled images into this file.
         augmented: Draw the first augmented training images of the recipe into this file.
-        count: Maximum number of images in a drawing.
+        count: Maximum number of images in a drawing (default: 48).
         json_path: Write findings and statistics to this file.
         quiet: Hide the progress.
     """
@@ -63,7 +63,9 @@ def data(
     _check_outputs(drawings=[path for path in (sheet, augmented) if path], json_path=json_path, inputs=paths)
     recipes = [path for path in paths if path.suffix == ".toml"]
     if augmented is not None and len(recipes) != 1:
-        raise OptionError(f"--augmented needs exactly one recipe, not {len(recipes)}", "give one recipe")
+        raise OptionError(
+            f"--augmented needs exactly one recipe, not {len(recipes)}", "add the path of one recipe (.toml)"
+        )
     sources = [_recipe_sets(path, root) if path.suffix == ".toml" else path for path in paths]
     subsets, unusable = open_subsets(sources, images=images)
     with Progress(shown=not quiet) as progress:
@@ -88,7 +90,8 @@ def _check_outputs(drawings: list[Path], json_path: Path | None, inputs: list[Pa
     for path in drawings:
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise OptionError(
-                f"'{path}' does not have the suffix of an image", f"use one of: {', '.join(sorted(IMAGE_SUFFIXES))}"
+                f"'{path}' is not an image file: its suffix is not supported",
+                f"use one of: {', '.join(sorted(IMAGE_SUFFIXES))}",
             )
     for path in [*drawings, *([json_path] if json_path else [])]:
         check_target(path)
@@ -126,7 +129,7 @@ def _format_report(report: DataReport) -> str:
     for finding in report.findings:
         lines += _format_finding(finding)
     errors = sum(finding.check.is_error for finding in report.findings)
-    return "\n".join([*lines, f"{errors} kinds of errors, {len(report.findings) - errors} kinds of warnings"])
+    return "\n".join([*lines, f"kinds of errors: {errors}, kinds of warnings: {len(report.findings) - errors}"])
 
 
 def _format_statistics(statistics: Statistics) -> list[str]:

@@ -104,7 +104,10 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
         raise OptionError(f"the output '{output}' is the model itself", "choose another name")
     has_annotations = options.annotations is not None
     if has_annotations != (options.annotated_images is not None) or (has_annotations and to != "int8"):
-        raise OptionError("--annotations and --annotated-images require each other and int8", "give both or none")
+        raise OptionError(
+            "--annotations and --annotated-images can only be used together and with int8",
+            "use both with --to int8, or omit both",
+        )
     uses_images = bool(options.images) or to != "int8"
     job = Job(path, output, options, overrides, read_images(options.images, MAX_IMAGES) if uses_images else [])
     try:
@@ -119,9 +122,7 @@ def select_format(to: Format | None, output: Path | None) -> Format:
     from_suffix = next((name for name, its in SUFFIXES.items() if its == suffix), None)
     if to is None and from_suffix is None:
         accepted = ", ".join(sorted(set(SUFFIXES.values())))
-        raise OptionError(
-            f"the name of a model must end in one of {accepted}, not '{suffix}'", "rename it or give --to"
-        )
+        raise OptionError(f"the output must end in one of {accepted}, not '{suffix}'", "change the suffix, or add --to")
     return to or from_suffix or "onnx"
 
 
@@ -172,7 +173,7 @@ def write_int8(job: Job) -> None:
     from e2pose.export.source import open_export_source
 
     if job.options.precision is not None:
-        raise OptionError("int8 has no other precision", "leave out --precision or --to int8")
+        raise OptionError("--precision cannot be combined with --to int8", "omit one of them")
     tables: list[str] = []
     with (
         open_export_source(job.path, overrides=job.overrides, batch_size=job.batch_size) as source,

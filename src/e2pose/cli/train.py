@@ -31,8 +31,8 @@ def train(
         recipe: Path of a TOML file; the folder `recipes` contains examples.
         resume: Continue an interrupted training from its last checkpoint.
         overrides: Change an entry of the recipe, for example `--set optim.steps=100`. Can be repeated.
-        data: Folder of the image sets; the default is `data.root` of the recipe.
-        output: Folder for weights and logs; the default is `runs/` and the name of the recipe.
+        data: Folder of the image sets; by default `data.root` of the recipe.
+        output: Folder for weights and logs; by default `runs/` and the name of the recipe.
         profile: Train for a few steps without writing any file, and print the time of each phase.
     """
     if profile and (resume or output):

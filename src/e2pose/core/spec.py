@@ -60,7 +60,7 @@ class ModelSpec:
             raise ModelError(f"the input size must be a positive height and width, not {self.input_size_hw}", _HINT)
         for name in ("threshold", "keypoint_threshold"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ModelError(f"'{name}' must lie between 0 and 1, not {getattr(self, name)}", _HINT)
+                raise ModelError(f"'{name}' must be between 0 and 1, not {getattr(self, name)}", _HINT)
         if not self.keypoint_score_scale > 0:
             raise ModelError(f"'keypoint_score_scale' must be above 0, not {self.keypoint_score_scale}", _HINT)
         if self.multiple_of is None:

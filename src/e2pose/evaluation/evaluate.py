@@ -198,7 +198,7 @@ def _first_images(dataset: Annotations, limit: int | None) -> Annotations:
 def _check_threshold(threshold: float | None) -> float:
     threshold = _DEFAULT_THRESHOLD if threshold is None else threshold
     if not 0 <= threshold <= 1:
-        raise OptionError(f"the threshold must lie between 0 and 1, not {threshold}", "omit it, or use 0.5")
+        raise OptionError(f"the threshold must be between 0 and 1, not {threshold}", "omit it, or use 0.5")
     return threshold
 
 

@@ -64,7 +64,10 @@ def convert_frozen_graph(path: Path, output: str | Path, *, name: str | None = N
     """
     output = Path(output)
     if output.suffix.lower() != ".onnx":
-        raise OptionError(f"the name of a converted model must end in .onnx, not '{output}'", "give another name")
+        raise OptionError(
+            f"the name of a converted model must end in .onnx, not '{output}'",
+            "change the suffix of the output to .onnx",
+        )
     graph = _read_graph(path)
     spec = ModelSpec(
         name=name or output.stem,

@@ -60,9 +60,11 @@ def export_onnx(
         OutputError: The file cannot be written.
     """
     if Path(path).suffix.lower() != ".onnx":
-        raise OptionError(f"the name of an ONNX model must end in .onnx, not '{path}'", "give another name")
+        raise OptionError(
+            f"the name of an ONNX model must end in .onnx, not '{path}'", "change the suffix of the output to .onnx"
+        )
     if batch_size is not None and batch_size < 1:
-        raise OptionError(f"the batch size must be at least 1, not {batch_size}", "leave it out to allow any number")
+        raise OptionError(f"the batch size must be at least 1, not {batch_size}", "omit it to allow any number")
     _check_spec(network, spec)
     stored = deployment_copy(network, precision)
     model = _trace(stored, spec, opset, batch_size)

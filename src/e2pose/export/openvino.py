@@ -39,7 +39,9 @@ def export_openvino(
     """
     path = Path(path)
     if path.suffix.lower() != ".xml":
-        raise OptionError(f"the name of an OpenVINO model must end in .xml, not '{path}'", "give another name")
+        raise OptionError(
+            f"the name of an OpenVINO model must end in .xml, not '{path}'", "change the suffix of the output to .xml"
+        )
     model = openvino_core().read_model(source.onnx)
     if precision == "bf16":
         model.set_rt_info(precision, rt_info_path(PRECISION_KEY))

@@ -78,7 +78,9 @@ def export_int8(
     """
     path = Path(path)
     if path.suffix.lower() != ".onnx":
-        raise OptionError(f"the name of an int8 model must end in .onnx, not '{path}'", "give another name")
+        raise OptionError(
+            f"the name of an int8 model must end in .onnx, not '{path}'", "change the suffix of the output to .onnx"
+        )
     if len(images) < _MIN_IMAGES:
         raise OptionError(
             f"int8 needs at least {_MIN_IMAGES} images for calibration, not {len(images)}",

@@ -86,7 +86,7 @@ def open_export_source(
         if overrides != NO_OVERRIDES or batch_size is not None:
             raise OptionError(
                 "name, input size, threshold and batch size of an ONNX file cannot be changed",
-                "leave them out, or export from the .safetensors file",
+                "omit them, or export from the .safetensors file",
             )
         yield ExportSource(path, OnnxRuntime(path))
     elif suffix == ".safetensors":

@@ -47,7 +47,10 @@ def export_tensorrt(
     """
     path = Path(path)
     if path.suffix.lower() != ".engine":
-        raise OptionError(f"the name of a TensorRT engine must end in .engine, not '{path}'", "give another name")
+        raise OptionError(
+            f"the name of a TensorRT engine must end in .engine, not '{path}'",
+            "change the suffix of the output to .engine",
+        )
     options = RuntimeOptions("tensorrt", device)
     precision = precision or default_precision()
     spec = replace(source.spec, multiple_of=None)

@@ -41,7 +41,7 @@ class Estimator:
     def __init__(self, runtime: Runtime, threshold: float | None = None, *, num_parallel: int = 1) -> None:
         if threshold is not None and not 0 <= threshold <= 1:
             raise OptionError(
-                f"the threshold must lie between 0 and 1, not {threshold}", "omit it to use the model's own threshold"
+                f"the threshold must be between 0 and 1, not {threshold}", "omit it to use the model's own threshold"
             )
         self.runtime = runtime
         self.threshold = runtime.spec.threshold if threshold is None else threshold

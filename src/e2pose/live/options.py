@@ -13,14 +13,15 @@ class PredictOptions:
     """What to detect and what to draw.
 
     Args:
-        model: Name listed by `e2pose models`, or model file. With --show, repeat it to switch models with the key m.
-        threshold: Minimum score of a person, 0 to 1 (default: the model's own).
-        keypoint_threshold: Minimum score of a drawn keypoint, 0 to 1 (default: the model's own).
+        model: Model name from `e2pose models`, or model file; by default the model `default`. With --show, repeat it to
+            switch models with the key m.
+        threshold: Minimum score of a person, from 0 to 1; by default that of the model.
+        keypoint_threshold: Minimum score of a drawn keypoint, from 0 to 1; by default that of the model.
         track: Track persons across frames and assign stable ids.
         smooth: Reduce the jitter of keypoints between frames.
         blur: Anonymise persons: blur heads, bodies or the whole frame before drawing.
         show: Show the poses in a window (press h for the keys). Without -o, nothing is written.
-        fps: Draw the rate of the model, without reading and writing, into the output.
+        fps: Draw the frame rate of the model, which excludes reading and writing, into the output.
 
     Raises:
         OptionError: An option is out of range, or several models are given without `show`.
@@ -44,5 +45,5 @@ class PredictOptions:
         if self.keypoint_threshold is not None and not 0 <= self.keypoint_threshold <= 1:
             raise OptionError(
                 f"the keypoint threshold must be between 0 and 1, not {self.keypoint_threshold}",
-                "leave it out to use the value of the model, or try 0.5",
+                "omit it to use the model's own keypoint threshold",
             )

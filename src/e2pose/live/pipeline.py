@@ -143,7 +143,7 @@ class Pipeline:
             raise ModelError(
                 f"'{name}' detects the keypoints of '{new_schema.name}', but the outputs of this run hold those of "
                 f"'{schema.name}'",
-                "leave out -o to switch between schemas",
+                "omit -o to switch between models with different keypoints",
             )
         return estimator
 

@@ -20,13 +20,13 @@ class RuntimeOptions:
     """How a model is run.
 
     Args:
-        runtime: Runtime; the default is that of the model file.
-        device: Device: cpu, cuda, or cuda:1 for the second GPU; the default is cuda for tensorrt, else cpu.
-        precision: Precision of the computation; the default is that of the model file.
-        input_size: Height and width that images are fitted into; the default is the model's own. A smaller input is
-            faster, a larger one finds smaller persons.
-        threads: CPU threads; the default is one per usable core.
-        allow_fallback: Replace an unavailable runtime, device or precision, with a warning.
+        runtime: Runtime; by default that of the model file.
+        device: Device: cpu, mps, cuda, or cuda:1 for the second GPU; by default cuda for tensorrt, else cpu.
+        precision: Precision of the computation; by default that of the model file.
+        input_size: Height and width that images are fitted into, multiples of 32; by default those of the model. A
+            smaller input is faster, a larger one detects smaller persons.
+        threads: CPU threads; by default one per usable core.
+        allow_fallback: Replace an unavailable runtime, device or precision by the default, with a warning.
 
     Raises:
         RuntimeChoiceError: The runtime, device or precision is unknown.
@@ -55,7 +55,7 @@ class RuntimeOptions:
             )
         if self.threads is not None and not 1 <= self.threads <= _MAX_THREADS:
             raise OptionError(
-                f"the number of threads must lie between 1 and {_MAX_THREADS}, not {self.threads}",
+                f"the number of threads must be between 1 and {_MAX_THREADS}, not {self.threads}",
                 "omit it to use all cores that are available to this process",
             )
 

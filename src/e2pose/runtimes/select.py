@@ -97,8 +97,8 @@ def default_runtime(path: Path) -> RuntimeName:
             return name
     accepted = sorted({suffix for kind in RUNTIMES.values() for suffix in kind.suffixes})
     raise ModelError(
-        f"a model file must end in {' or '.join(accepted)}, but '{path.name}' does not",
-        "export the model to one of these formats, see: e2pose export --help",
+        f"'{path.name}' is not a model file: supported suffixes are {', '.join(accepted)}",
+        "export the model to one of these formats with: e2pose export",
     )
 
 

@@ -45,7 +45,7 @@ class ImageFileSink:
         """
         if self._encoded is not None:
             raise OutputError(
-                f"'{self._path}' can hold one image, but there is another one: '{frame.origin.name}'",
+                f"'{self._path}' holds one image, but '{frame.origin.name}' has another one",
                 f"use a folder for several images: '{self._path.with_suffix('')}/'",
             )
         check_not_an_input(self._path, [frame.origin.path] if frame.origin.path else [])

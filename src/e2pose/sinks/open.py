@@ -44,7 +44,7 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
         OutputError: The target is an input, or its folder cannot be written.
     """
     if not str(target).strip():
-        raise OptionError("the name of an output is empty", "give a file, or a folder that ends with a slash")
+        raise OptionError("the name of an output is empty", "use a file name, or a folder name that ends with a slash")
     if str(target).startswith(CAMERA_PREFIX):
         return VirtualCameraSink(draw, str(target).removeprefix(CAMERA_PREFIX))
     try:

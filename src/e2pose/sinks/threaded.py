@@ -24,7 +24,11 @@ class ThreadedSink:
 
     def __init__(self, sink: Sink, depth: int = 4) -> None:
         if depth < 1:
-            raise OptionError(f"'depth' must be at least 1, not {depth}", "use a larger number; the default is 4")
+            raise OptionError(
+                f"'depth' must be at least 1, not {depth}",
+                "omit it to use the default",
+                "use a larger number; the default is 4",
+            )
         self._sink = sink
         self._items: SimpleQueue[tuple[Frame, Poses] | None] = SimpleQueue()
         self._slots = Semaphore(depth)

@@ -68,7 +68,7 @@ class VideoFileSink(FileSink):
         image = self._draw(frame, poses)
         if self._writer is not None and frame.origin != self._origin:
             raise OutputError(
-                f"'{self._path}' can hold one video, but there is another input: '{frame.origin.name}'",
+                f"'{self._path}' holds one video, but '{frame.origin.name}' is another input",
                 f"use a folder for several videos: '{self._path.with_suffix('')}/'",
             )
         with _convert_errors(self._path):

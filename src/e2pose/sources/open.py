@@ -166,7 +166,7 @@ def _frame_count(path: Path) -> int | None:
 def _find_files(name: str) -> list[Path]:
     """Returns the files of an input; an existing file takes precedence over a pattern."""
     if not name.strip():
-        raise InputError("the name of an input is empty", "give a file, a folder or a quoted pattern")
+        raise InputError("the name of an input is empty", "use a file, a folder or a quoted pattern")
     try:
         path = Path(name).expanduser()
         if path.is_dir():
@@ -178,7 +178,8 @@ def _find_files(name: str) -> list[Path]:
         raise InputError(f"cannot read '{name}': {reason_of(error)}", "check the path and its permissions") from error
     if _is_live(name):
         raise InputError(
-            f"'{without_credentials(name)}' is live and cannot be combined with other inputs", "give it alone"
+            f"'{without_credentials(name)}' is live and cannot be combined with other inputs",
+            "use it as the only input",
         )
     if exists:
         raise InputError(f"'{name}' is a device or a pipe, not a file", "save its data to a file first")

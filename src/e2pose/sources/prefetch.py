@@ -35,7 +35,11 @@ class Prefetch:
 
     def __init__(self, source: Source, depth: int = 4) -> None:
         if depth < 1:
-            raise OptionError(f"'depth' must be at least 1, not {depth}", "use a larger number; the default is 4")
+            raise OptionError(
+                f"'depth' must be at least 1, not {depth}",
+                "omit it to use the default",
+                "use a larger number; the default is 4",
+            )
         self._source = source
         self._items: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
         self._slots = Semaphore(depth)
@@ -54,7 +58,7 @@ class Prefetch:
             InputError: The source was iterated before.
         """
         if self._thread is not None:
-            raise InputError("a source can be iterated once, and this one already was", "open it again")
+            raise InputError("a source can be iterated only once, and this one has been", "open it again")
         self._thread = Thread(target=self._read, name="e2pose-prefetch", daemon=True)
         self._thread.start()
         try:

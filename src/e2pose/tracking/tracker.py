@@ -72,7 +72,7 @@ class Tracker:
     @threshold.setter
     def threshold(self, threshold: float) -> None:
         if not 0 <= threshold <= 1:
-            raise OptionError(f"the threshold must be between 0 and 1, not {threshold}", "leave it out, or use 0.4")
+            raise OptionError(f"the threshold must be between 0 and 1, not {threshold}", "omit it to use 0.4")
         self._threshold = threshold
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:

@@ -26,9 +26,9 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["small.onnx", "--to", "onnx"], "is the model itself"),
         (["small.onnx", "a.xml", "--batch-size", "2"], "cannot be changed"),
         (["small.onnx", "a.onnx", "--to", "int8"], "at least 2 images"),
-        (["small.onnx", "a.onnx", "--to", "int8", "--precision", "f16"], "int8 has no other precision"),
-        (["small.onnx", "a.xml", "--annotated-images", "."], "require each other"),
-        (["small.onnx", "a.engine"], "'tensorrt', which is not installed"),
+        (["small.onnx", "a.onnx", "--to", "int8", "--precision", "f16"], "cannot be combined with --to int8"),
+        (["small.onnx", "a.xml", "--annotated-images", "."], "can only be used together"),
+        (["small.onnx", "a.engine"], "'tensorrt' is required but not installed"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

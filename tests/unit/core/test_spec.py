@@ -48,9 +48,9 @@ def test_missing_fields_take_their_defaults():
     [
         ({"fit": "crop"}, "one of letterbox, stretch, not 'crop'"),
         ({"input_size_hw": (0, 5)}, "positive height and width"),
-        ({"threshold": 1.5}, "'threshold' must lie between 0 and 1, not 1.5"),
-        ({"keypoint_threshold": -0.1}, "'keypoint_threshold' must lie between 0 and 1"),
-        ({"threshold": float("nan")}, "'threshold' must lie between 0 and 1"),
+        ({"threshold": 1.5}, "'threshold' must be between 0 and 1, not 1.5"),
+        ({"keypoint_threshold": -0.1}, "'keypoint_threshold' must be between 0 and 1"),
+        ({"threshold": float("nan")}, "'threshold' must be between 0 and 1"),
         ({"keypoint_score_scale": 0.0}, "'keypoint_score_scale' must be above 0"),
         ({"multiple_of": 100}, "input size must be multiples of 100, not \\(256, 384\\)"),
         ({"multiple_of": 0}, "input size must be multiples of 0"),

@@ -209,7 +209,7 @@ def test_dataset_without_images_is_rejected(annotated):
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
 def test_threshold_out_of_range_is_rejected(annotated, threshold):
     dataset, annotations, images = annotated
-    with pytest.raises(OptionError, match="threshold must lie between 0 and 1"):
+    with pytest.raises(OptionError, match="threshold must be between 0 and 1"):
         evaluate(oracle(dataset), annotations, images, threshold=threshold)
 
 

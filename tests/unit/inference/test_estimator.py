@@ -63,7 +63,7 @@ def test_threshold_defaults_to_that_of_the_model(runtime, make_image) -> None:
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
 def test_threshold_out_of_range_is_rejected(runtime, threshold: float) -> None:
-    with pytest.raises(OptionError, match="threshold must lie between 0 and 1"):
+    with pytest.raises(OptionError, match="threshold must be between 0 and 1"):
         Estimator(runtime, threshold)
 
 
@@ -118,7 +118,7 @@ def test_named_model_opens_the_file_of_the_runtime() -> None:
 def test_named_model_falls_back_to_the_file_of_the_default_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "e2pose.runtimes.torch", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.warns(FallbackWarning, match="'torch', which is not installed; using onnxruntime "):
+    with pytest.warns(FallbackWarning, match="'torch' is required but not installed; using onnxruntime "):
         assert load(runtime="torch", allow_fallback=True).spec.name
 
 

@@ -31,7 +31,7 @@ def test_image_is_written_as_drawn(tmp_path, suffix):
 
 
 def test_second_image_is_rejected_and_the_first_is_kept(tmp_path):
-    with pytest.raises(OutputError, match=r"can hold one image, but there is another one: 'b\.png'") as caught:
+    with pytest.raises(OutputError, match=r"holds one image, but 'b\.png' has another one") as caught:
         write_frames(ImageFileSink(tmp_path / "out.png", draw_nothing), [still_frame("a.png"), still_frame("b.png")])
     assert f"{tmp_path / 'out'}/" in caught.value.hint
     assert files_in(tmp_path) == ["out.png"]

@@ -89,7 +89,7 @@ def test_odd_sizes_grow_by_a_copy_of_the_last_pixels(tmp_path, size_hw, even_hw)
 def test_image_and_second_video_are_rejected(tmp_path):
     with pytest.raises(OutputError, match=r"the image 'a\.png' cannot be written into the video"):
         write_frames(VideoFileSink(tmp_path / "a.mp4", draw_nothing), [still_frame("a.png")])
-    with pytest.raises(OutputError, match="can hold one video, but there is another input: 'b'"):
+    with pytest.raises(OutputError, match="holds one video, but 'b' is another input"):
         write_frames(
             VideoFileSink(tmp_path / "a.mp4", draw_nothing), [video_frame(0, name="a"), video_frame(0, name="b")]
         )

@@ -126,4 +126,4 @@ def test_live_input_cannot_be_combined_with_others(tmp_path):
     errors = []
     open_source([tmp_path / "a.png", "0", "rtsp://me:secret@camera/1", "screen:"], on_error=errors.append)
     assert [error.message.partition(" is ")[0] for error in errors] == ["'0'", "'rtsp://camera/1'", "'screen:'"]
-    assert all("give it alone" in error.hint for error in errors)
+    assert all("use it as the only input" in error.hint for error in errors)
