@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from e2pose.cli.interrupts import graceful_termination
 from e2pose.cli.terminal import print_error
@@ -88,6 +88,10 @@ def _is_stdout_closed() -> bool:
 def _usage_error(error: CycloptsError) -> OptionError:
     """Converts an error of the argument parser into message and hint."""
     error.verbose = False
+    if isinstance(error, UnusedCliTokensError):
+        return OptionError(
+            f"unexpected arguments: {' '.join(error.unused_tokens)}", "add --help to list the accepted ones"
+        )
     message, found, suggestion = str(error).partition(" Did you mean ")
     return OptionError(message, f"did you mean {suggestion}" if found else "add --help to list the accepted options")
 
