@@ -22,10 +22,9 @@ from helpers.networks import SPEC, noise, randomise_weights, small_network
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    folder = tmp_path / "images"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
     for index, image in enumerate(noise(6)):
         cv2.imwrite(str(folder / f"{index}.png"), image[..., ::-1])
     return folder
@@ -106,9 +105,10 @@ def test_unfolded_backbone_equals_the_original(tmp_path, images, monkeypatch) ->
     torch.testing.assert_close(ours[4][..., inside, inside], theirs[4][..., inside, inside], rtol=1e-3, atol=1e-3)
 
 
-@pytest.fixture
-def movenet(tmp_path, images, monkeypatch) -> E2Pose:
-    """A network with fine features; `movenet.pth` contains its weights, read from a folded graph."""
+@pytest.fixture(scope="module")
+def movenet(tmp_path_factory: pytest.TempPathFactory, images: Path) -> tuple[E2Pose, Path]:
+    """A network with fine features, and a file of its weights that was read from a folded graph."""
+    folder = tmp_path_factory.mktemp("movenet")
     torch.manual_seed(0)
     config = NetworkConfig(
         backbone="mobilenetv2_150",
@@ -127,9 +127,10 @@ def movenet(tmp_path, images, monkeypatch) -> E2Pose:
     for tower, number in zip(network.fine_refinement.towers, (6, 8), strict=True):
         named += folded(tower, [f"separable_conv2d_{number}/separable_conv2d/depthwise", f"re_lu_{number}/Relu"])
     first, *others = body(network.backbone)
-    write_graph([in_their_pixels(first), *others, *named], tmp_path / "folded.json")
-    run("movenet_weights.py", monkeypatch, tmp_path / "folded.json", images, tmp_path / "movenet.pth")
-    return network
+    write_graph([in_their_pixels(first), *others, *named], folder / "folded.json")
+    with pytest.MonkeyPatch.context() as patch:
+        run("movenet_weights.py", patch, folder / "folded.json", images, folder / "movenet.pth")
+    return network, folder / "movenet.pth"
 
 
 def in_their_pixels(first: Folded) -> Folded:
@@ -140,9 +141,10 @@ def in_their_pixels(first: Folded) -> Folded:
     return name, kernel, bias - (kernel.sum(dim=(2, 3)) * (mean / 127.5 - 1)).sum(dim=1)
 
 
-def test_kernels_before_batch_norms_have_norm_1(tmp_path, movenet) -> None:
-    again = build_network(movenet.config, 17).eval()
-    load_backbone(again, tmp_path / "movenet.pth")
+def test_kernels_before_batch_norms_have_norm_1(movenet) -> None:
+    original, weights = movenet
+    again = build_network(original.config, 17).eval()
+    load_backbone(again, weights)
     for part in (again.backbone.features[3], again.fine_features.merge["8"]):
         layers = [layer for layer in part.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
         before = [conv for conv, norm in pairwise(layers) if isinstance(norm, nn.BatchNorm2d)]
@@ -150,15 +152,16 @@ def test_kernels_before_batch_norms_have_norm_1(tmp_path, movenet) -> None:
             torch.testing.assert_close(conv.weight.flatten(1).norm(dim=1), torch.ones(conv.out_channels))
 
 
-def test_unfolded_fine_features_equal_the_original(tmp_path, movenet) -> None:
-    again = build_network(movenet.config, 17).eval()
-    load_backbone(again, tmp_path / "movenet.pth")
+def test_unfolded_fine_features_equal_the_original(movenet) -> None:
+    original, weights = movenet
+    again = build_network(original.config, 17).eval()
+    load_backbone(again, weights)
     pixels = normalized(torch.from_numpy(noise(6).transpose(0, 3, 1, 2)).float())
     with torch.no_grad():
-        theirs, ours = (net.fine_features(net.backbone(pixels)[1]) for net in (movenet, again))
+        theirs, ours = (net.fine_features(net.backbone(pixels)[1]) for net in (original, again))
         assert theirs.std() > 0
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
-        for before, after in zip(movenet.fine_refinement.towers, again.fine_refinement.towers, strict=True):
+        for before, after in zip(original.fine_refinement.towers, again.fine_refinement.towers, strict=True):
             torch.testing.assert_close(after(ours), before(theirs), rtol=1e-3, atol=1e-3)
 
 
@@ -168,7 +171,7 @@ def test_transplanted_head_uses_fine_features(tmp_path, images, movenet, monkeyp
     )
     save_weights(tmp_path / "old.safetensors", old, SPEC)
     new = tmp_path / "new.safetensors"
-    words = (tmp_path / "old.safetensors", "mobilenetv2_150", tmp_path / "movenet.pth", images, new)
+    words = (tmp_path / "old.safetensors", "mobilenetv2_150", movenet[1], images, new)
     run("transplant.py", monkeypatch, *words)
     network, _ = load_weights(new)
     assert network.config.refinement.fine.steps == 2
