@@ -89,9 +89,8 @@ def _usage_error(error: CycloptsError) -> OptionError:
     """Converts an error of the argument parser into message and hint."""
     error.verbose = False
     if isinstance(error, UnusedCliTokensError):
-        return OptionError(
-            f"unexpected arguments: {' '.join(error.unused_tokens)}", "add --help to list the accepted ones"
-        )
+        words = " ".join(error.unused_tokens or ())
+        return OptionError(f"unexpected arguments: {words}", "add --help to list the accepted arguments")
     message, found, suggestion = str(error).partition(" Did you mean ")
     return OptionError(message, f"did you mean {suggestion}" if found else "add --help to list the accepted options")
 

@@ -28,7 +28,7 @@ _INPUT_SUFFIX = "inputimg"
 _SCORES_SUFFIX, _KEYPOINTS_SUFFIX = "_reshape_pv/concat", "_reshape_kvxy/concat"
 """Suffixes of the operations for person scores, (B, M, 1, 1), and (score, x, y) of keypoints, (B, M, K, 3)."""
 
-_HINT = "give the frozen_model.pb of one of the authors' models"
+_HINT = "use the frozen_model.pb of one of the authors' models"
 
 
 @dataclass(frozen=True)

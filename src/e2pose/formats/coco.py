@@ -64,7 +64,7 @@ def read_coco(path: str | Path) -> Annotations:
             images.append(_parse_image(entry, persons.get(entry["id"], []), len(schema)))
     ids = {image.id for image in images}
     if len(ids) < len(images):
-        raise AnnotationError(f"'{path}': two images have the same id", "give each image its own id")
+        raise AnnotationError(f"'{path}': two images have the same id", "make the id of each image unique")
     if not ids.issuperset(persons):
         unlisted = sorted(map(str, set(persons) - ids))
         raise AnnotationError(

@@ -40,7 +40,7 @@ class PredictOptions:
         if len(self.model) > 1 and not self.show:
             raise OptionError(
                 f"{len(self.model)} models are given, but a run without --show takes one: {', '.join(self.model)}",
-                "give one --model, or add --show to switch between them with the key m",
+                "use one --model, or add --show to switch between them with the key m",
             )
         if self.keypoint_threshold is not None and not 0 <= self.keypoint_threshold <= 1:
             raise OptionError(

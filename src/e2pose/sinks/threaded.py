@@ -26,7 +26,6 @@ class ThreadedSink:
         if depth < 1:
             raise OptionError(
                 f"'depth' must be at least 1, not {depth}",
-                "omit it to use the default",
                 "use a larger number; the default is 4",
             )
         self._sink = sink
