@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 Backbone = Literal[
     "mobilenetv2",
@@ -22,6 +22,8 @@ Backbone = Literal[
 
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
+FalseIsNone = BeforeValidator(lambda value: None if value is False else value)
+"""TOML has no null, so `refinement = false` turns the part off."""
 
 _FINEST_STRIDES = (4, 8, 16, 32)
 _COARSEST_OF_BACKBONE = 32
@@ -47,13 +49,8 @@ class RefinementConfig(_Record):
 
     steps: Positive = 2
     """How often the coarse map, of half the finest stride, is applied to each keypoint."""
-    fine: FineRefinementConfig | None = None
+    fine: Annotated[FineRefinementConfig | None, FalseIsNone] = None
     """A second map, of stride 4, applied after the first; None or false for none."""
-
-    @field_validator("fine", mode="before")
-    @classmethod
-    def _false_is_none(cls, value: object) -> object:
-        return _none_if_false(value)
 
 
 class NetworkConfig(_Record):
@@ -70,13 +67,8 @@ class NetworkConfig(_Record):
     """Channels of pyramid and head."""
     head_depth: NonNegative = 1
     """Number of 3x3 convolutions in the head."""
-    refinement: RefinementConfig | None = None
+    refinement: Annotated[RefinementConfig | None, FalseIsNone] = None
     """Our extension of the published network; None or false for the published network."""
-
-    @field_validator("refinement", mode="before")
-    @classmethod
-    def _false_is_none(cls, value: object) -> object:
-        return _none_if_false(value)
 
     @field_validator("strides")
     @classmethod
@@ -91,11 +83,6 @@ class NetworkConfig(_Record):
     def with_defaults(self, other: NetworkConfig) -> NetworkConfig:
         """Returns this configuration with every value that was not set explicitly taken from another one."""
         return NetworkConfig.model_validate(_merge(other.model_dump(), self.model_dump(exclude_unset=True)))
-
-
-def _none_if_false(value: object) -> object:
-    """TOML has no null: `refinement = false` turns the part off."""
-    return None if value is False else value
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

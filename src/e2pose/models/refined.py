@@ -31,13 +31,7 @@ class _Features(NamedTuple):
 
 
 class RefinedE2Pose(E2Pose):
-    """The published network with offset maps.
-
-    Args:
-        config: The layers, with a refinement.
-        num_keypoints: K, the number of keypoints of the schema.
-        one_to_many: Add the second person score, which only training uses.
-    """
+    """The published network with offset maps; takes the arguments of `E2Pose`, and `config` has a refinement."""
 
     def __init__(self, config: NetworkConfig, num_keypoints: int, *, one_to_many: bool = False) -> None:
         super().__init__(config, num_keypoints, one_to_many=one_to_many)
