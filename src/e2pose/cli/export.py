@@ -91,6 +91,7 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
         output: Output file; by default named after the model, in the current folder.
         options: Format and verification.
     """
+    from e2pose.core.files import check_target
     from e2pose.export.source import NO_OVERRIDES, SpecOverrides
     from e2pose.zoo.catalogue import resolve_model
 
@@ -102,6 +103,7 @@ def export(model: str, output: Path | None = None, /, *, options: ExportOptions 
     output = output or Path(f"{path.stem}{'-int8' if to == 'int8' else ''}{SUFFIXES[to]}")
     if output.resolve() == path.resolve():
         raise OptionError(f"the output '{output}' is the model itself", "choose another name")
+    check_target(output)
     has_annotations = options.annotations is not None
     if has_annotations != (options.annotated_images is not None) or (has_annotations and to != "int8"):
         raise OptionError(

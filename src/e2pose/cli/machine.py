@@ -26,8 +26,10 @@ def machine(*, json_path: Annotated[Path | None, Parameter(name="--json")] = Non
     Args:
         json_path: Also write the report to this JSON file.
     """
-    from e2pose.core.files import atomic_path
+    from e2pose.core.files import atomic_path, check_target
 
+    if json_path is not None:
+        check_target(json_path)
     report = _inspect()
     print("\n".join(_format(report)))
     if json_path is not None:

@@ -24,6 +24,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["small.onnx", "a.onnx"], "is an ONNX file already"),
         (["small.onnx", "a.txt"], "must end in one of .engine, .onnx, .xml, not '.txt'"),
         (["small.onnx", "--to", "onnx"], "is the model itself"),
+        (["small.onnx", "small.onnx/a.xml"], "'small.onnx' is a file"),
         (["small.onnx", "a.xml", "--batch-size", "2"], "cannot be changed"),
         (["small.onnx", "a.onnx", "--to", "int8"], "at least 2 images"),
         (["small.onnx", "a.onnx", "--to", "int8", "--precision", "f16"], "cannot be combined with --to int8"),

@@ -132,7 +132,7 @@ def test_depth_below_1_is_rejected():
 def test_second_iteration_is_an_error():
     with Prefetch(CountingSource(3)) as ahead:
         assert len(list(ahead)) == 3
-        with pytest.raises(InputError, match="can be iterated once"):
+        with pytest.raises(InputError, match="can be iterated only once"):
             list(ahead)
 
 
