@@ -23,11 +23,12 @@ def test_mobilenetv2_has_the_published_number_of_parameters_without_its_last_lay
 
 def test_channels_are_rounded_like_the_authors_do():
     with torch.device("meta"):
-        wide, large, narrow = (MobileNetV2(multiplier) for multiplier in (1.5, 1.4, 0.35))
+        wide, large, narrow, rounded_up = (MobileNetV2(multiplier) for multiplier in (1.5, 1.4, 0.35, 0.4))
     assert wide.channels == {4: 40, 8: 48, 16: 144, 32: 480}
     assert wide.early_channels == {4: 40, 8: 48, 16: 96, 32: 480}
     assert large.channels == {4: 32, 8: 48, 16: 136, 32: 448}  # as in the authors' model zoo
     assert narrow.channels == {4: 8, 8: 16, 16: 32, 32: 112}
+    assert rounded_up.channels[4] == 16  # 8 would be more than a tenth below 0.4 * 24
 
 
 def test_parameter_names_are_those_of_torchvision():
@@ -60,3 +61,27 @@ def test_feature_maps_have_the_declared_channels(name):
         assert {s: tuple(m.shape) for s, m in maps.items()} == {
             s: (1, c, 64 // s, 96 // s) for s, c in channels.items()
         }
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenetv2"])
+def test_stem_computes_the_map_of_stride_4(name):
+    backbone = BACKBONES[name]()
+    maps, _ = backbone(torch.randn(2, 3, 64, 64))
+    maps[4].square().sum().backward()
+    reached = {name for name, parameter in backbone.named_parameters() if parameter.grad is not None}
+    stem = {id(parameter) for module in backbone.stem_modules() for parameter in module.parameters()}
+    assert reached == {name for name, parameter in backbone.named_parameters() if id(parameter) in stem}
+
+
+def test_blocks_add_their_input():
+    inputs = torch.rand(1, 256, 4, 4)
+    bottleneck = ResNet((2, 1, 1, 1)).eval().layer1[1]
+    torch.nn.init.zeros_(bottleneck.bn3.weight)
+    assert torch.equal(bottleneck(inputs), inputs)
+    inverted = MobileNetV2().eval().features[3]
+    torch.nn.init.zeros_(inverted.conv[-1].weight)
+    assert torch.equal(inverted(inputs[:, :24]), inputs[:, :24])
+
+
+def test_activations_of_mobilenetv2_end_at_6():
+    assert MobileNetV2().features[0](100 * torch.randn(1, 3, 32, 32)).max() <= 6

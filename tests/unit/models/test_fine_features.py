@@ -3,7 +3,7 @@ import torch
 
 from e2pose.models.build import build_network
 from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
-from e2pose.models.fine_features import FINE_CHANNELS, FINE_STRIDE, FineFeatures
+from e2pose.models.fine_features import FINE_CHANNELS, FINE_STRIDE, FineFeatures, separable_conv
 from e2pose.models.refined import RefinedE2Pose
 from e2pose.models.refinement import FineRefinement, apply_offsets
 from helpers.networks import randomise_weights
@@ -116,6 +116,11 @@ def test_every_backbone_supports_fine_features(backbone) -> None:
     with torch.inference_mode():
         prediction = fine_network(backbone=backbone)(torch.zeros(1, 3, 64, 96, dtype=torch.uint8))
     assert prediction.keypoints.shape == (1, 24 + 6 + 2, 17, 2)
+
+
+def test_separable_convolution_has_one_3x3_kernel_per_channel() -> None:
+    kernels = [layer.weight.shape for layer in separable_conv(4, 6) if isinstance(layer, torch.nn.Conv2d)]
+    assert kernels == [(4, 1, 3, 3), (6, 4, 1, 1)]
 
 
 def test_number_of_large_kernel_blocks_is_that_of_the_configuration() -> None:

@@ -32,6 +32,24 @@ def test_new_branch_changes_nothing_but_receives_gradients() -> None:
     assert all(layer.weight.grad.abs().sum() > 0 for layer in layers)
 
 
+def test_every_parameter_influences_the_prediction() -> None:
+    network = randomise_weights(small_network(branch=True))
+    prediction = network(PIXELS)
+    parts = (prediction.person_logits, prediction.keypoint_logits, prediction.keypoints, *prediction.offset_maps)
+    sum(part.square().mean() for part in parts).backward()
+    unused = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not unused
+
+
+def test_smaller_image_is_the_mean_of_2x2_pixels() -> None:
+    network, inputs = small_network(branch=True), []
+    network.backbone.register_forward_pre_hook(lambda module, given: inputs.append(given[0]))
+    with torch.inference_mode():
+        network(PIXELS)
+    image, half = inputs
+    torch.testing.assert_close(half, image.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean(dim=(3, 5)))
+
+
 def test_maps_of_the_smaller_image_keep_their_position() -> None:
     torch.manual_seed(0)
     branch = HalfResolutionBranch(CHANNELS, (16, 32, 64), 8)
@@ -50,6 +68,7 @@ def test_maps_of_the_smaller_image_keep_their_position() -> None:
     }
     assert levels[16].abs().sum(dim=(0, 1)).nonzero().tolist() == [[3, 5], [7, 15]]
     assert not levels[32].any()
+    torch.testing.assert_close(levels[16][0, :, 7, 15], branch.fine.weight[:, 2::4].sum(dim=(1, 2, 3)))
 
 
 def test_halved_sides_need_not_be_multiples_of_32() -> None:

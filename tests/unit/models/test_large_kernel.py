@@ -11,6 +11,13 @@ def test_new_block_is_the_identity_and_receives_gradients() -> None:
     assert block.layers[-1].weight.grad.abs().sum() > 0
 
 
+def test_block_is_not_linear() -> None:
+    torch.manual_seed(0)
+    block, level = LargeKernelBlock(4).eval(), torch.randn(1, 4, 9, 9)
+    torch.nn.init.ones_(block.layers[-1].weight)
+    assert not torch.allclose(block(-level), -block(level))
+
+
 def test_receptive_field_is_three_cells_in_each_direction() -> None:
     torch.manual_seed(0)
     block = LargeKernelBlock(4).eval()

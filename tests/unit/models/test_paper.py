@@ -8,8 +8,7 @@ import torch
 
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
-from e2pose.models.head import OFFSET_UNIT
-from e2pose.models.paper import MEAN_RGB, STD_RGB, E2Pose
+from e2pose.models.paper import E2Pose
 from e2pose.training.recipe import load_recipe
 
 ROOT = Path(__file__).parents[3]
@@ -70,10 +69,9 @@ def test_published_layout_has_the_documented_size(name, recipe, overrides):
 
 def test_pixels_are_normalised_to_the_statistics_of_imagenet():
     network = build_network(SMALL, 17)
-    pixels = torch.tensor(MEAN_RGB).round().to(torch.uint8).view(1, 3, 1, 1)
-    assert network.normalise(pixels).abs().max() < 0.01
-    one_deviation = (network.normalise(pixels + 58) - network.normalise(pixels)).flatten()
-    torch.testing.assert_close(one_deviation, 58 / torch.tensor(STD_RGB))
+    darkest, brightest = (network.normalise(torch.full((1, 3, 1, 1), v, dtype=torch.uint8)) for v in (0, 255))
+    assert darkest.flatten().tolist() == pytest.approx([-2.1179, -2.0357, -1.8044], abs=1e-4)  # red, green, blue
+    assert brightest.flatten().tolist() == pytest.approx([2.2489, 2.4286, 2.6400], abs=1e-4)
 
 
 def test_untrained_head_predicts_the_centre_of_each_cell():
@@ -97,8 +95,8 @@ def test_offsets_are_in_units_of_strides():
         network.head.output.bias[1 + 17 + 1] = 0.25  # y of the centre
         prediction = network(black(64, 64))
     fine, coarse = prediction.keypoints[0, 0] * 64, prediction.keypoints[0, 4] * 64
-    assert fine[5].tolist() == pytest.approx([16 + 0.5 * OFFSET_UNIT * 32, 16 + 0.25 * 32])
-    assert coarse[5].tolist() == pytest.approx([32 + 0.5 * OFFSET_UNIT * 64, 32 + 0.25 * 64])
+    assert fine[5].tolist() == pytest.approx([16 + 0.5 * 2 * 32, 16 + 0.25 * 32])  # offsets in units of two strides
+    assert coarse[5].tolist() == pytest.approx([32 + 0.5 * 2 * 64, 32 + 0.25 * 64])
     assert fine[4].tolist() == pytest.approx([16, 16 + 0.25 * 32])
 
 

@@ -1,6 +1,6 @@
 import torch
 
-from e2pose.models.pyramid import FeaturePyramid
+from e2pose.models.pyramid import FeaturePyramid, crop_like, upsampling
 
 
 def test_every_level_receives_all_coarser_maps():
@@ -13,6 +13,26 @@ def test_every_level_receives_all_coarser_maps():
     assert all(not torch.equal(new, old) for new, old in zip(changed, levels, strict=True))
     changed = pyramid(maps | {16: maps[16] + 1})
     assert [torch.equal(new, old) for new, old in zip(changed, levels, strict=True)] == [False, True, True]
+
+
+def test_coarsest_level_reaches_the_finest_one_through_those_in_between():
+    torch.manual_seed(0)
+    pyramid = FeaturePyramid({16: 4, 32: 6}, (16, 32, 64), 8).eval()
+    levels = [torch.randn(1, 8, 8, 8), torch.randn(1, 8, 4, 4), torch.randn(1, 8, 2, 2)]
+    assert not torch.equal(pyramid.top_down([*levels[:2], levels[2] + 1])[0], pyramid.top_down(levels)[0])
+
+
+def test_surplus_cells_are_cropped_at_the_right_and_bottom():
+    level = torch.arange(12).view(1, 1, 3, 4)
+    assert crop_like(level, torch.zeros(1, 1, 2, 3)).tolist() == [[[[0, 1, 2], [4, 5, 6]]]]
+
+
+def test_upsampling_rectifies_its_input_but_not_its_output():
+    layers = upsampling(1, 1).eval()
+    torch.nn.init.ones_(layers[2].weight)
+    torch.nn.init.constant_(layers[2].bias, -0.5)
+    expected = torch.tensor([[-0.5, -0.5, 1.5, 1.5]] * 2).view(1, 1, 2, 4)
+    torch.testing.assert_close(layers(torch.tensor([[[[-1.0, 2.0]]]])), expected, rtol=1e-4, atol=0)
 
 
 def test_gradient_of_a_level_one_cell_wide_is_complete_in_bf16():

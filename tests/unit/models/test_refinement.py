@@ -59,6 +59,25 @@ def test_fine_features_enter_the_coarse_refinement_at_their_position() -> None:
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 6, 4, 8)  # two cells around (4, 6)
 
 
+def test_new_refinement_ignores_fine_features_and_predicts_small_offsets() -> None:
+    torch.manual_seed(0)
+    refinement = CoarseRefinement(channels=4, width=6, num_keypoints=2, stride=STRIDE, fine=True).eval()
+    feature_map, level = torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6)
+    features = refinement.extract(feature_map, level)
+    assert torch.equal(refinement.extract(feature_map, level, torch.randn(1, 192, 16, 24)), features)
+    assert refinement(torch.randn(1, 96, 8, 12)).abs().max() < 0.5
+
+
+def test_half_resolution_features_are_added() -> None:
+    torch.manual_seed(0)
+    refinement = CoarseRefinement(channels=4, width=6, num_keypoints=2, stride=STRIDE).eval()
+    feature_map, level = torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6)
+    added = refinement.extract(feature_map, level, half_resolution=torch.full((1, 96, 8, 12), 0.7))
+    with torch.no_grad():
+        refinement.lateral.bias += 0.7
+    torch.testing.assert_close(added, refinement.extract(feature_map, level))
+
+
 def test_prediction_contains_the_keypoints_before_each_step() -> None:
     torch.manual_seed(0)
     config = NetworkConfig(strides=(16, 32), width=8)
@@ -90,6 +109,12 @@ def test_best_hundred_candidates_are_refined_and_all_in_training() -> None:
         torch.testing.assert_close(prediction.keypoints[moved], refined[moved])
         training = network.train()(pixels)
         assert (training.keypoints != training.intermediate_keypoints[0]).flatten(2).any(dim=2).all()
+
+
+def test_second_person_score_is_kept_in_training() -> None:
+    config = NetworkConfig(strides=(16, 32), width=8, refinement=RefinementConfig(steps=1))
+    network = build_network(config, 17, one_to_many=True).train()
+    assert network(torch.zeros(2, 3, 64, 64, dtype=torch.uint8)).one_to_many_logits.shape == (2, 16 + 4)
 
 
 def test_all_of_fewer_than_a_hundred_candidates_are_selected() -> None:

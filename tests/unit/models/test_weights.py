@@ -11,9 +11,8 @@ from e2pose.core.schema import load_schema
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.models.backbones.mobilenetv2 import MobileNetV2
 from e2pose.models.build import build_network
-from e2pose.models.config import NetworkConfig
+from e2pose.models.config import FineRefinementConfig, NetworkConfig, RefinementConfig
 from e2pose.models.weights import (
-    MAX_F32_KERNEL_SIZE,
     NETWORK_KEY,
     load_backbone,
     load_config,
@@ -73,7 +72,7 @@ def test_half_precision_halves_the_file_and_loads_as_f32(tmp_path):
     loaded, _ = load_weights(tmp_path / "f16.safetensors")
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
     for (name, before), after in zip(network.named_parameters(), loaded.parameters(), strict=True):
-        is_large = before.dim() > 1 and before.numel() > MAX_F32_KERNEL_SIZE
+        is_large = before.dim() > 1 and before.numel() > 16384
         assert torch.equal(after, before.half().float() if is_large else before), name
 
 
@@ -108,3 +107,21 @@ def test_imagenet_weights_load_and_incomplete_ones_are_rejected(network, tmp_pat
         with pytest.raises(ModelError, match=name) as caught:
             load_backbone(network, tmp_path / name)
         assert "torchvision" in caught.value.hint
+
+
+def test_old_files_without_batch_counters_load(network, tmp_path):
+    state = {n: v for n, v in network.backbone.state_dict().items() if not n.endswith("num_batches_tracked")}
+    torch.save({name: torch.full_like(value, 3) for name, value in state.items()}, tmp_path / "old.pth")
+    loaded = build_network(network.config, 17)
+    load_backbone(loaded, tmp_path / "old.pth")
+    assert (loaded.backbone.state_dict()["features.3.conv.3.running_var"] == 3).all()
+
+
+def test_fine_features_and_their_towers_load_with_the_backbone(tmp_path):
+    config = NetworkConfig(strides=(16, 32), width=8, refinement=RefinementConfig(fine=FineRefinementConfig()))
+    source, target = build_network(config, 17), build_network(config, 17)
+    torch.save(source.backbone.state_dict() | source.state_dict(), tmp_path / "movenet.pth")
+    load_backbone(target, tmp_path / "movenet.pth")
+    for name in ("fine_features.expand.0.weight", "fine_refinement.towers.1.1.weight"):
+        assert torch.equal(target.state_dict()[name], source.state_dict()[name])
+    assert not torch.equal(target.head.output.weight, source.head.output.weight)
