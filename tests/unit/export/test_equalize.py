@@ -30,8 +30,8 @@ def model() -> onnx.ModelProto:
         helper.make_node("Clip", ["b", "low", "high"], ["b6"]),
         helper.make_node("Conv", ["b6", "wc", "bc"], ["c"], "conv_c"),
     ]
-    pixels = helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, [1, 3, 8, 8])
-    output = helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, [1, 2, 8, 8])
+    pixels = helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, ["batch", 3, 8, 8])
+    output = helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, ["batch", 2, 8, 8])
     tensors = [numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()]
     graph = helper.make_graph(nodes, "small", [pixels], [output], tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -45,17 +45,73 @@ def run(model: onnx.ModelProto) -> np.ndarray:
 
 
 def test_channels_get_similar_ranges_and_outputs_stay(model: onnx.ModelProto) -> None:
-    before, peaks = run(model), measure_activations(model, ["a6"], BATCHES)["a6"].peak
+    before, stats = run(model), measure_activations(model, ["a6", "b6"], BATCHES)
+    peaks, next_peaks = stats["a6"].peak, stats["b6"].peak
     assert peaks.max() > 50 * peaks.min()
     equalize(model, BATCHES)
     np.testing.assert_allclose(run(model), before, rtol=1e-4, atol=1e-5)
     stats = measure_activations(model, ["a6", "b6"], BATCHES)
     np.testing.assert_allclose(stats["a6"].peak, 6, rtol=1e-4)  # the full range of eight bits
-    assert stats["b6"].peak.max() <= 6
+    np.testing.assert_allclose(stats["b6"].peak, np.sqrt(6 * next_peaks), rtol=1e-4)  # half of the way
 
 
-def test_shared_kernels_and_maps_with_other_readers_are_not_changed(model: onnx.ModelProto) -> None:
-    model.graph.node.append(helper.make_node("Conv", ["b6", "wc", "bc"], ["d"], "conv_d"))
+def test_statistics_cover_all_values_of_all_batches(model: onnx.ModelProto) -> None:
+    values = run(model)
+    stats = measure_activations(model, ["c"], [np.concatenate(BATCHES[:2]), np.concatenate(BATCHES[2:])])["c"]
+    np.testing.assert_allclose(stats.mean, values.mean(axis=(0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(stats.peak, np.abs(values).max(axis=(0, 2, 3)), rtol=1e-5)
+    assert stats.size == 2 * 8 * 8
+
+
+def test_magnitudes_of_negative_values_are_peaks(model: onnx.ModelProto) -> None:
+    GraphWeights(model.graph)["bc"] = np.array([-1000.0, 1000.0])
+    stats = measure_activations(model, ["c"], BATCHES)["c"]
+    np.testing.assert_allclose(stats.peak, np.abs(run(model)).max(axis=(0, 2, 3)), rtol=1e-5)
+
+
+def test_without_an_upper_limit_channels_get_the_largest_range(model: onnx.ModelProto) -> None:
+    first = next(node for node in model.graph.node if node.op_type == "Clip")
+    first.op_type = "Relu"
+    del first.input[1:]
+    before, peaks = run(model), measure_activations(model, ["a6"], BATCHES)["a6"].peak
+    equalize(model, BATCHES)
+    np.testing.assert_allclose(run(model), before, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        measure_activations(model, ["a6"], BATCHES)["a6"].peak, [1000 * peaks[0], *[peaks.max()] * 3], rtol=1e-4
+    )
+
+
+def test_channels_that_are_nearly_always_0_are_scaled_by_a_limited_factor(model: onnx.ModelProto) -> None:
+    weights = GraphWeights(model.graph)
+    weights["wa"] = weights["wa"] * np.array([0, 0, 1, 1])[:, None, None, None]
+    weights["ba"] = np.array([0, 1e-5, 1, 1])
+    equalize(model, BATCHES)
+    np.testing.assert_allclose(weights["ba"][:2], [0, 1e-5 * 1e3], rtol=1e-5)
+
+
+def test_map_of_zeros_is_not_scaled(model: onnx.ModelProto) -> None:
+    first = next(node for node in model.graph.node if node.op_type == "Clip")
+    first.op_type = "Relu"
+    del first.input[1:]
+    weights = GraphWeights(model.graph)
+    weights["wa"], weights["ba"] = 0 * weights["wa"], 0 * weights["ba"]
+    before = run(model)
+    equalize(model, BATCHES)
+    np.testing.assert_allclose(run(model), before, rtol=1e-4, atol=1e-5)
+
+
+def test_shared_kernels_are_not_changed(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Conv", ["a6", "wc", "bc"], ["d"], "conv_d"))
+    before = model.SerializeToString(deterministic=True)
+    equalize(model, BATCHES)
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_maps_with_other_readers_are_not_changed(model: onnx.ModelProto) -> None:
+    weights = GraphWeights(model.graph)
+    for name, values in (("wd", weights["wc"]), ("bd", weights["bc"])):
+        model.graph.initializer.append(numpy_helper.from_array(values, name))
+    model.graph.node.append(helper.make_node("Conv", ["b6", "wd", "bd"], ["d"], "conv_d"))
     model.graph.output.append(helper.make_tensor_value_info("a6", onnx.TensorProto.FLOAT, [1, 4, 8, 8]))
     before = model.SerializeToString(deterministic=True)
     equalize(model, BATCHES)
@@ -79,6 +135,7 @@ def test_corrected_biases_keep_the_mean_output_of_rounded_kernels(model: onnx.Mo
     weights["wc"] = rounded
     np.testing.assert_allclose(run(model).mean(axis=(0, 2, 3)), exact, rtol=1e-4)
     before = model.SerializeToString(deterministic=True)
+    correct_biases(model, set(), stats | {"a6": stats["b6"]})  # no layer is quantised
     correct_biases(model, {"conv_c"}, stats)  # nothing left to round
     correct_biases(model, {"conv_a"}, stats)  # no statistics of its input
     assert model.SerializeToString(deterministic=True) == before
@@ -93,3 +150,12 @@ def test_biases_of_depthwise_kernels_are_corrected(model: onnx.ModelProto) -> No
     error = (np.round(kernel / step) * step - kernel).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(weights["bb"], bias - error * stats["a6"].mean, rtol=1e-5)
     assert np.abs(weights["bb"] - bias).max() > 0
+
+
+def test_bias_of_a_kernel_of_zeros_stays(model: onnx.ModelProto) -> None:
+    weights = GraphWeights(model.graph)
+    weights["wc"] = weights["wc"] * np.array([0, 1])[:, None, None, None]
+    before = weights["bc"].copy()
+    correct_biases(model, {"conv_c"}, measure_activations(model, ["b6"], BATCHES))
+    assert weights["bc"][0] == before[0]
+    assert np.isfinite(weights["bc"][1])

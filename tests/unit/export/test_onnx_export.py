@@ -39,7 +39,8 @@ def test_inputs_outputs_and_metadata_of_the_graph(exported) -> None:
         ("keypoint_scores", TensorProto.FLOAT, ["batch", 8, 17]),
         ("keypoints", TensorProto.FLOAT, ["batch", 8, 17, 2]),
     ]
-    assert {entry.domain for entry in model.opset_import} == {""}
+    assert {entry.domain: entry.version for entry in model.opset_import} == {"": 18}
+    assert (model.graph.name, model.producer_name) == ("small", "e2pose")
     assert [node.op_type for node in model.graph.node if "pixels" in node.input] == ["Cast"]  # required by TensorRT
     assert {entry.key: ModelSpec.from_json(entry.value) for entry in model.metadata_props} == {METADATA_KEY: SPEC}
 
@@ -106,6 +107,16 @@ def test_deviating_file_is_not_written(exported, tmp_path: Path, monkeypatch: py
     with pytest.raises(ModelError, match="the exported 'small' deviates from its network by"):
         export_onnx(two_layer_network(), SPEC, tmp_path / "bad.onnx", precision="f32")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_reference_has_rounded_kernels_with_f16_only(exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    precision, path = exported
+    network, stored, references = two_layer_network(), two_layer_network(), []
+    monkeypatch.setattr(exporter, "deployment_copy", lambda network, precision: stored)
+    monkeypatch.setattr(exporter, "_trace", lambda *args: onnx.load(path))
+    monkeypatch.setattr(exporter, "TorchRuntime", lambda *args: references.append(args[0]) or OnnxRuntime(path))
+    export_onnx(network, SPEC, tmp_path / "model.onnx", precision=precision)
+    assert references == [network if precision == "f32" else stored]
 
 
 def test_input_size_must_be_a_multiple_of_32(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
+import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -8,6 +11,7 @@ from e2pose.core.spec import PRECISION_KEY
 from e2pose.export import quantize
 from e2pose.export.onnx import export_onnx
 from e2pose.export.quantize import export_int8
+from e2pose.export.sensitivity import LayerSelection
 from e2pose.export.source import ExportSource
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 from e2pose.runtimes.openvino import OpenVinoRuntime
@@ -15,6 +19,7 @@ from e2pose.runtimes.torch import TorchRuntime
 from helpers.networks import SPEC, noise, two_layer_network
 
 IMAGES = list(noise(12, (80, 70)))
+MIN_SIMILARITY = quantize.MIN_SIMILARITY
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +72,82 @@ def test_dissimilar_model_is_not_written(source: ExportSource, tmp_path: Path, m
     with pytest.raises(ModelError, match=r"the original is 0\.\d+; at least 1\.01 is accepted"):
         export_int8(source, tmp_path / "small.onnx", IMAGES)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("similarity", [0.69, math.nan])
+def test_similarity_of_at_least_70_percent_is_required(
+    source: ExportSource, tmp_path: Path, monkeypatch, similarity: float
+) -> None:
+    monkeypatch.setattr(quantize, "MIN_SIMILARITY", MIN_SIMILARITY)
+    monkeypatch.setattr(quantize, "select_layers", lambda *args: LayerSelection((), (), similarity))
+    with pytest.raises(ModelError, match=r"at least 0\.7 is accepted"):
+        export_int8(source, tmp_path / "small.onnx", IMAGES)
+
+
+def test_ranges_and_layers_are_determined_on_different_images(
+    source: ExportSource, tmp_path: Path, monkeypatch
+) -> None:
+    images = [np.full((64, 96, 3), index, np.uint8) for index in range(100)]
+    calibrated, calibrate = [], quantize._calibrate
+
+    def record(model, folder, batches):
+        calibrated.extend(int(batch[0, 0, 0, 0]) for batch in batches)
+        return calibrate(model, folder, batches)
+
+    def compare(float_costs, quantise, reference, spec, on_trial):
+        for candidates, image in zip(reference, images[1:49:2], strict=True):
+            expected = source.reference(np.ascontiguousarray(image[None].transpose(0, 3, 1, 2)))
+            np.testing.assert_allclose(candidates.scores, expected.scores, rtol=1e-5)
+        return LayerSelection(tuple(float_costs), (), 1.0)
+
+    monkeypatch.setattr(quantize, "_calibrate", record)
+    monkeypatch.setattr(quantize, "select_layers", compare)
+    export_int8(source, tmp_path / "small.onnx", images)
+    assert calibrated == list(range(0, 100, 2))
+
+
+def test_model_is_equalised_and_biases_of_quantised_layers_are_corrected(
+    source: ExportSource, tmp_path: Path, monkeypatch
+) -> None:
+    equalised, corrected = [], []
+    equalize, correct_biases = quantize.equalize, quantize.correct_biases
+    monkeypatch.setattr(quantize, "equalize", lambda *args: (equalised.append(args), equalize(*args)))
+    monkeypatch.setattr(quantize, "correct_biases", lambda *args: (corrected.append(args), correct_biases(*args)))
+    result = export_int8(source, tmp_path / "small.onnx", IMAGES)
+    assert [len(batches) for _, batches in equalised] == [6]
+    assert corrected[-1][1] == set(result.layers.quantised)
+
+
+def test_one_layer_is_quantised_without_the_operators_around_it(source: ExportSource, tmp_path: Path) -> None:
+    quantizer = quantize._Quantizer(source, tmp_path, IMAGES)
+    name = next(iter(quantizer.float_costs))
+    quantizer.write([name], tmp_path / "one.onnx")
+    nodes = onnx.load(tmp_path / "one.onnx").graph.node
+    quantised = {node.input[0] for node in nodes if node.op_type == "QuantizeLinear"}
+    (layer,) = [node for node in quantizer._model.graph.node if node.name == name]
+    assert quantised == {layer.input[0], layer.output[0]}
+
+
+def test_cost_in_float_counts_conversions_and_products(source: ExportSource, tmp_path: Path) -> None:
+    costs = quantize._Quantizer(source, tmp_path, IMAGES[:2]).float_costs
+    inputs, outputs, kernel = 3 * 64 * 96, 8 * 8 * 12, 3 * 8 * 8  # of the first convolution
+    assert max(costs.values()) == pytest.approx(inputs + outputs + outputs * kernel / 300)
+
+
+def test_ranges_are_the_means_over_the_images(onnx_path: Path, tmp_path: Path) -> None:
+    dark, bright = (np.full((1, 3, 64, 96), value, np.uint8) for value in (100, 255))
+
+    def upper_ends(batches):
+        ranges = quantize._calibrate(onnx_path, tmp_path, batches)
+        return np.array([np.max(ranges[name].range_value[1]) for name in ranges])
+
+    expected = 0.9 * upper_ends([dark]) + 0.1 * upper_ends([bright])
+    np.testing.assert_allclose(upper_ends([dark] * 9 + [bright]), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_calibration_images_are_never_cropped() -> None:
+    cropped = replace(SPEC, multiple_of=32)
+    assert quantize._preprocess(np.zeros((20, 96, 3), np.uint8), cropped).shape == (1, 3, 64, 96)
 
 
 def test_too_few_images_and_other_suffixes_are_rejected(source: ExportSource, tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from e2pose.core.errors import ModelError, OptionError
+from e2pose.export import onnx as onnx_export
 from e2pose.export.source import SpecOverrides, open_export_source
+from e2pose.models.build import build_network
+from e2pose.models.config import NetworkConfig
+from e2pose.models.weights import save_weights
 from helpers.networks import SPEC
 
 
@@ -23,13 +28,26 @@ def test_onnx_file_cannot_be_changed(onnx_path: Path, changes: dict[str, object]
         pass
 
 
+def test_weights_are_exported_with_overrides_and_batch_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_weights(tmp_path / "w.safetensors", build_network(NetworkConfig(strides=(32,), width=8), 17), SPEC)
+    exported = []
+    monkeypatch.setattr(onnx_export, "export_onnx", lambda *args, **options: exported.append((*args, options)))
+    overrides = SpecOverrides(name="other")
+    with open_export_source(tmp_path / "w.safetensors", overrides=overrides, batch_size=2) as source:
+        assert source.spec == replace(SPEC, name="other")
+        assert source.reference.description.startswith("torch")
+    ((_, spec, path, options),) = exported
+    assert (spec, path, options) == (source.spec, source.onnx, {"batch_size": 2})
+
+
 def test_other_formats_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"not from 'small\.xml'"), open_export_source(tmp_path / "small.xml"):
         pass
 
 
 def test_overrides_replace_given_values_only() -> None:
-    assert SpecOverrides().apply(SPEC) == SPEC
+    for unchanged in (SPEC, replace(SPEC, multiple_of=32)):
+        assert SpecOverrides().apply(unchanged) == unchanged
     spec = SpecOverrides("other", (96, 128), 0.3, fixed_input_size=True).apply(SPEC)
     assert (spec.name, spec.input_size_hw, spec.threshold, spec.multiple_of) == ("other", (96, 128), 0.3, None)
     with pytest.raises(ModelError, match="threshold"):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,16 @@ def test_engine_is_verified_and_carries_the_spec(source: ExportSource, tmp_path:
             patch.setattr(tensorrt, "tensorrt", fake_tensorrt)
             tensorrt.export_tensorrt(source, tmp_path / "small.engine", images=IMAGES)
             assert TensorRtRuntime(tmp_path / "small.engine").spec == SPEC
+            cropped = ExportSource(source.onnx, TorchRuntime(two_layer_network(), replace(SPEC, multiple_of=32)))
+            tensorrt.export_tensorrt(cropped, tmp_path / "exact.engine", precision="f32", images=IMAGES)
+            runtime = TensorRtRuntime(tmp_path / "exact.engine")
+            assert runtime.spec == SPEC, "an engine has one input size"
+            assert runtime.description.endswith(" in f32")
             network = two_layer_network()
             network.head.output.bias.data += 1
             other = ExportSource(source.onnx, TorchRuntime(network, SPEC))
-            with pytest.raises(ModelError, match="deviates from its network"):
+            with pytest.raises(ModelError, match=r"deviates from its network .* at least 0\.97$"):
                 tensorrt.export_tensorrt(other, tmp_path / "bad.engine", images=IMAGES)
             with pytest.raises(OptionError, match=r"must end in \.engine"):
                 tensorrt.export_tensorrt(source, tmp_path / "small.onnx")
-    assert [path.name for path in tmp_path.iterdir()] == ["small.engine"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["exact.engine", "small.engine"]
