@@ -31,6 +31,14 @@ def test_most_sensitive_layers_stay_in_float_and_no_more_than_needed() -> None:
     assert announced == [12 + 3 + 1] * len(trials)
 
 
+def test_similarity_of_70_percent_suffices() -> None:
+    for harm, num_trials in ((0.29, 1), (0.31, 1 + 4 + 1)):
+        trials = []
+        quantise = quantise_with({"a": harm, "b": 0.0, "c": 0.0, "d": 0.0}, trials)
+        select_layers(dict.fromkeys("abcd", 1.0), quantise, [two_candidates(0)], SPEC)
+        assert len(trials) == num_trials
+
+
 def test_harmless_layers_are_all_quantised_after_one_trial() -> None:
     trials = []
     selection = select_layers({"a": 1.0, "c": 1.0}, quantise_with(HARMLESS, trials), [two_candidates(0)], SPEC)
