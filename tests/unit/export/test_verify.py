@@ -152,10 +152,11 @@ def test_similarity_multiplies_oks_and_score_difference() -> None:
 
 
 def test_tolerance_is_that_of_oks_for_half_the_box_of_the_keypoints() -> None:
-    squared = (0.005 * 96) ** 2 + (0.005 * 64) ** 2
+    truth = two_candidates(0)
+    keypoints = truth.keypoints + np.array([0.01, 0], np.float32)  # to the right
     area = 0.53 * (0.6 * 96) * (0.6 * 64)
-    expected = np.exp(-squared / (2 * area * (2 * np.array(SPEC.schema.sigmas)) ** 2)).mean()
-    assert similarity(two_candidates(0.005), two_candidates(0)) == pytest.approx(expected, rel=1e-4)
+    expected = np.exp(-((0.01 * 96) ** 2) / (2 * area * (2 * np.array(SPEC.schema.sigmas)) ** 2)).mean()
+    assert similarity(replace(truth, keypoints=keypoints), truth) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(("second_score", "is_person"), [(0.11, True), (0.09, False)])
