@@ -68,6 +68,13 @@ def test_new_refinement_ignores_fine_features_and_predicts_small_offsets() -> No
     assert refinement(torch.randn(1, 96, 8, 12)).abs().max() < 0.5
 
 
+def test_features_bypass_the_tower() -> None:
+    torch.manual_seed(0)
+    refinement = CoarseRefinement(channels=4, width=6, num_keypoints=2, stride=STRIDE).eval()
+    torch.nn.init.zeros_(refinement.tower[-1].weight)
+    assert refinement.extract(torch.randn(1, 4, 8, 12), torch.randn(1, 6, 4, 6)).any()
+
+
 def test_half_resolution_features_are_added() -> None:
     torch.manual_seed(0)
     refinement = CoarseRefinement(channels=4, width=6, num_keypoints=2, stride=STRIDE).eval()
