@@ -41,6 +41,9 @@ def test_inputs_outputs_and_metadata_of_the_graph(exported) -> None:
     ]
     assert {entry.domain: entry.version for entry in model.opset_import} == {"": 18}
     assert (model.graph.name, model.producer_name) == ("small", "e2pose")
+    assert not model.graph.value_info
+    parts = (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output, model.graph)
+    assert not any(part.doc_string or part.metadata_props for part in parts)
     assert [node.op_type for node in model.graph.node if "pixels" in node.input] == ["Cast"]  # required by TensorRT
     assert {entry.key: ModelSpec.from_json(entry.value) for entry in model.metadata_props} == {METADATA_KEY: SPEC}
 
