@@ -11,7 +11,6 @@ from helpers.training_runs import write_recipe, write_set
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_trained_model_predicts_the_persons_of_its_training_image(tmp_path, monkeypatch, capfd):
     root = write_set(tmp_path / "data")
     image, annotations = root / "synthetic" / "images" / "1.png", root / "synthetic" / "annotations.json"
@@ -33,7 +32,7 @@ def test_trained_model_predicts_the_persons_of_its_training_image(tmp_path, monk
     assert "--resume" in capfd.readouterr().err
 
 
-@pytest.mark.timeout(600)  # traces a whole network twice
+@pytest.mark.slow
 def test_default_model_is_exported_with_another_input_size_and_threshold(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     # Tracing a variable input size takes three times as long; the tests of export_onnx cover it.

@@ -11,8 +11,9 @@ from e2pose.core.errors import ModelError, OptionError
 from e2pose.core.schema import load_schema
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.export import onnx as exporter
+from e2pose.export.fold import Precision
 from e2pose.export.onnx import export_onnx
-from e2pose.export.verify import EXACT
+from e2pose.export.verify import EXACT, Deviation
 from e2pose.models.weights import MAX_F32_KERNEL_SIZE
 from e2pose.runtimes.onnxruntime import OnnxRuntime
 from helpers.networks import SPEC, noise, small_network, two_layer_network, two_layer_onnx
@@ -48,6 +49,7 @@ def test_inputs_outputs_and_metadata_of_the_graph(exported) -> None:
     assert {entry.key: ModelSpec.from_json(entry.value) for entry in model.metadata_props} == {METADATA_KEY: SPEC}
 
 
+@pytest.mark.slow
 def test_cropped_inputs_have_open_axes(tmp_path: Path) -> None:
     export_onnx(two_layer_network(), replace(SPEC, multiple_of=32), tmp_path / "open.onnx")
     model = onnx.load(tmp_path / "open.onnx")
@@ -79,10 +81,21 @@ def test_file_contains_no_paths_of_this_machine(exported) -> None:
     assert b"site-packages" not in content
 
 
-@pytest.mark.parametrize("precision", ["f32", "f16"])
-def test_large_kernels_are_stored_in_the_given_precision(precision, tmp_path: Path) -> None:
-    export_onnx(small_network(), SPEC, tmp_path / "small.onnx", precision=precision)
-    tensors = onnx.load(tmp_path / "small.onnx").graph.initializer
+@pytest.fixture(scope="module", params=["f32", "f16"])
+def refined(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Precision, Path, Deviation]:
+    """A network with refinement, its ONNX file and their deviation; the input of the f16 file is cropped."""
+    path = tmp_path_factory.mktemp("refined") / "small.onnx"
+    images = [noise(1, size_hw)[0] for size_hw in ((64, 96), (90, 40))]
+    spec = replace(SPEC, multiple_of={"f32": None, "f16": 32}[request.param])
+    return request.param, path, export_onnx(small_network(), spec, path, precision=request.param, images=images)
+
+
+@pytest.mark.slow
+def test_large_kernels_are_stored_in_the_given_precision(refined) -> None:
+    precision, path, _ = refined
+    tensors = onnx.load(path).graph.initializer
     halves = [tensor for tensor in tensors if tensor.data_type == TensorProto.FLOAT16]
     large = [tensor for tensor in tensors if len(tensor.dims) == 4 and math.prod(tensor.dims) > MAX_F32_KERNEL_SIZE]
     assert halves == (large if precision == "f16" else [])
@@ -148,8 +161,7 @@ def test_fixed_batch_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["f32", "f16"])
-def test_refined_network_is_exported(tmp_path: Path, precision: str) -> None:
-    deviation = export_onnx(small_network(), SPEC, tmp_path / "small.onnx", precision=precision)
+def test_refined_network_is_exported(refined) -> None:
+    _, _, deviation = refined
     assert deviation.is_within(EXACT)
     assert deviation.num_candidates > 10

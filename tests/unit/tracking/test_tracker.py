@@ -58,7 +58,7 @@ def track(frames, **options):
         *(("eight", seed) for seed in (0, 1, 2, 35, 43)),  # the last two need the visible share
     ],
 )
-def test_ids_follow_persons(sequence, seed):
+def test_ids_follow_persons(sequence, seed, unchecked):  # three times as fast as with type checks
     frames = getattr(sequences, sequence)(seed)
     assert identity_f1(frames, track(frames)) >= 0.95
 
@@ -211,7 +211,7 @@ def test_sudden_start_keeps_the_id(speed):
 
 
 @pytest.mark.parametrize("frame_s", [1 / 120, 1 / 30, 1 / 10, 1 / 4, 1 / 2])
-def test_any_frame_rate_works(frame_s):
+def test_any_frame_rate_works(frame_s, unchecked):
     times_s = np.arange(0, 4, frame_s)
     frames = [[person(100 + 80 * time_s), person(900 - 80 * time_s)] for time_s in times_s]
     assert track_ids_over_time(frames, times_s) == [[1, 2]] * len(frames)
