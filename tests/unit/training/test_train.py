@@ -224,7 +224,7 @@ def write_set_of(count: int, folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_default_model_overfits_one_image(tmp_path):
-    recipe, run = write_recipe(tmp_path, write_set_of(2, tmp_path), steps=120), tmp_path / "run"
+    recipe, run = write_recipe(tmp_path, write_set_of(2, tmp_path), steps=80), tmp_path / "run"
     network = ["strides=[16,32,64]", "width=128", "head_depth=2", "refinement.steps=2"]
     changes = [
         "initial.weights=default",
