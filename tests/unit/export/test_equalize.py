@@ -69,6 +69,14 @@ def test_magnitudes_of_negative_values_are_peaks(model: onnx.ModelProto) -> None
     np.testing.assert_allclose(stats.peak, np.abs(run(model)).max(axis=(0, 2, 3)), rtol=1e-5)
 
 
+def test_channels_below_the_upper_limit_are_scaled_up_to_it(model: onnx.ModelProto) -> None:
+    weights = GraphWeights(model.graph)
+    weights["wa"], weights["ba"] = 0.1 * weights["wa"], 0.1 * weights["ba"]
+    assert measure_activations(model, ["a6"], BATCHES)["a6"].peak.max() < 3
+    equalize(model, BATCHES)
+    assert measure_activations(model, ["a6"], BATCHES)["a6"].peak.max() == pytest.approx(6)
+
+
 def test_without_an_upper_limit_channels_get_the_largest_range(model: onnx.ModelProto) -> None:
     first = next(node for node in model.graph.node if node.op_type == "Clip")
     first.op_type = "Relu"

@@ -134,6 +134,13 @@ def test_limits_of_each_precision(precision, accepted, rejected) -> None:
     assert not rejected.is_within(LIMITS[precision])
 
 
+def test_differences_in_x_and_y_are_in_pixels_of_their_side() -> None:
+    theirs = two_candidates(0)
+    for shift_xy, pixels in (([0.01, 0], 0.96), ([0, 0.01], 0.64)):
+        ours = replace(theirs, keypoints=theirs.keypoints + np.array(shift_xy, np.float32))
+        assert compare_candidates(ours, theirs, (64, 96)).keypoint_px == pytest.approx(pixels, rel=1e-3)
+
+
 def test_each_limit_is_applied() -> None:
     deviation = replace(compare_candidates(two_candidates(0), two_candidates(0), (64, 96)), similarity=0.95)
     assert deviation.is_within(Limits(0.9))
