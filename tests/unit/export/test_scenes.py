@@ -16,6 +16,14 @@ def test_scenes_with_more_persons_keep_the_positions_of_others() -> None:
     assert (few[is_person] == many[is_person]).all()
 
 
+def test_first_two_persons_stand_in_the_middle_and_mirror_each_other() -> None:
+    scene, empty = draw_scene(2), draw_scene(0)
+    left, right = scene[240:480, 490:640], scene[240:480, 640:790]
+    assert (left != empty[:240, :150]).any()
+    assert (left == right[:, ::-1]).all()
+    assert (left != right).any()
+
+
 def test_default_scenes_have_1_to_22_persons() -> None:
     empty = draw_scene(0)
     covered = [(scene != empty).any(axis=2).sum() for scene in default_scenes()]

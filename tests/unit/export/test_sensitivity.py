@@ -53,6 +53,15 @@ def test_at_most_a_quarter_stays_in_float() -> None:
     assert selection.similarity < SUFFICIENT_SIMILARITY
 
 
+def test_best_selection_wins_when_none_suffices() -> None:
+    def quantise(names: Sequence[str]) -> list[Candidates]:
+        harm = {8: 0.6, 7: 0.4, 6: 0.5}.get(len(names), 0.0)  # the second layer in float does harm
+        return [two_candidates(0, scores=(0.9 - harm, 0.02))]
+
+    selection = select_layers(dict.fromkeys("abcdefgh", 1.0), quantise, [two_candidates(0)], SPEC)
+    assert len(selection.kept_float) == 1
+
+
 def test_harm_is_weighed_against_the_cost_in_float() -> None:
     harm = {"costly": 0.25, "cheap": 0.2, "b": 0.0, "c": 0.0}
     costs = {"costly": 10.0, "cheap": 1.0, "b": 1.0, "c": 1.0}
