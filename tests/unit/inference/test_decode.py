@@ -88,3 +88,15 @@ def test_candidates_are_not_modified(spec: ModelSpec) -> None:
     before = [array.copy() for array in arrays]
     decode(candidates, batch_of(Affine.scaling(3)), replace(spec, keypoint_score_scale=2.0))
     assert all(np.array_equal(array, old) for array, old in zip(arrays, before, strict=True))
+
+
+def test_each_image_of_a_batch_has_its_own_keypoint_scores(spec: ModelSpec) -> None:
+    first, second = one_image([0.9], keypoint_scores=0.2), one_image([0.9], keypoint_scores=0.6)
+    candidates = Candidates(
+        *(
+            np.concatenate([getattr(first, name), getattr(second, name)])
+            for name in ("scores", "keypoint_scores", "keypoints")
+        )
+    )
+    poses = decode(candidates, batch_of(Affine.identity(), Affine.identity()), spec)
+    assert np.allclose([one.keypoint_scores for one in poses], [[[0.2, 0.2]], [[0.6, 0.6]]])

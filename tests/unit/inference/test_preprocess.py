@@ -36,7 +36,13 @@ def test_input_is_cropped_to_the_largest_image_of_a_batch() -> None:
     wide, high = np.zeros((20, 80, 3), np.uint8), np.zeros((80, 20, 3), np.uint8)
     assert preprocess([wide], CROPPED).size_hw == (32, 96)
     assert preprocess([high], CROPPED).size_hw == (64, 16)
-    assert preprocess([wide, high], CROPPED).size_hw == (64, 96)
+    assert preprocess([wide, high], CROPPED).size_hw == preprocess([high, wide], CROPPED).size_hw == (64, 96)
+
+
+def test_stretched_image_fills_the_whole_input() -> None:
+    white = np.full((100, 50, 3), 255, np.uint8)
+    assert preprocess([white], replace(SPEC, fit="stretch")).pixels.min() > 200  # the border blends into its pixels
+    assert preprocess([white], SPEC).pixels.min() < 150
 
 
 def test_pixels_are_contiguous_rgb_planes() -> None:
