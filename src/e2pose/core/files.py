@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from e2pose.core.errors import OutputError
+from e2pose.core.errors import OptionError, OutputError
 
 
 @contextmanager
@@ -73,6 +73,18 @@ def check_folder(folder: Path) -> None:
         raise OutputError(
             f"cannot write into '{folder}': no write permission for '{nearest}'",
             "choose another folder, or change its permissions",
+        )
+
+
+def check_suffix(path: Path, suffix: str, what: str) -> None:
+    """Checks that the name of an output ends in the suffix of its type; `what` names the type, such as "an ONNX model".
+
+    Raises:
+        OptionError: It does not.
+    """
+    if path.suffix.lower() != suffix:
+        raise OptionError(
+            f"the name of {what} must end in {suffix}, not '{path}'", f"change the suffix of the output to {suffix}"
         )
 
 

@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 from onnx import TensorProto, helper, numpy_helper
 
 from e2pose.core.candidates import Candidates
-from e2pose.core.errors import ModelError, OptionError
-from e2pose.core.files import atomic_path
+from e2pose.core.errors import ModelError
+from e2pose.core.files import atomic_path, check_suffix
 from e2pose.core.schema import load_schema
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.export.verify import Deviation, Images, verify_artifact
@@ -63,11 +63,7 @@ def convert_frozen_graph(path: Path, output: str | Path, *, name: str | None = N
         OutputError: The file cannot be written.
     """
     output = Path(output)
-    if output.suffix.lower() != ".onnx":
-        raise OptionError(
-            f"the name of a converted model must end in .onnx, not '{output}'",
-            "change the suffix of the output to .onnx",
-        )
+    check_suffix(output, ".onnx", "a converted model")
     graph = _read_graph(path)
     spec = ModelSpec(
         name=name or output.stem,

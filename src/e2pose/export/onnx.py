@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from e2pose.core.errors import ModelError, OptionError
-from e2pose.core.files import atomic_path
+from e2pose.core.files import atomic_path, check_suffix
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.export.fold import Precision, deployment_copy
 from e2pose.export.verify import Deviation, Images, verify_artifact
@@ -59,10 +59,7 @@ def export_onnx(
         ModelError: The spec does not fit the network, or the file deviates too much; it is not written.
         OutputError: The file cannot be written.
     """
-    if Path(path).suffix.lower() != ".onnx":
-        raise OptionError(
-            f"the name of an ONNX model must end in .onnx, not '{path}'", "change the suffix of the output to .onnx"
-        )
+    check_suffix(Path(path), ".onnx", "an ONNX model")
     if batch_size is not None and batch_size < 1:
         raise OptionError(f"the batch size must be at least 1, not {batch_size}", "omit it to allow any number")
     _check_spec(network, spec)

@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 
 import openvino
 
-from e2pose.core.errors import OptionError
-from e2pose.core.files import atomic_path
+from e2pose.core.files import atomic_path, check_suffix
 from e2pose.core.spec import PRECISION_KEY
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import LIMITS, Deviation, Images, verify_artifact
@@ -38,10 +37,7 @@ def export_openvino(
         OutputError: The files cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".xml":
-        raise OptionError(
-            f"the name of an OpenVINO model must end in .xml, not '{path}'", "change the suffix of the output to .xml"
-        )
+    check_suffix(path, ".xml", "an OpenVINO model")
     model = openvino_core().read_model(source.onnx)
     if precision == "bf16":
         model.set_rt_info(precision, rt_info_path(PRECISION_KEY))

@@ -20,7 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, OptionError
-from e2pose.core.files import atomic_path
+from e2pose.core.files import atomic_path, check_suffix
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
 from e2pose.export.equalize import ActivationStats, GraphWeights, correct_biases, equalize, measure_activations
 from e2pose.export.sensitivity import LayerSelection, select_layers
@@ -77,10 +77,7 @@ def export_int8(
         OutputError: The file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".onnx":
-        raise OptionError(
-            f"the name of an int8 model must end in .onnx, not '{path}'", "change the suffix of the output to .onnx"
-        )
+    check_suffix(path, ".onnx", "an int8 model")
     if len(images) < _MIN_IMAGES:
         raise OptionError(
             f"int8 needs at least {_MIN_IMAGES} images for calibration, not {len(images)}",

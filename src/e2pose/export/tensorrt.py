@@ -7,8 +7,7 @@ from pathlib import Path
 
 import tensorrt
 
-from e2pose.core.errors import OptionError
-from e2pose.core.files import atomic_path
+from e2pose.core.files import atomic_path, check_suffix
 from e2pose.export.source import ExportSource
 from e2pose.export.verify import LIMITS, Deviation, Images, verify_artifact
 from e2pose.runtimes.engine import EngineHeader, build_plan, write_engine
@@ -46,11 +45,7 @@ def export_tensorrt(
         OutputError: The file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".engine":
-        raise OptionError(
-            f"the name of a TensorRT engine must end in .engine, not '{path}'",
-            "change the suffix of the output to .engine",
-        )
+    check_suffix(path, ".engine", "a TensorRT engine")
     options = RuntimeOptions("tensorrt", device)
     precision = precision or default_precision()
     spec = replace(source.spec, multiple_of=None)
