@@ -44,9 +44,28 @@ class ImageAnnotation:
     crowd_index: float | None = None  # mutual occlusion from 0 to 1, as defined by CrowdPose; None if unknown
 
 
+@dataclass(frozen=True)
+class Omission:
+    """Entries of a dataset that its reader did not use, all for the same reason.
+
+    As text: "omitted 7 annotations: category 7 is not listed (for example annotation 17)".
+    """
+
+    what: str  # the kind of entries in the plural, such as "annotations"
+    reason: str
+    count: int
+    example: str  # where the first one is
+
+    def __str__(self) -> str:
+        what = self.what.removesuffix("s") if self.count == 1 else self.what
+        return f"omitted {self.count} {what}: {self.reason} (for example {self.example})"
+
+
 @dataclass(frozen=True, eq=False)
 class Annotations:
     """The annotations of a dataset, with one schema for all persons."""
 
     schema: KeypointSchema
     images: tuple[ImageAnnotation, ...]
+    omitted: tuple[Omission, ...] = ()  # what the reader did not use
+    notes: tuple[str, ...] = ()  # how the reader interpreted unusual content, such as "the skeleton counts from 0"

@@ -25,7 +25,7 @@ class ImageSet:
     """One set of labelled images, divided into training images and held-out images."""
 
     folder: Path  # of the image files
-    training: Annotations
+    training: Annotations  # with the omissions and notes of the whole set
     held_out: Annotations  # only used for evaluation during a training
     weight: float  # share of the training images drawn from this set, relative to the other sets
 
@@ -41,10 +41,11 @@ def open_set(config: DataSetConfig, root: Path, schema: KeypointSchema) -> Image
     path = root / config.path
     if not annotations.images:
         raise AnnotationError(f"'{path}' lists no images", "remove the set from the recipe")
-    images = with_schema(annotations, schema, str(path)).images
+    annotations = with_schema(annotations, schema, str(path))
+    images = annotations.images
     held_out = images[:: config.holdout] if config.holdout else ()
     training = tuple(image for index, image in enumerate(images) if not config.holdout or index % config.holdout)
-    return ImageSet(folder, Annotations(schema, training), Annotations(schema, held_out), config.weight)
+    return ImageSet(folder, replace(annotations, images=training), Annotations(schema, held_out), config.weight)
 
 
 def resolve_schema(name: str, sets: Sequence[DataSetConfig], root: Path) -> KeypointSchema:
@@ -111,7 +112,7 @@ def with_schema(annotations: Annotations, schema: KeypointSchema, name: str) -> 
         )
         for image in annotations.images
     )
-    return Annotations(schema, images)
+    return replace(annotations, schema=schema, images=images)
 
 
 def _select_keypoints(person: PersonAnnotation, sources: np.ndarray) -> PersonAnnotation:

@@ -1,12 +1,13 @@
 """Image sets in all formats, with the keypoints of one schema."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
+from e2pose.core.annotations import Annotations, ImageAnnotation, Omission, PersonAnnotation
 from e2pose.core.errors import AnnotationError, SchemaError
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.data.config import DataSetConfig
@@ -53,6 +54,14 @@ def test_undeclared_keypoints_stay_undeclared():
     schema = KeypointSchema.from_names("x", ["grip", "left_tip"])
     (image,) = with_schema(make_annotations(labelled_keypoints=(1, 2)), schema, "a").images
     assert image.labelled_keypoints == (0,)
+
+
+def test_omissions_and_notes_are_kept_with_another_schema():
+    omission = Omission("annotations", "category 7 is not listed", 2, "annotation 1")
+    annotations = replace(make_annotations(), omitted=(omission,), notes=("the skeleton counts from 0",))
+    for schema in (TOOL, KeypointSchema.from_names("x", ["grip", "handle", "left_tip"])):
+        changed = with_schema(annotations, schema, "a")
+        assert (changed.omitted, changed.notes) == (annotations.omitted, annotations.notes)
 
 
 def test_coco_and_crowdpose_can_be_combined():
