@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from e2pose.bench.protocol import first_message
 from e2pose.core.errors import OptionError
+from e2pose.core.files import read_text
 
 PEERS = Path(__file__).parent / "peers"
 """Folder of the bundled peer scripts."""
@@ -130,8 +131,8 @@ def read_peer_script(path: Path) -> PeerScript:
         OptionError: The file cannot be read, or the metadata is invalid.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, UnicodeError) as error:
         raise OptionError(
             f"cannot read the peer script '{path}': {getattr(error, 'strerror', None) or error}",
             "use the path of a Python script",

@@ -1,4 +1,4 @@
-"""Atomic file writing, and checks of output paths."""
+"""Text reading, atomic file writing, and checks of output paths."""
 
 from __future__ import annotations
 
@@ -10,6 +10,31 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2pose.core.errors import OptionError, OutputError
+
+_SIGNATURES = {
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+    b"\x1f\x8b": "a gzip archive",
+    b"PK\x03\x04": "a zip archive",
+}
+
+
+def read_text(path: str | Path) -> str:
+    """Reads a text file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        OSError: The file cannot be read.
+        UnicodeError: The file is not UTF-8 text; the message is one phrase, such as "it is UTF-16 text, not UTF-8".
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        kinds = (kind for signature, kind in _SIGNATURES.items() if error.object.startswith(signature))
+        kind = next(kinds, f"in another encoding or binary, with the byte {error.object[error.start]:#04x}")
+        raise UnicodeError(f"it is {kind}, not UTF-8 text") from error
+    if "\0" in text:
+        raise UnicodeError("it is UTF-16 text or binary, with zero bytes, not UTF-8 text")
+    return text
 
 
 @contextmanager

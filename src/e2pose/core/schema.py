@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from e2pose.core.errors import SchemaError
+from e2pose.core.files import read_text
+from e2pose.core.sides import find_mirrored_names, side_of
 
 _FIELDS = {"name", "keypoints", "edges", "flip_pairs", "sigmas", "groups"}
 _SCHEMAS = Path(__file__).with_name("schemas")
@@ -74,9 +75,17 @@ class KeypointSchema:
         return len(self.keypoints)
 
     def side(self, index: int) -> str:
-        """Returns the body side of a keypoint, "left", "right" or "middle", according to its name."""
-        words = _split_words(self.keypoints[index])
-        return next((side for side in ("left", "right") if side in words or side[0] in words), "middle")
+        """Returns the body side of a keypoint, "left", "right" or "middle", according to its name and its partner's."""
+        name, partner = self.keypoints[index], self.keypoints[self.flip[index]]
+        for left, _ in find_mirrored_names([name, partner]):
+            return "left" if left == name else "right"
+        return side_of(name)
+
+    def unpaired_sides(self) -> tuple[str, ...]:
+        """Returns the names of keypoints with a side but without a partner, such as a misspelt "left_wirst"."""
+        return tuple(
+            name for index, name in enumerate(self.keypoints) if self.flip[index] == index and side_of(name) != "middle"
+        )
 
     @staticmethod
     def from_names(
@@ -177,24 +186,6 @@ class KeypointSchema:
         }
 
 
-def find_mirrored_names(keypoints: Sequence[str]) -> list[tuple[str, str]]:
-    """Finds the pairs of distinct names that differ only in their side, such as "left_eye" and "right_eye"."""
-    opposite = {"left": "right", "l": "r"}
-    position = {tuple(_split_words(name)): name for name in keypoints}
-    pairs = []
-    for name in keypoints:
-        words = tuple(_split_words(name))
-        mirrored = tuple(opposite.get(word, re.sub("^left", "right", word)) for word in words)
-        if mirrored != words and mirrored in position:
-            pairs.append((name, position[mirrored]))
-    return pairs
-
-
-def _split_words(name: str) -> list[str]:
-    """Splits a name into lower-case words: "left_eye", "Left Eye" and "leftEye" all become "left", "eye"."""
-    return [word.lower() for word in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|\d+", name)]
-
-
 @cache
 def schema_names() -> tuple[str, ...]:
     """Returns the names of the bundled schemas."""
@@ -215,8 +206,8 @@ def load_schema(name_or_path: str | Path) -> KeypointSchema:
     """
     path = _SCHEMAS / f"{name_or_path}.toml" if str(name_or_path) in schema_names() else Path(name_or_path)
     try:
-        record = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        record = tomllib.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise SchemaError(
             f"cannot read the keypoint schema '{name_or_path}': {getattr(error, 'strerror', None) or error}",
             f"use one of {', '.join(schema_names())}, or the path of a TOML file",

@@ -27,7 +27,8 @@ import numpy as np
 
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError, SchemaError
-from e2pose.core.schema import KeypointSchema, find_built_in_schema, find_mirrored_names, load_schema
+from e2pose.core.schema import KeypointSchema, find_built_in_schema, load_schema
+from e2pose.core.sides import find_mirrored_names
 
 CATEGORY_ID = 1
 """Category of persons in all files written by e2pose."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from e2pose.core.errors import OptionError
+from e2pose.core.files import read_text
 from e2pose.core.spec import Fit
 from e2pose.data.config import AugmentConfig, Count, DataConfig, Fraction, Positive, Record, Side
 from e2pose.models.config import NetworkConfig
@@ -178,12 +179,12 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 def _read(path: Path) -> dict[str, Any]:
     is_json = path.suffix.lower() == ".json"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         record = json.loads(text) if is_json else tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OptionError(f"cannot read the recipe '{path}': {reason}", "use the path of a TOML file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         syntax = "JSON" if is_json else "TOML"
         raise OptionError(
             f"the recipe '{path}' is not valid {syntax}: {error}",

@@ -1,5 +1,6 @@
-"""Atomic writing and checks of output paths."""
+"""Text reading, atomic writing and checks of output paths."""
 
+import gzip
 import os
 import stat
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from e2pose.core.errors import OutputError
-from e2pose.core.files import atomic_path, check_target
+from e2pose.core.files import atomic_path, check_target, read_text
 
 
 def test_file_appears_only_when_complete(tmp_path):
@@ -104,3 +105,26 @@ def test_error_about_another_file_is_not_replaced(tmp_path):
     with pytest.raises(FileNotFoundError, match="elsewhere"), atomic_path(tmp_path / "a.txt"):
         (tmp_path / "elsewhere").read_bytes()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_text_is_read_without_its_byte_order_mark(tmp_path, mark):
+    path = tmp_path / "a.txt"
+    path.write_bytes(mark + "größe\r\n".encode())
+    assert read_text(path) == "größe\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("größe".encode("utf-16"), "it is UTF-16 text, not UTF-8 text"),
+        ("a = 1".encode("utf-16-le"), "zero bytes"),
+        (gzip.compress(b"{}"), "it is a gzip archive"),
+        ("größe".encode("latin-1"), "in another encoding or binary, with the byte 0xf6"),
+    ],
+)
+def test_other_encodings_are_named(tmp_path, content, message):
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+    with pytest.raises(UnicodeError, match=message):
+        read_text(path)

@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from e2pose.core.errors import SchemaError
-from e2pose.core.schema import KeypointSchema, find_built_in_schema, find_mirrored_names, load_schema, schema_names
+from e2pose.core.schema import KeypointSchema, find_built_in_schema, load_schema, schema_names
 
 FIELDS = {
     "name": "x",
@@ -153,14 +153,25 @@ def test_unreadable_file_lists_bundled_schemas(tmp_path, content):
     assert "coco, crowdpose" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    ("names", "pairs"),
-    [
-        (("nose", "left_eye", "right_eye"), [("left_eye", "right_eye")]),
-        (("EyeR", "EyeL", "hip-l", "hip-r"), [("EyeL", "EyeR"), ("hip-l", "hip-r")]),
-        (("leftKnee", "rightKnee", "lefthand", "righthand"), [("leftKnee", "rightKnee"), ("lefthand", "righthand")]),
-        (("left_eye", "right_ear", "cleft_a", "cright_a"), []),
-    ],
-)
-def test_mirrored_names_differ_only_in_the_side(names, pairs):
-    assert find_mirrored_names(names) == pairs
+def test_side_of_a_joined_word_follows_from_the_partner():
+    schema = KeypointSchema.from_names("x", ["upleft", "upright", "upright_pole"], flip_pairs=[["upleft", "upright"]])
+    assert [schema.side(index) for index in range(3)] == ["left", "right", "middle"]
+
+
+def test_sided_names_without_a_partner_are_found():
+    names = ["left_wirst", "right_wrist", "left_eye", "right_eye", "nose", "rear", "lshoulder", "lower_lip"]
+    schema = KeypointSchema.from_names("x", names, flip_pairs=[["left_eye", "right_eye"]])
+    assert schema.unpaired_sides() == ("left_wirst", "right_wrist", "lshoulder")
+    paired = KeypointSchema.from_names("x", names[:2], flip_pairs=[names[:2]])
+    assert paired.unpaired_sides() == (), "the flip pairs say more than the names"
+
+
+@pytest.mark.parametrize("name", [*schema_names()])
+def test_bundled_schemas_have_no_unpaired_sides(name):
+    assert load_schema(name).unpaired_sides() == ()
+
+
+def test_byte_order_mark_of_a_schema_file_is_skipped(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "mine"\r\nkeypoints = ["a"]\r\n')
+    assert load_schema(path).keypoints == ("a",)

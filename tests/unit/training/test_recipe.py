@@ -131,6 +131,19 @@ def test_recipe_written_as_json_is_read_back(tmp_path):
     assert load_recipe(path) == recipe
 
 
+def test_byte_order_mark_of_a_recipe_is_skipped(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
+    assert load_recipe(path) == load_recipe(write(tmp_path, MINIMAL))
+
+
+def test_recipe_in_another_encoding_is_rejected(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text("name = 'a'", encoding="utf-16")
+    with pytest.raises(OptionError, match="it is UTF-16 text, not UTF-8 text"):
+        load_recipe(path)
+
+
 def test_missing_file_is_rejected(tmp_path):
     with pytest.raises(OptionError, match="nowhere"):
         load_recipe(tmp_path / "nowhere.toml")

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from e2pose.core.annotations import Annotations
-from e2pose.core.schema import KeypointSchema, find_mirrored_names
+from e2pose.core.schema import KeypointSchema
+from e2pose.core.sides import find_mirrored_names
 from e2pose.data.inspection.findings import Check, Problem
 
 _MIN_PERSONS = 20

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from e2pose.core.schema import KeypointSchema, find_mirrored_names
+from e2pose.core.schema import KeypointSchema
+from e2pose.core.sides import find_mirrored_names
 from e2pose.data.inspection.findings import Check
 from e2pose.data.inspection.left_right import ALL_SWAPPED, PAIR_HEIGHTS, PAIR_NAMES, PAIR_SWAPPED, find_flip_problems
 from helpers.labels import COCO, make_annotations, make_image, make_person, swap_keypoints, valid_images
