@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "Export a model to another format, precision or input size.",
     "convert": "Convert a model of the original E2Pose authors to ONNX.",
     "bench": "Compare models and other pose estimators on the same images.",
+    "serve": "Serve poses over HTTP and WebSocket, with a live page.",
     "models": "List the models that can be used by name.",
 }
 """Help text of each command: a function of the same name in the module of the same name, imported on use."""

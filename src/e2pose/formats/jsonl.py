@@ -10,6 +10,7 @@ that are not finite are null. Units and digits: `formats/record.py`.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
@@ -22,14 +23,19 @@ def to_json_line(frame: Frame, poses: Poses) -> str:
         "file": frame.origin.name,
         "frame": frame.index,
         "time_s": round(frame.time_s, TIME_DIGITS),
-        "persons": [
-            {
-                "score": person.score,
-                **({} if person.track_id is None else {"track_id": person.track_id}),
-                "box": person.box,
-                "keypoints": dict(zip(poses.schema.keypoints, person.keypoints, strict=True)),
-            }
-            for person in to_person_records(poses)
-        ],
+        "persons": to_json_persons(poses),
     }
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def to_json_persons(poses: Poses) -> list[dict[str, Any]]:
+    """Returns the entry `persons` of a line."""
+    return [
+        {
+            "score": person.score,
+            **({} if person.track_id is None else {"track_id": person.track_id}),
+            "box": person.box,
+            "keypoints": dict(zip(poses.schema.keypoints, person.keypoints, strict=True)),
+        }
+        for person in to_person_records(poses)
+    ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from e2pose.inference.estimator import Estimator
     from e2pose.tracking.tracker import Tracker
 
-_TRACKED_THRESHOLD = 0.5
+TRACKED_THRESHOLD = 0.5
 """A tracked person is kept while its score stays above this fraction of the threshold."""
 
 
@@ -38,7 +38,7 @@ class LiveEstimator:
         keypoint_threshold: float | None = None,
     ) -> None:
         self._tracker = tracker
-        self._threshold_factor = _TRACKED_THRESHOLD if keep_tracked else 1.0
+        self._threshold_factor = TRACKED_THRESHOLD if keep_tracked else 1.0
         self._keypoint_threshold = keypoint_threshold
         self._estimator = estimator
         self.stopwatch = Stopwatch(self._with_margin(estimator))

@@ -1,0 +1,76 @@
+"""`e2pose serve`: an HTTP and WebSocket service with a live page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from e2pose.cli.opening import open_estimator
+from e2pose.cli.terminal import print_message
+from e2pose.core.errors import MissingExtraError, OptionError
+from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
+from e2pose.serve.options import ServeOptions
+
+if TYPE_CHECKING:
+    from e2pose.inference.estimator import Estimator
+
+_DEFAULTS = ServeOptions()
+
+
+def serve(
+    *,
+    options: Annotated[ServeOptions, Parameter(name="*")] = _DEFAULTS,
+    runtime: Annotated[RuntimeOptions, Parameter(name="*")] = DEFAULT_OPTIONS,
+    open_page: Annotated[bool, Parameter(name="--open")] = False,
+    quiet: Annotated[bool, Parameter(name=("--quiet", "-q"))] = False,
+) -> None:
+    """Serve poses over HTTP and WebSocket, with a live page.
+
+    The server listens on this machine only. It stops after Ctrl-C, when all running requests are answered.
+
+    Args:
+        options: What to serve, where, and within which limits.
+        runtime: What runs the models.
+        open_page: Open the page in the browser.
+        quiet: Print only errors, warnings and a created token.
+    """
+    try:
+        from e2pose.serve.security import read_token
+        from e2pose.serve.server import Listener
+        from e2pose.serve.server import serve as run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("starlette", "uvicorn", "websockets", "h11", "anyio"):
+            raise MissingExtraError(error.name or "starlette", "serve") from error
+        raise
+
+    names = _names(options.model)
+    token = read_token(options)
+    listener = Listener(options)
+    fragment = f"#token={token}" if token else ""
+    if token and options.token_file is None:
+        print_message(f"token: {token}")
+
+    def load() -> dict[str, Estimator]:
+        return {name: open_estimator(model, runtime, num_images=None, quiet=quiet) for name, model in names.items()}
+
+    def on_ready() -> None:
+        if not quiet:
+            print_message(f"ready: {listener.url}{'' if options.token_file else fragment}")
+        if open_page:
+            import webbrowser
+
+            webbrowser.open(listener.url + fragment)
+
+    run(listener, options, load, token=token, on_gpu=runtime.device_kind != "cpu", on_ready=on_ready)
+
+
+def _names(models: tuple[str, ...]) -> dict[str, str]:
+    """Returns the models by the name that clients use: the name of the catalogue, or of the file without suffix."""
+    names = [Path(model).stem if Path(model).suffix else model for model in models]
+    if len(set(names)) < len(names):
+        raise OptionError(
+            f"two models have the same name: {', '.join(names)}", "name each model once, or rename the model files"
+        )
+    return dict(zip(names, models, strict=True))

@@ -1,0 +1,182 @@
+"""The running server: socket, TLS, models, and shutting down without losing requests."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from time import monotonic
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from e2pose.core.errors import OptionError
+from e2pose.inference.estimator import Estimator
+from e2pose.serve.app import make_app
+from e2pose.serve.options import ServeOptions
+from e2pose.serve.protocols import HttpProtocol, WebSocketProtocol
+from e2pose.serve.security import make_access
+from e2pose.serve.service import Service
+
+_DRAIN_S = 8.0  # running requests are answered within this time, then cancelled
+_BACKLOG = 256
+
+
+class Listener:
+    """A bound socket, so that errors and the port are known before the models are loaded.
+
+    Raises:
+        OptionError: The address or port cannot be used, or the TLS files are no certificate and key.
+    """
+
+    def __init__(self, options: ServeOptions) -> None:
+        self.tls = _open_tls(options)
+        self.socket = _bind(options.host, options.port)
+        host = options.host.strip("[]")
+        name = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if self.tls else 'http'}://{name}:{self.socket.getsockname()[1]}/"
+        """Address of the page."""
+
+
+def serve(
+    listener: Listener,
+    options: ServeOptions,
+    load: Callable[[], Mapping[str, Estimator]],
+    *,
+    token: str | None = None,
+    on_gpu: bool = False,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serves until SIGINT or SIGTERM, which is raised again afterwards.
+
+    Args:
+        listener: Where to listen.
+        options: Limits and access.
+        load: Loads the models by name; the server already answers meanwhile.
+        token: Required token; None if none is required.
+        on_gpu: Whether waiting images are computed in batches.
+        on_ready: Called when the models are loaded.
+
+    Raises:
+        E2PoseError: A model cannot be loaded.
+    """
+    asyncio.run(_serve(listener, options, load, token=token, on_gpu=on_gpu, on_ready=on_ready))
+
+
+async def _serve(
+    listener: Listener,
+    options: ServeOptions,
+    load: Callable[[], Mapping[str, Estimator]],
+    *,
+    token: str | None,
+    on_gpu: bool,
+    on_ready: Callable[[], None],
+) -> None:
+    service = Service(options, on_gpu=on_gpu)
+    server = _Server(_configure(make_app(service, make_access(options, token)), options, listener.tls), service)
+
+    async def start() -> None:
+        try:
+            await service.start(load)
+            on_ready()
+        except BaseException:
+            server.should_exit = True
+            raise
+
+    starting = asyncio.create_task(start())
+    try:
+        await server.serve([listener.socket])
+    finally:
+        service.close()
+        if not starting.done():
+            starting.cancel()
+        with suppress(asyncio.CancelledError):
+            await starting
+
+
+def _configure(app: ASGIApp, options: ServeOptions, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
+        ws_max_size=options.max_live_bytes,
+        ws_per_message_deflate=False,  # JPEG does not shrink
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+    )
+    config.load()
+    config.ssl = tls
+    return config
+
+
+class _Server(uvicorn.Server):
+    """Answers running requests before it closes the socket; until then `/readyz` reports the shutdown."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self._drain_end_s = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Starts the shutdown; the second signal ends it at once."""
+        if self._drain_end_s:
+            super().handle_exit(sig, frame)
+            self.force_exit = True
+            return
+        self._captured_signals.append(sig)
+        self._drain_end_s = monotonic() + _DRAIN_S
+        asyncio.get_event_loop().call_soon_threadsafe(self._service.drain)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Returns whether to exit: no request is running any more, or they take too long."""
+        if self._drain_end_s and (not self.server_state.tasks or monotonic() > self._drain_end_s):
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def _open_tls(options: ServeOptions) -> ssl.SSLContext | None:
+    if options.tls_cert is None or options.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(options.tls_cert.expanduser(), options.tls_key.expanduser(), password=_no_password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise OptionError(
+            f"cannot use the certificate '{options.tls_cert}' with the key '{options.tls_key}': {reason}",
+            "use PEM files that belong together, with a key that has no password",
+        ) from error
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password")
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.create_server(address, family=family, backlog=_BACKLOG)
+    except (OSError, UnicodeError) as error:
+        number = getattr(error, "errno", None)
+        hints = {
+            errno.EADDRINUSE: "choose another port, or --port 0 for a free one",
+            errno.EACCES: "choose a port above 1023",
+        }
+        raise OptionError(
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+            hints.get(number or 0, "use an address of this machine, such as 127.0.0.1"),
+        ) from error
+    bound.setblocking(False)
+    return bound
