@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
 from e2pose.core.errors import FallbackWarning, MissingExtraError, OptionError, RuntimeChoiceError
 from e2pose.core.frame import check_image
@@ -18,12 +19,12 @@ from e2pose.inference.preprocess import preprocess
 from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.options import DEFAULT_OPTIONS, Precision, RuntimeName, RuntimeOptions
 from e2pose.runtimes.select import RUNTIMES, open_runtime, share_threads
-from e2pose.sources.images import read_image
+from e2pose.sources.images import decode_image, read_image
 from e2pose.transforms.fit import input_size_for
 from e2pose.zoo.catalogue import resolve_model
 
-Image = np.ndarray | str | Path
-"""RGB pixels, (H, W, 3) uint8, or the path of an image file."""
+Image = np.ndarray | str | Path | bytes | bytearray | memoryview
+"""RGB pixels, (H, W, 3) uint8, the path of an image file, or the content of one."""
 
 
 class Estimator:
@@ -97,14 +98,14 @@ class Estimator:
         """Finds all persons in one image.
 
         Args:
-            image: (H, W, 3) uint8 RGB, or the path of an image file. Not modified.
+            image: (H, W, 3) uint8 RGB, the path of an image file, or the content of one as bytes. Not modified.
 
         Returns:
             Poses in pixels of the image, sorted by descending score.
 
         Raises:
             OptionError: The array is not an RGB image.
-            InputError: The file cannot be read.
+            InputError: The file or the bytes cannot be read.
         """
         return self.batch([image])[0]
 
@@ -113,9 +114,9 @@ class Estimator:
 
         Raises:
             OptionError: An array is not an RGB image.
-            InputError: A file cannot be read.
+            InputError: A file or bytes cannot be read.
         """
-        arrays = [read_image(image) if isinstance(image, str | Path) else check_image(image) for image in images]
+        arrays = [_to_array(image) for image in images]
         sizes = [input_size_for(array.shape[:2], self.spec) for array in arrays]
         results: dict[int, Poses] = {}
         for size in dict.fromkeys(sizes):
@@ -124,6 +125,14 @@ class Estimator:
             poses = decode(self.runtime(batch.pixels), batch, self.spec, threshold=self.threshold)
             results.update(zip(indices, poses, strict=True))
         return [results[index] for index in range(len(arrays))]
+
+
+def _to_array(image: Image) -> UInt8[np.ndarray, "h w 3"]:
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return decode_image(image)
+    return check_image(image)
 
 
 def _open_model(model: str | Path, options: RuntimeOptions, num_images: int | None) -> tuple[Runtime, int]:

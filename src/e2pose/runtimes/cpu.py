@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import re
+from math import ceil
 from pathlib import Path
+
+from e2pose.runtimes.cgroup import cpu_quota
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _X86 = ("x86_64", "amd64", "i686", "x86")
@@ -32,7 +35,10 @@ def has_vnni() -> bool | None:
 
 
 def usable_cores() -> int:
-    """Returns the number of cores available to this process; a container or `taskset` may restrict it."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Returns the number of cores that this process can use.
+
+    `taskset` and the quota of a container may restrict it; a quota of 1.5 cores counts as 2.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, ceil(quota)))

@@ -1,4 +1,4 @@
-"""Format, completeness, size and EXIF block of an encoded image.
+"""Format, completeness and EXIF block of an encoded image.
 
 Decoders fill the missing part of a truncated JPEG with grey without an error, so completeness is checked here.
 
@@ -17,14 +17,19 @@ _SIGNATURES = {
     "BMP": (b"BM",),
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
-    "PNM": (b"P5\n", b"P6\n"),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "PFM": (b"PF\n", b"Pf\n"),
     "Radiance HDR": (b"#?RADIANCE", b"#?RGBE"),
     "OpenEXR": (b"\x76\x2f\x31\x01",),
 }
 _BRANDS = {"AVIF": (b"avif", b"avis"), "HEIC": (b"heic", b"heix", b"hevc", b"mif1", b"msf1")}
+FLOAT_FORMATS = ("PFM", "Radiance HDR", "OpenEXR")
+"""Formats that hold light intensities, which have no fixed maximum."""
+
 SIGNATURE_LENGTH = 16
 """Number of bytes from the start of a file that `detect_format` needs."""
 
+_PNM = re.compile(rb"P[1-6]\s")
 # A marker: 0xFF and a byte that is neither stuffing (00), a restart (D0 to D7) nor fill (FF).
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _JPEG_APP1 = 0xE1
@@ -39,6 +44,8 @@ def detect_format(head: bytes) -> str | None:
         return "WebP"
     if head[4:8] == b"ftyp":
         return next((name for name, brands in _BRANDS.items() if head[8:12] in brands), None)
+    if _PNM.match(head):
+        return "PNM"
     return next((name for name, signatures in _SIGNATURES.items() if head.startswith(signatures)), None)
 
 
@@ -53,15 +60,11 @@ def is_complete(data: bytes, image_format: str) -> bool:
     return True
 
 
-def stored_size_hw(data: bytes, image_format: str) -> tuple[int, int] | None:
-    """Returns (height, width) from the header of a JPEG or PNG, before rotation by EXIF; None for other formats."""
-    if image_format == "JPEG":
-        frames = (block for marker, block in _jpeg_segments(data) if marker in _JPEG_FRAMES and len(block) >= 5)
-        frame = next(frames, None)
-        return None if frame is None else (int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big"))
-    if image_format == "PNG" and len(data) >= 24:
-        return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
-    return None
+def jpeg_size_hw(data: bytes) -> tuple[int, int] | None:
+    """Returns (height, width) of a JPEG before rotation; None if its header is damaged."""
+    frames = (block for marker, block in _jpeg_segments(data) if marker in _JPEG_FRAMES and len(block) >= 5)
+    frame = next(frames, None)
+    return None if frame is None else (int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big"))
 
 
 def exif_block(data: bytes, image_format: str) -> bytes:

@@ -136,7 +136,7 @@ def _is_image(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return detect_format(file.read(SIGNATURE_LENGTH)) is not None
+            return detect_format(file.read(SIGNATURE_LENGTH)) not in (None, "GIF")  # a GIF is read as a video
     except OSError:
         return False  # opening the file as a video reports the reason
 

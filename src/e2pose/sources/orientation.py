@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-_ORIENTATION_TAG = 0x0112
+from e2pose.sources.tiff_header import read_directories
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,15 @@ class Orientation:
         step_x, step_y = (-1 if flipped else 1 for flipped in (self.flipped_x, self.flipped_y))
         return np.ascontiguousarray(oriented[::step_y, ::step_x])
 
+    def then(self, other: Orientation) -> Orientation:
+        """Returns the orientation that applies this one and then the other one."""
+        x, y = (self.flipped_y, self.flipped_x) if other.transposed else (self.flipped_x, self.flipped_y)
+        return Orientation(self.transposed != other.transposed, x != other.flipped_x, y != other.flipped_y)
+
 
 UPRIGHT = Orientation()
 
-# Source: Exif 2.32, tag 274. The value names the sides of the scene that the first stored row and column show.
-_EXIF = {
+EXIF_ORIENTATIONS = {
     1: UPRIGHT,
     2: Orientation(flipped_x=True),
     3: Orientation(flipped_x=True, flipped_y=True),
@@ -40,24 +44,14 @@ _EXIF = {
     7: Orientation(transposed=True, flipped_x=True, flipped_y=True),
     8: Orientation(transposed=True, flipped_y=True),
 }
+"""The orientation for each value of EXIF tag 274, which names the sides of the scene that the first stored row and
+column show. Source: Exif 2.32."""
 
 
 def exif_orientation(block: bytes) -> Orientation:
-    """Returns the orientation in an EXIF block; upright if it is missing or invalid.
-
-    Source: TIFF 6.0 section 2.
-    """
-    if block[:2] not in (b"II", b"MM"):
-        return UPRIGHT
-
-    def number(start: int, length: int) -> int:
-        return int.from_bytes(block[start : start + length], "little" if block[:2] == b"II" else "big")
-
-    directory = number(4, 4)
-    for entry in range(directory + 2, directory + 2 + 12 * number(directory, 2), 12):
-        if number(entry, 2) == _ORIENTATION_TAG:
-            return _EXIF.get(number(entry + 8, 2), UPRIGHT)
-    return UPRIGHT
+    """Returns the orientation in an EXIF block; upright if it is missing or invalid."""
+    directories = read_directories(block)
+    return EXIF_ORIENTATIONS.get(directories[0].orientation, UPRIGHT) if directories else UPRIGHT
 
 
 def display_orientation(matrix: Int32[np.ndarray, "9"]) -> Orientation:

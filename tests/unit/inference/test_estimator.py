@@ -93,6 +93,17 @@ def test_image_is_read_from_a_path(tiny_model: Path, tmp_path: Path, kind) -> No
     assert np.allclose(poses.keypoints[0], TINY_KEYPOINTS * [60, 30], atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_content_of_an_image_file_is_accepted(tiny_model: Path, tmp_path: Path, kind) -> None:
+    path = write_image(tmp_path / "a.png")
+    estimator = load(str(tiny_model))
+    data = kind(path.read_bytes())
+    for poses in (estimator(data), *estimator.batch([data, path, data])):
+        assert np.array_equal(poses.keypoints, estimator(path).keypoints)
+    with pytest.raises(InputError, match="the PNG image is truncated"):
+        estimator(data[:90])
+
+
 def test_unreadable_image_is_reported(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError):
         load(str(tiny_model))(tmp_path / "none.jpg")

@@ -32,8 +32,18 @@ def test_vnni_is_detected_on_x86_only(
 
 
 def test_usable_cores_respect_the_affinity_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "cpu_quota", lambda: None)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 5}, raising=False)
     assert usable_cores() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     assert usable_cores() == 12
+
+
+@pytest.mark.parametrize(("quota", "cores"), [(0.2, 1), (1.0, 1), (1.5, 2), (2.0, 2), (64.0, 3), (0.0, 1)])
+def test_usable_cores_respect_the_cpu_quota_of_a_container(
+    quota: float, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 5}, raising=False)
+    monkeypatch.setattr(cpu, "cpu_quota", lambda: quota)
+    assert usable_cores() == cores

@@ -161,9 +161,10 @@ def test_damaged_png_is_an_error(tmp_path, capfd):
         (bytes(1000), "is not an image"),
         (b"\xff\xd8\xff", "truncated"),
         (png((0, 5), 8, 2, []), "a width or height of 0"),
-        (b"\0\0\0\x18ftypheic" + bytes(50), "the HEIC image .* cannot be decoded"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "the HEIC image .* cannot be read: HEIC is not supported"),
         (cv2.imencode(".tif", np.ones((4, 4, 3), np.float32))[1].tobytes(), "3 channels of float32 values"),
-        (cv2.imencode(".hdr", np.ones((4, 4, 3), np.float32))[1].tobytes(), "3 channels of float32 values"),
+        (cv2.imencode(".hdr", np.ones((4, 4, 3), np.float32))[1].tobytes(), "floating-point values"),
+        (cv2.imencode(".pfm", np.ones((4, 4, 3), np.float32))[1].tobytes(), "floating-point values"),
     ],
 )
 def test_unsupported_or_damaged_files_are_rejected(tmp_path, data, message, capfd):
