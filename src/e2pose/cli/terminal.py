@@ -6,6 +6,8 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
+from e2pose.core.address import redact_text
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -17,8 +19,8 @@ _MIN_DURATION_S = 1.0
 
 
 def print_message(text: str) -> None:
-    """Prints a line for the user."""
-    print(text, file=sys.stderr)
+    """Prints a line for the user; addresses appear without credentials and query."""
+    print(redact_text(text), file=sys.stderr)
 
 
 def print_error(error: E2PoseError) -> None:

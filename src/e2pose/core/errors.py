@@ -17,7 +17,14 @@
     └── FallbackWarning          a fallback replaces an unavailable runtime, device or precision
 
 Every error has a `message`, which names the value received and what is accepted, and a `hint` with the next step.
+Addresses in them are shown without credentials and query. Errors can be pickled, so that they pass between processes.
 """
+
+from __future__ import annotations
+
+from typing import Self
+
+from e2pose.core.address import redact_text
 
 
 class E2PoseError(Exception):
@@ -29,9 +36,9 @@ class E2PoseError(Exception):
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redact_text(message)
+        self.hint = redact_text(hint)
+        super().__init__(self.message)
 
 
 class OptionError(E2PoseError, ValueError):
@@ -66,10 +73,14 @@ class MissingExtraError(E2PoseError, ImportError):
     """An optional dependency is not installed; `extra` is the extra of e2pose that installs the package."""
 
     def __init__(self, package: str, extra: str) -> None:
+        self._package_extra = package, extra
         super().__init__(
             f"the package '{package}' is required but not installed",
             f"install it with: pip install 'e2pose[{extra}]'",
         )
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), self._package_extra
 
 
 class TrainingError(E2PoseError):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from e2pose.core.address import is_address, redact_address
 from e2pose.core.errors import OptionError, OutputError
 from e2pose.core.files import check_folder
 from e2pose.sinks.base import Draw, Sink
@@ -45,6 +46,10 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
     """
     if not str(target).strip():
         raise OptionError("the name of an output is empty", "use a file name, or a folder name that ends with a slash")
+    if is_address(target):
+        raise OptionError(
+            f"cannot write to the network address '{redact_address(target)}'", "write a file, and publish it afterwards"
+        )
     if str(target).startswith(CAMERA_PREFIX):
         return VirtualCameraSink(draw, str(target).removeprefix(CAMERA_PREFIX))
     try:

@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from e2pose.core.address import SCHEMES, is_address, redact_address
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
-from e2pose.sources.address import SCHEMES, is_address, without_credentials
 from e2pose.sources.base import ErrorHandler, NoticeHandler, Source, SourceInfo, ignore_notice, raise_error, reason_of
 from e2pose.sources.camera import CameraConnection
 from e2pose.sources.image_format import SIGNATURE_LENGTH, detect_format
@@ -116,7 +116,7 @@ def _open_live(name: str, on_notice: NoticeHandler) -> Source:
         return LiveSource(name, lambda: CameraConnection(int(camera[1])), on_notice=on_notice)
     if name.startswith(SCREEN_PREFIX):
         return LiveSource(name, lambda: ScreenConnection(name.removeprefix(SCREEN_PREFIX)), on_notice=on_notice)
-    public_name = without_credentials(name)
+    public_name = redact_address(name)
     scheme = name.partition(":")[0]
     if scheme.lower() not in SCHEMES:
         raise InputError(
@@ -175,10 +175,12 @@ def _find_files(name: str) -> list[Path]:
             return [path]
         exists = path.exists()
     except (OSError, RuntimeError) as error:  # an unknown home folder is a RuntimeError
-        raise InputError(f"cannot read '{name}': {reason_of(error)}", "check the path and its permissions") from error
+        raise InputError(
+            f"cannot read '{redact_address(name)}': {reason_of(error)}", "check the path and its permissions"
+        ) from error
     if _is_live(name):
         raise InputError(
-            f"'{without_credentials(name)}' is live and cannot be combined with other inputs",
+            f"'{redact_address(name)}' is live and cannot be combined with other inputs",
             "use it as the only input",
         )
     if exists:

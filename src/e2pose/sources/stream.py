@@ -11,8 +11,8 @@ import numpy as np
 from av.container import InputContainer
 from jaxtyping import UInt8
 
+from e2pose.core.address import redact_address
 from e2pose.core.errors import InputError
-from e2pose.sources.address import without_credentials
 from e2pose.sources.base import reason_of
 from e2pose.sources.video_stream import find_video_stream, upright_rgb
 
@@ -35,7 +35,7 @@ class StreamConnection:
         self._stall_timeout_s = stall_timeout_s
         self._container = _open(address, stall_timeout_s)
         try:
-            self._video = find_video_stream(self._container, without_credentials(address))
+            self._video = find_video_stream(self._container, redact_address(address))
         except InputError:
             self._container.close()
             raise
@@ -86,6 +86,6 @@ def _open(address: str, stall_timeout_s: float) -> InputContainer:
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = f"no answer within {_OPEN_TIMEOUT_S:g} s" if isinstance(error, av.ExitError) else reason_of(error)
         raise InputError(
-            f"cannot open the stream '{without_credentials(address)}': {reason}",
+            f"cannot open the stream '{redact_address(address)}': {reason}",
             "check the address, its user name and password, and that the camera is on",
-        ) from error
+        ) from None  # the error of FFmpeg contains the whole address

@@ -15,9 +15,9 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from e2pose.core.address import is_address, redact_address
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
-from e2pose.sources.address import is_address, without_credentials
 from e2pose.sources.base import SourceInfo, reason_of
 from e2pose.sources.video_stream import find_video_stream, frame_orientation, upright_rgb
 
@@ -48,7 +48,7 @@ class VideoSource:
 
     def __init__(self, path: str | Path) -> None:
         self._container = _open(path)
-        name = without_credentials(path)
+        name = redact_address(path)
         try:
             self._stream = find_video_stream(self._container, name)
         except InputError:
@@ -195,7 +195,7 @@ def _stated_frames(video: VideoStream) -> int:
 
 
 def _open(path: str | Path) -> InputContainer:
-    name = without_credentials(path)
+    name = redact_address(path)
     try:
         if is_address(path):
             return av.open(str(path), timeout=_SERVER_TIMEOUT_S)
@@ -204,11 +204,13 @@ def _open(path: str | Path) -> InputContainer:
             raise InputError(f"'{name}' is empty: it has 0 bytes", "copy or download it again")
         return av.open(f"file:{path}")  # without the prefix, FFmpeg reads a colon in the name as a protocol
     except (FileNotFoundError, IsADirectoryError, PermissionError, NotADirectoryError) as error:
-        raise InputError(f"cannot read '{name}': {error.strerror}", "check the path and its permissions") from error
+        raise InputError(f"cannot read '{name}': {error.strerror}", "check the path and its permissions") from (
+            None if is_address(path) else error  # FFmpeg's error contains the whole address
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(
             f"'{name}' is not a complete video in a supported format: {reason_of(error)}", _COPY_AGAIN
-        ) from error
+        ) from (None if is_address(path) else error)
 
 
 def _ends_inside_packet(path: Path) -> bool:

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from e2pose.core.address import is_address, redact_address
 from e2pose.core.errors import ModelError
 from e2pose.zoo.authors import read_authors_models
 from e2pose.zoo.download import cached_path, fetch
@@ -102,6 +103,11 @@ def resolve_model(name_or_path: str | Path, suffixes: Sequence[str] = (".onnx",)
         ModelError: The name is unknown, the model has no such file, or the download fails.
         OutputError: The cache folder cannot be written.
     """
+    if is_address(name_or_path):
+        raise ModelError(
+            f"a model cannot be loaded from the address '{redact_address(name_or_path)}'",
+            "download the file, and use its path",
+        )
     try:
         path = Path(name_or_path).expanduser()
         if path.is_file() or _is_path(name_or_path):
