@@ -39,13 +39,16 @@ def max_decoded_pixels(data: bytes, image_format: str) -> int:
     return max(largest, read_heif_header(data).max_pixels) if image_format in ("AVIF", "HEIC") else largest
 
 
-def max_value(data: bytes, image_format: str) -> int:
-    """Returns the value of white in an image with more than 8 bits, as OpenCV decodes it."""
+def max_value(data: bytes, image_format: str) -> int | None:
+    """Returns the value of white as OpenCV decodes the image; None for the largest value of the data type."""
     if image_format == "AVIF":
         return (1 << read_heif_header(data).bits) - 1
+    if image_format == "JPEG 2000":
+        return (1 << (_codestream(data)[42] & 0x7F) + 1) - 1
     if image_format == "PNM" and (header := _PNM_HEADER.match(data)) and header[3]:
-        return int(header[3])
-    return 65_535
+        is_text = data[1:2] in b"123"  # of which OpenCV scales smaller values
+        return max(int(header[3]), 255) if is_text else max(int(header[3]), 1)
+    return None
 
 
 def _png(data: bytes) -> _Size:
@@ -83,9 +86,15 @@ def _tiff(data: bytes) -> _Size:
 
 
 def _jpeg_2000(data: bytes) -> _Size:
-    stream = data if data.startswith(_CODESTREAM) else bytes(find_box(data, b"jp2c")[:64])
+    stream = _codestream(data)
     size, offset = _pair(stream, 8, 4, "big"), _pair(stream, 16, 4, "big")
-    return size and offset and (size[0] - offset[0], size[1] - offset[1]) if stream.startswith(_CODESTREAM) else None
+    return (size[0] - offset[0], size[1] - offset[1]) if size and offset and len(stream) > 42 else None
+
+
+def _codestream(data: bytes) -> bytes:
+    """Returns the first bytes of a JPEG 2000 codestream, which hold the size; empty if it is missing."""
+    stream = data[:64] if data.startswith(_CODESTREAM) else bytes(find_box(data, b"jp2c")[:64])
+    return stream if stream.startswith(_CODESTREAM) else b""
 
 
 def _pnm(data: bytes) -> _Size:

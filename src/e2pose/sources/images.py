@@ -182,8 +182,8 @@ def _decode(data: bytes, image_format: str, name: str) -> np.ndarray[Any, np.dty
     return stored
 
 
-def _to_rgb(stored: np.ndarray[Any, np.dtype[Any]], name: str, white: int) -> UInt8[np.ndarray, "h w 3"]:
-    if stored.dtype == np.uint16:
+def _to_rgb(stored: np.ndarray[Any, np.dtype[Any]], name: str, white: int | None) -> UInt8[np.ndarray, "h w 3"]:
+    if stored.dtype in (np.uint8, np.uint16) and (white := white or np.iinfo(stored.dtype).max) != 255:
         stored = cv2.convertScaleAbs(stored, alpha=255 / white)
     channels = 1 if stored.ndim == 2 else stored.shape[2]
     if stored.dtype != np.uint8 or channels not in (1, 3, 4):

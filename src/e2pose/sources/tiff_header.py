@@ -104,9 +104,7 @@ def _walk(data: bytes) -> Iterator[tuple[_Layout, int, list[int]]]:
     while directory and directory not in visited and len(visited) < _MAX_DIRECTORIES:
         visited.add(directory)
         first, length = directory + layout.count, 4 + 2 * layout.offset
-        number = layout.number(directory, layout.count)
-        end = first + number * length
-        if end > len(data):
-            return
+        num_complete = max(0, len(data) - first) // length
+        end = first + length * min(layout.number(directory, layout.count), num_complete)
         yield layout, directory, list(range(first, end, length))
         directory = layout.number(end, layout.offset)
