@@ -30,6 +30,8 @@ class DataSetConfig(Record):
     """Folder of their image files, relative to `path`."""
     split: Literal["train", "val", "test"] = "train"
     """Split of a YOLO pose data set."""
+    category: str | int | tuple[str | int, ...] | None = None
+    """Category to read, by name or id, where several have keypoints; or several with the same keypoints."""
     schema_name: Annotated[str | None, Field(alias="schema")] = None
     """Names of the keypoints where the annotations have none or others than the recipe's schema: a schema that comes
     with e2pose, or the path of a TOML file."""

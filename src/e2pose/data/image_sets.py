@@ -73,7 +73,10 @@ def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
         folder = read_data_yaml(yaml_path).folder
         annotations = read_yolo(yaml_path, config.split, suffixes=IMAGE_SUFFIXES, size_of=read_image_size)
     else:
-        folder, annotations = path / config.images, read_coco(json_path)
+        folder = path / config.images
+        annotations = read_coco(
+            json_path, category=config.category, size_of=lambda name: read_image_size(folder / name)
+        )
     if config.schema_name is None:
         return folder, annotations
     schema = load_schema(config.schema_name)

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError, MissingExtraError
 from e2pose.evaluation.matching import MAX_DETECTIONS
-from e2pose.formats.coco import DEFAULT_AREA_RATIO, to_coco_annotations
+from e2pose.formats.boxes import DEFAULT_AREA_RATIO
+from e2pose.formats.coco import to_coco_annotations
 
 Protocol = Literal["coco", "crowdpose"]
 """The evaluation protocol."""

@@ -13,7 +13,8 @@ import numpy as np
 from e2pose.core.errors import AnnotationError
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
-from e2pose.formats.coco import CATEGORY_ID, HALF_PIXEL
+from e2pose.formats.coco import CATEGORY_ID
+from e2pose.formats.coco_entries import HALF_PIXEL
 
 
 def to_coco_results(poses: Poses, image_id: int, file_name: str) -> list[dict[str, Any]]:

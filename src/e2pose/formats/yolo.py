@@ -20,7 +20,7 @@ from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotati
 from e2pose.core.errors import AnnotationError, MissingExtraError, SchemaError
 from e2pose.core.schema import KeypointSchema, find_built_in_schema
 from e2pose.core.sides import find_mirrored_names
-from e2pose.formats.coco import DEFAULT_AREA_RATIO
+from e2pose.formats.boxes import DEFAULT_AREA_RATIO
 
 _BOX_TOLERANCE = 0.01  # a box that exceeds the image by more is probably given in pixels
 

@@ -98,6 +98,31 @@ def test_paths_of_annotations_and_images_can_be_configured(tmp_path):
     )
 
 
+def test_category_can_be_chosen(tmp_path):
+    write_coco(tmp_path / "a", make_annotations())
+    path = tmp_path / "a" / "annotations.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["categories"].append({"id": 2, "name": "dog", "keypoints": ["tail"]})
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(AnnotationError, match="2 categories with keypoints"):
+        read_set(DataSetConfig(path="a"), tmp_path)
+    for category, names in (("person", TOOL.keypoints), (2, ("tail",)), (["person"], TOOL.keypoints)):
+        config = DataSetConfig.model_validate({"path": "a", "category": category})
+        assert read_set(config, tmp_path)[1].schema.keypoints == names
+
+
+def test_missing_image_size_is_read_from_the_file(tmp_path):
+    annotations = make_annotations()
+    write_coco(tmp_path / "a", annotations)
+    path = tmp_path / "a" / "annotations.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"width": 30', '"width": null'), encoding="utf-8")
+    with pytest.raises(AnnotationError, match=r"'height' and 'width' are missing, and .*0\.png"):
+        read_set(DataSetConfig(path="a"), tmp_path)
+    (tmp_path / "a" / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "a" / "images" / "0.png"), np.zeros((25, 35, 3), np.uint8))
+    assert read_set(DataSetConfig(path="a"), tmp_path)[1].images[0].size_hw == (25, 35)
+
+
 def test_every_nth_image_is_held_out(tmp_path):
     write_coco(tmp_path / "a", make_annotations(num_images=7))
     opened = open_set(DataSetConfig(path="a", holdout=3), tmp_path, TOOL)

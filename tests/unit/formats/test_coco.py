@@ -1,5 +1,6 @@
 """COCO and CrowdPose annotations."""
 
+import gzip
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from e2pose.core.errors import AnnotationError
 from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.formats import coco
+from e2pose.formats import json_file
 from e2pose.formats.coco import read_coco, to_coco_annotations
 
 COCO = load_schema("coco")
@@ -106,34 +107,79 @@ def test_categories_without_keypoints_are_skipped(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"annotations": [annotation(keypoints=[1, 2])]}, "annotation 3: 'keypoints' must have .* 51 numbers, not 2"),
         (
-            {"annotations": [annotation(keypoints=[1, 2])]},
-            "annotation 3 is invalid: keypoints must be 51 finite numbers",
+            {"annotations": [annotation(keypoints=[float("nan"), 1, 2] * 17)]},
+            "'nose' has the visibility 2, but no valid",
         ),
-        ({"annotations": [annotation(keypoints=[float("nan")] * 51)]}, "annotation 3 is invalid: keypoints must be"),
-        ({"annotations": [annotation(keypoints="nose")]}, "annotation 3 is invalid"),
-        ({"annotations": [annotation(keypoints=[1, 1, 3] * 17)]}, "annotation 3 .* must be 0, 1 or 2"),
-        ({"annotations": [annotation(keypoints=[1, 1, -1] * 17)]}, "annotation 3 .* must be 0, 1 or 2"),
-        ({"annotations": [annotation(bbox=[1, 2, 3])]}, "annotation 3 is invalid"),
-        ({"annotations": [annotation(bbox=[1, 2, -3, 4])]}, "annotation 3 .* not negative"),
-        ({"annotations": [annotation(area=None)]}, "annotation 3 is invalid"),
-        ({"annotations": [annotation(image_id=99)]}, "images that are not listed, with the ids 99"),
-        ({"annotations": [annotation(image_id=[])]}, "annotation 3 is invalid"),
-        ({"annotations": ["person"]}, "annotation at position 0 is invalid"),
-        ({"annotations": [{"category_id": 1}]}, "position 0 is invalid: the field 'image_id' is missing"),
-        ({"annotations": [{"id": 5, "image_id": 7}]}, "annotation 5 is invalid: the field 'keypoints' is missing"),
-        ({"images": [image(), image()]}, "two images have the same id"),
-        ({"images": [image(width=0)]}, "image 7 is invalid: height and width must be positive"),
-        ({"images": [{"id": 7}]}, "image 7 is invalid: the field 'height' is missing"),
-        ({"images": [image("seven")], "annotations": []}, "image seven is invalid"),
-        ({"images": [image(labelled_keypoints=[17])]}, "image 7 .* from 0 to 16"),
-        ({"images": [image(ignore=[[1, 2, 3]])]}, "image 7 is invalid"),
-        ({"images": [image(ignore=[[1, 2, 3, float("inf")]])]}, "image 7 .* finite"),
-        ({"images": [image(crowdIndex=1.5)]}, "image 7 .* crowdIndex must be from 0 to 1, not 1.5"),
+        (
+            {"annotations": [annotation(keypoints=[1e30, 1, 2] * 17)]},
+            "'nose' has the visibility 2, but no valid position",
+        ),
+        ({"annotations": [annotation(keypoints="nose")]}, "annotation 3: 'keypoints' must be a list of numbers"),
+        ({"annotations": [annotation(keypoints=[1, "x", 2] * 17)]}, "annotation 3: 'keypoints' must be a list of numb"),
+        ({"annotations": [annotation(keypoints=[[1, 2], [3]])]}, "annotation 3: 'keypoints' must be a list of numbers"),
+        (
+            {"annotations": [annotation(keypoints=[10**400] * 51)]},
+            "annotation 3: 'keypoints' must be a list of numbers",
+        ),
+        ({"annotations": [annotation(keypoints=[1, 1, 3] * 17)]}, "visibility of 'nose' must be 0, 1 or 2, not 3"),
+        ({"annotations": [annotation(keypoints=[1, 1, -1] * 17)]}, "visibility of 'nose' must be 0, 1 or 2, not -1"),
+        ({"annotations": [annotation(keypoints=[1, 1, 0.87] * 17)]}, "visibility of 'nose' must be .* not 0.87"),
+        ({"annotations": [annotation(keypoints=[1, 1, None] * 17)]}, "visibility of 'nose' must be .* not nan"),
+        ({"annotations": [annotation(bbox=[1, 2, 3])]}, r"'bbox' must be x, y, width and height, not \[1, 2, 3\]"),
+        ({"annotations": [annotation(bbox=[1, 2, -3, 4])]}, "annotation 3: .* not negative"),
+        ({"annotations": [annotation(bbox=[1, None, 3, 4])]}, "annotation 3: 'bbox' must be a number, not null"),
+        ({"annotations": [annotation(bbox={"x": 1})]}, "annotation 3: 'bbox' must be x, y, width and height"),
+        ({"annotations": [annotation(area="large")]}, "annotation 3: 'area' must be a number, not \"large\""),
+        ({"annotations": [annotation(iscrowd=2)]}, "annotation 3: 'iscrowd' must be 0 or 1, not 2"),
+        ({"annotations": [annotation(image_id=[7])]}, r"annotation 3: 'image_id' must be a whole .*, not \[7\]"),
+        (
+            {"annotations": [annotation(image_id=99)]},
+            "annotation 3 of image 99: no annotation belongs to a listed image",
+        ),
+        ({"annotations": [annotation(category_id=[1])]}, "annotation 3: 'category_id' must be a whole number or text"),
+        ({"annotations": ["person"]}, 'annotation at position 0: it must be a mapping of fields, not "person"'),
+        ({"annotations": [{"category_id": 1}]}, "annotation at position 0: the field 'image_id' is missing"),
+        ({"images": [image(), image(file_name="b.jpg")]}, "image 7: another image, '7.jpg', has the same id"),
+        ({"images": [image(), image("7")]}, "image \"7\": another image, '7.jpg', has the same id"),
+        ({"images": [image(width=-64)]}, "image 7: 'height' and 'width' must be positive"),
+        ({"images": [image(width=64.5)]}, "image 7: 'width' must be a whole number, not 64.5"),
+        ({"images": [image(width=None)]}, "image 7: the fields 'height' and 'width' are missing"),
+        ({"images": [{"id": 7}]}, "image 7: the field 'file_name' is missing"),
+        ({"images": [image(file_name=["a.jpg"])]}, "image 7: 'file_name' must be the name of a file"),
+        ({"images": [image(file_name="a\0.jpg")]}, "image 7: 'file_name' must be the name of a file"),
+        ({"images": [image(file_name="\ud800.jpg")]}, "image 7: 'file_name' must be the name of a file"),
+        ({"images": [image(None)]}, "image at position 0: the field 'id' is missing"),
+        ({"images": [image(1.5)]}, "image 1.5: 'id' must be a whole number or text"),
+        ({"images": ["7.jpg"]}, "image at position 0: it must be a mapping of fields"),
+        ({"images": [image(labelled_keypoints=[17])]}, "image 7: .* from 0 to 16"),
+        ({"images": [image(labelled_keypoints=5)]}, "image 7: .* from 0 to 16"),
+        ({"images": [image(ignore=[[1, 2, 3]])]}, "image 7: 'ignore' must be a list of boxes"),
+        ({"images": [image(ignore=[[1, 2, 3, float("inf")]])]}, "image 7: 'ignore' must be a list of boxes"),
+        ({"images": [image(crowdIndex=1.5)]}, "image 7: 'crowdIndex' must be from 0 to 1, not 1.5"),
+        ({"images": [image(exhaustive="mostly")]}, "image 7: 'exhaustive' must be 0 or 1, not \"mostly\""),
         ({"categories": []}, "must have one category with keypoints, not 0"),
-        ({"categories": [category(), category(id=2)]}, "must have one category with keypoints, not 2"),
-        ({"categories": [category(keypoints=["a", "a"])]}, "repeats keypoint names"),
-        ({"categories": [category(keypoints=["a", "b"], skeleton=[[1, 9]])]}, "category with keypoints is invalid"),
+        (
+            {"categories": [category(), category(id=2, name="dog")]},
+            r"2 categories .*: 'person' \(id 1\), 'dog' \(id 2\)",
+        ),
+        ({"categories": [category(), category(name="dog")]}, "category at position 1: another category has the id 1"),
+        ({"categories": [category(id=None)]}, "category at position 0: 'id' must be a whole number or text, not null"),
+        ({"categories": ["person"]}, "category at position 0: it must be a mapping of fields"),
+        (
+            {"categories": [category(keypoints=["a", "a"])]},
+            "category with keypoints is invalid: .* repeats keypoint names",
+        ),
+        (
+            {"categories": [category(keypoints="nose, eye")]},
+            "category at position 0: 'keypoints' must be a list of names",
+        ),
+        (
+            {"categories": [category(keypoints=["a", None])]},
+            "category at position 0: 'keypoints' must be a list of names",
+        ),
+        ({"categories": [category(keypoints={"a": "b"})]}, "category at position 0: 'keypoints' must be a number, not"),
     ],
 )
 def test_invalid_entry_is_named_in_the_error(tmp_path, changes, message):
@@ -143,12 +189,40 @@ def test_invalid_entry_is_named_in_the_error(tmp_path, changes, message):
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"images": []}', '[{"image_id": 1, "keypoints": [], "score": 1}]'])
-def test_file_of_another_kind_is_refused(tmp_path, text):
+def test_invalid_entries_are_reported_together(tmp_path):
+    annotations = [annotation(id=number, bbox=[1, 2, 3]) for number in range(16)]
+    with pytest.raises(
+        AnnotationError, match=r"has 17 invalid entries: image 8: .*; annotation 3: .*; and 12 more$"
+    ) as caught:
+        read_coco(write(tmp_path, [image(), image(8, width=-1)], annotations))
+    assert caught.value.message.count("bbox") == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty"),
+        (b"{", "it is not valid JSON: Expecting property name"),
+        (b"[]", "must have the lists 'images', 'annotations', 'categories'"),
+        (b'{"images": []}', "must have the lists"),
+        (b'{"images": [], "annotations": null, "categories": []}', "must have the lists"),
+        (b'[{"image_id": 1, "keypoints": [], "score": 1}]', "must have the lists"),
+        (b'{"image_id": 1}\n{"image_id": 2}\n', "one JSON value, but more text follows, as in JSON lines"),
+        (b"[" * 100_000, "nested too deeply"),
+        ('{"images": []}'.encode("utf-16"), "it is UTF-16 text"),
+        (gzip.compress(b"{}"), "it is a gzip archive"),
+    ],
+)
+def test_file_of_another_kind_is_refused(tmp_path, content, message):
     path = tmp_path / "other.json"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(AnnotationError, match=r"other\.json"):
+    path.write_bytes(content)
+    with pytest.raises(AnnotationError, match=rf"other\.json.*{message}"):
         read_coco(path)
+
+
+def test_folder_is_refused(tmp_path):
+    with pytest.raises(AnnotationError, match="Is a directory"):
+        read_coco(tmp_path)
 
 
 def test_missing_file_is_refused(tmp_path):
@@ -172,7 +246,7 @@ def test_number_of_accesses_is_proportional_to_the_size_of_the_file(tmp_path, mo
             return super().get(key, default)
 
     loads = json.loads
-    monkeypatch.setattr(coco.json, "loads", lambda text: loads(text, object_hook=CountingDict))
+    monkeypatch.setattr(json_file.json, "loads", lambda text: loads(text, object_hook=CountingDict))
     counts = []
     for size in (10, 20, 30):
         path = write(tmp_path, [image(index) for index in range(size)], [annotation(index) for index in range(size)])

@@ -5,7 +5,7 @@ import pytest
 
 from e2pose.core.errors import AnnotationError, InputError
 from e2pose.core.schema import load_schema
-from e2pose.formats.coco import DEFAULT_AREA_RATIO
+from e2pose.formats.boxes import DEFAULT_AREA_RATIO
 from e2pose.formats.yolo import read_data_yaml, read_yolo
 
 YAML = """

@@ -1,0 +1,187 @@
+"""The category of persons in COCO annotations, and the schema of its keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2pose.core.errors import AnnotationError, SchemaError
+from e2pose.core.schema import KeypointSchema, find_built_in_schema, load_schema
+from e2pose.core.sides import find_mirrored_names
+from e2pose.formats.fields import FieldError, is_missing, show, to_id, to_integer
+from e2pose.formats.reading_log import ReadingLog
+
+CategoryChoice = str | int | Sequence[str | int] | None
+"""Name or id of a category, or several with the same keypoints; None if only one has keypoints."""
+
+_HINT = "the category of persons has the fields 'id', 'name', 'keypoints' (a list of names) and 'skeleton'"
+
+
+@dataclass(frozen=True)
+class Category:
+    """One entry of the list `categories`."""
+
+    id: int
+    name: str
+    keypoints: tuple[str, ...]  # empty if it has none
+    skeleton: object
+
+
+@dataclass(frozen=True)
+class Categories:
+    """All categories of a file, and the schema of those that are read."""
+
+    schema: KeypointSchema
+    listed: Mapping[int, Category]
+    selected: frozenset[int]
+
+    def reason_to_omit(self, value: object) -> str | None:
+        """Returns why annotations with this `category_id` are not read; None if they are.
+
+        A `category_id` may also be the name of a category. Annotations without one are read if all categories with
+        keypoints are selected.
+
+        Raises:
+            FieldError: The value is neither a number nor text.
+        """
+        if is_missing(value):
+            others = {one.id for one in self.listed.values() if one.keypoints} - self.selected
+            return "'category_id' is missing" if others else None
+        category = self.listed.get(to_id(value, "category_id"))
+        if category is None and isinstance(value, str):
+            category = next((one for one in self.listed.values() if _is_named(one, value)), None)
+        if category is None:
+            return "the category is not listed"
+        if category.id in self.selected:
+            return None
+        return f"the category '{category.name}' {'is not selected' if category.keypoints else 'has no keypoints'}"
+
+
+def read_categories(entries: Sequence[object], choice: CategoryChoice, path: str | Path, log: ReadingLog) -> Categories:
+    """Returns the categories of a file, of which `choice` selects those to read.
+
+    Raises:
+        AnnotationError: An entry is invalid, `choice` is not listed or has no keypoints, or without a choice not
+            exactly one category has keypoints.
+    """
+    listed: dict[int, Category] = {}
+    for position, entry in enumerate(entries):
+        with log.entry(f"category at position {position}"):
+            category = _parse_category(entry)
+            if listed.setdefault(category.id, category) != category:
+                raise FieldError(f"another category has the id {category.id}, too")
+    log.raise_if_invalid()
+    selected = _select(list(listed.values()), choice, path)
+    try:
+        schema = _make_schema(selected[0], log)
+    except SchemaError as error:
+        raise AnnotationError(f"'{path}': the category with keypoints is invalid: {error}", error.hint) from error
+    return Categories(schema, listed, frozenset(category.id for category in selected))
+
+
+def _parse_category(entry: object) -> Category:
+    if not isinstance(entry, dict):
+        raise FieldError(f"it must be a mapping of fields, not {show(entry)}")
+    name = entry.get("name")
+    category_id = to_id(entry.get("id"), "id")
+    keypoints = _parse_names(entry.get("keypoints"))
+    return Category(category_id, str(entry["id"] if is_missing(name) else name), keypoints, entry.get("skeleton"))
+
+
+def _parse_names(value: object) -> tuple[str, ...]:
+    """Returns keypoint names from a list, or from a mapping from index to name or from name to index."""
+    if is_missing(value):
+        return ()
+    if isinstance(value, dict):
+        by_name = all(isinstance(index, int) and not isinstance(index, bool) for index in value.values())
+        pairs = [(index, name) if by_name else (name, index) for name, index in value.items()]
+        numbers = [to_integer(index, "keypoints") for index, _ in pairs]
+        if len(set(numbers)) < len(numbers):
+            raise FieldError(f"'keypoints' must have distinct numbers, not {show(sorted(numbers))}")
+        value = [name for _, (_, name) in sorted(zip(numbers, pairs, strict=True))]
+    if not isinstance(value, list) or any(is_missing(name) or isinstance(name, list | dict) for name in value):
+        raise FieldError(f"'keypoints' must be a list of names, not {show(value)}")
+    return tuple(str(name).strip() for name in value)
+
+
+def _select(categories: Sequence[Category], choice: CategoryChoice, path: str | Path) -> list[Category]:
+    with_keypoints = [category for category in categories if category.keypoints]
+    names = ", ".join(f"'{category.name}' (id {category.id})" for category in with_keypoints) or "none"
+    if choice is None:
+        if not with_keypoints:
+            raise AnnotationError(f"'{path}' must have one category with keypoints, not 0", _HINT)
+        if len(with_keypoints) > 1:
+            raise AnnotationError(
+                f"'{path}' has {len(with_keypoints)} categories with keypoints: {names}",
+                f'choose one with category = "{with_keypoints[0].name}", or a list of names with the same keypoints',
+            )
+        return with_keypoints
+    selected = []
+    for wanted in [choice] if isinstance(choice, str | int) else choice:
+        found = [one for one in with_keypoints if _is_named(one, wanted)]
+        found = found or [one for one in with_keypoints if str(one.id) == str(wanted).strip()]
+        if len(found) != 1:
+            count = "no category" if not found else f"{len(found)} categories"
+            raise AnnotationError(
+                f"'{path}' has {count} '{wanted}' with keypoints; there are: {names}",
+                "use the name or the id of one of them",
+            )
+        selected += found
+    if not selected or any(one.keypoints != selected[0].keypoints for one in selected):
+        raise AnnotationError(
+            f"'{path}': the categories {show(choice)} must be at least one and have the same keypoints",
+            "read categories with different keypoints as separate sets",
+        )
+    return selected
+
+
+def _is_named(category: Category, name: object) -> bool:
+    return category.name.strip().lower() == str(name).strip().lower()
+
+
+def _make_schema(category: Category, log: ReadingLog) -> KeypointSchema:
+    """Returns the built-in schema with the same keypoints, if there is one, or a new one from names and skeleton."""
+    names = _rename_crowdpose(category.keypoints)
+    return find_built_in_schema(names) or KeypointSchema.from_names(
+        category.name,
+        names,
+        edges=[(names[first], names[second]) for first, second in _parse_skeleton(category.skeleton, names, log)],
+        flip_pairs=find_mirrored_names(names),
+    )
+
+
+def _rename_crowdpose(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the keypoint names of the schema `crowdpose` for those of CrowdPose; other names unchanged."""
+    crowdpose = load_schema("crowdpose").keypoints
+    return crowdpose if tuple("head_top" if name == "head" else name for name in names) == crowdpose else names
+
+
+def _parse_skeleton(value: object, names: Sequence[str], log: ReadingLog) -> list[tuple[int, int]]:
+    """Returns the edges of a skeleton, which counts from 1, or from 0 if it has a 0; invalid edges are omitted."""
+    if is_missing(value):
+        return []
+    pairs = [_parse_edge(edge, names) for edge in value] if isinstance(value, list) else [None]
+    first = 0 if any(0 in pair for pair in pairs if pair) else 1
+    if first == 0:
+        log.note("the skeleton has a 0, so it counts keypoints from 0")
+    edges = []
+    for position, pair in enumerate(pairs):
+        ends = tuple(end if isinstance(end, str) else end - first for end in pair or ())
+        edge = tuple(names.index(end) if isinstance(end, str) else end for end in ends)
+        if len(edge) == 2 and edge[0] != edge[1] and all(0 <= end < len(names) for end in edge):
+            edges.append((edge[0], edge[1]))
+        else:
+            shown = show(value[position] if isinstance(value, list) else value)
+            log.omit("skeleton edges", "they must join two different keypoints of the category", shown)
+    return edges
+
+
+def _parse_edge(edge: object, names: Sequence[str]) -> list[int | str] | None:
+    """Returns the two ends of an edge, each a number or the name of a keypoint; None if it is something else."""
+    if not isinstance(edge, list):
+        return None
+    try:
+        return [end if isinstance(end, str) and end in names else to_integer(end, "skeleton") for end in edge]
+    except FieldError:
+        return None
