@@ -37,15 +37,18 @@ def serve(
         quiet: Print only errors, warnings and a created token.
     """
     try:
+        from e2pose.runtimes.select import RUNTIMES
         from e2pose.serve.security import read_token
-        from e2pose.serve.server import Listener
-        from e2pose.serve.server import serve as run
+        from e2pose.serve.server import Listener, PoseServer
+        from e2pose.zoo.catalogue import resolve_model
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("starlette", "uvicorn", "websockets", "h11", "anyio"):
             raise MissingExtraError(error.name or "starlette", "serve") from error
         raise
 
     names = _names(options.model)
+    for model in options.model:
+        resolve_model(model, RUNTIMES[runtime.runtime or "onnxruntime"].suffixes)  # downloads can be interrupted here
     token = read_token(options)
     listener = Listener(options)
     fragment = f"#token={token}" if token else ""
@@ -63,7 +66,8 @@ def serve(
 
             webbrowser.open(listener.url + fragment)
 
-    run(listener, options, load, token=token, on_gpu=runtime.device_kind != "cpu", on_ready=on_ready)
+    on_gpu = runtime.device_kind != "cpu" or runtime.runtime == "tensorrt"
+    PoseServer(listener, options, load, token=token, on_gpu=on_gpu, on_ready=on_ready).serve_until_stopped()
 
 
 def _names(models: tuple[str, ...]) -> dict[str, str]:

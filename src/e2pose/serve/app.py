@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -25,13 +26,15 @@ from e2pose.formats.jsonl import to_json_persons
 from e2pose.render.blur import Blur, blur_image
 from e2pose.render.overlay import draw_poses
 from e2pose.serve.compute import Job
+from e2pose.serve.decoding import count_pixels
 from e2pose.serve.live import LiveSession
 from e2pose.serve.media import accepted_type, check_content_type
+from e2pose.serve.metrics import RequestCounter
 from e2pose.serve.parameters import LiveSettings, check_names, parse_blur, parse_threshold
 from e2pose.serve.problems import RequestError, answer_error, problem
 from e2pose.serve.security import SUBPROTOCOL, Access, Guard
 from e2pose.serve.service import Service, State
-from e2pose.serve.uploads import UploadBudget
+from e2pose.serve.transfers import ImageResponse, TransferBudget
 from e2pose.sinks.images import encode_image
 
 T = TypeVar("T")
@@ -50,7 +53,7 @@ _MEDIA_TYPES = {
     ".onnx": "application/octet-stream",
 }
 _REVALIDATE = {"Cache-Control": "no-cache"}
-_UPLOADS = 8  # bodies of the maximum size that fit into memory together
+_TRANSFERS = 8  # bodies of the maximum size that may be in memory together
 
 
 def make_app(service: Service, access: Access) -> Starlette:
@@ -62,20 +65,31 @@ def make_app(service: Service, access: Access) -> Starlette:
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type"],
     )
+    paths: list[Route | WebSocketRoute] = [
+        Route("/", routes.page),
+        Route("/static/{name}", routes.static),
+        Route("/healthz", routes.health),
+        Route("/readyz", routes.readiness),
+        Route("/metrics", routes.metrics),
+        Route("/openapi.json", routes.openapi),
+        Route("/v1/models", routes.models),
+        Route("/v1/poses", routes.poses, methods=["POST"]),
+        WebSocketRoute("/v1/live", routes.live),
+    ]
+    counted = frozenset({"/static", *(route.path for route in paths)})
     app = Starlette(
-        routes=[
-            Route("/", routes.page),
-            Route("/static/{name}", routes.static),
-            Route("/healthz", routes.health),
-            Route("/readyz", routes.readiness),
-            Route("/metrics", routes.metrics),
-            Route("/openapi.json", routes.openapi),
-            Route("/v1/models", routes.models),
-            Route("/v1/poses", routes.poses, methods=["POST"]),
-            WebSocketRoute("/v1/live", routes.live),
+        routes=paths,
+        middleware=[
+            Middleware(RequestCounter, service.metrics, counted),
+            Middleware(Guard, access),
+            *([cors] if access.origins else []),
         ],
-        middleware=[Middleware(Guard, access), *([cors] if access.origins else [])],
-        exception_handlers={E2PoseError: answer_error, HTTPException: answer_error, Exception: answer_error},
+        exception_handlers={
+            E2PoseError: answer_error,
+            HTTPException: answer_error,
+            ClientDisconnect: _answer_nobody,
+            Exception: answer_error,
+        },
     )
     app.router.redirect_slashes = False
     return app
@@ -86,7 +100,7 @@ class _Routes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._uploads = UploadBudget(service.options.max_bytes, _UPLOADS * service.options.max_bytes)
+        self._transfers = TransferBudget(service.options.max_bytes, _TRANSFERS * service.options.max_bytes)
         self._files = {path.name: path for path in sorted(_STATIC.glob("*")) if path.is_file()}
 
     async def page(self, _request: Request) -> Response:
@@ -139,25 +153,21 @@ class _Routes:
         finish: Callable[[UInt8[np.ndarray, "h w 3"], Poses], Any] = _to_persons
         if answer != "application/json":
             finish = partial(_draw, answer.replace("/", "."), blur, estimator.spec.keypoint_threshold)
-        with self._uploads.body(request) as upload:
-            data = await self._within(408, "the body did not arrive", upload.read())
-            job = queue.submit(Job(data, estimator, finish))
-            done = await _unless_gone(request, self._within(504, "the result was not ready", job))
+        with self._transfers.upload(request) as upload:
+            async with self._time_limit(408, "the body did not arrive"):
+                data = await upload.read()
+            async with self._time_limit(504, "the result was not ready"):
+                pixels = await asyncio.to_thread(count_pixels, data, self._service.options.max_pixels)
+                done = await _unless_gone(request, queue.submit(Job(data, pixels, estimator, finish)))
         if done is None:
-            return Response(status_code=499)  # is not sent
+            raise ClientDisconnect
         self._service.metrics.observe(done.latency_ms)
-        headers = {"Server-Timing": ", ".join(f"{name};dur={value}" for name, value in done.latency_ms.items())}
+        timing = {"Server-Timing": ", ".join(f"{name};dur={value}" for name, value in done.latency_ms.items())}
         if answer != "application/json":
-            return Response(done.value, media_type=answer, headers=headers)
+            return ImageResponse(done.value, self._transfers, answer, timing)
         height, width = done.size_hw
-        record = {
-            "model": model,
-            "width": width,
-            "height": height,
-            "persons": done.value,
-            "latency_ms": done.latency_ms,
-        }
-        return JSONResponse(record, headers=headers)
+        record = {"model": model, "width": width, "height": height, "persons": done.value}
+        return JSONResponse({**record, "latency_ms": done.latency_ms}, headers=timing)
 
     async def live(self, websocket: WebSocket) -> None:
         """Poses of a stream of frames."""
@@ -185,8 +195,9 @@ class _Routes:
         finally:
             metrics.live_sessions -= 1
 
-    async def _within(self, status: int, reason: str, result: Awaitable[T]) -> T:
-        """Waits for a result within the time limit.
+    @asynccontextmanager
+    async def _time_limit(self, status: int, reason: str) -> AsyncIterator[None]:
+        """Context that may take as long as the options say.
 
         Raises:
             RequestError: It took longer.
@@ -194,10 +205,14 @@ class _Routes:
         limit_s = self._service.options.timeout
         try:
             async with asyncio.timeout(limit_s):
-                return await result
+                yield
         except TimeoutError:
             hint = "send a smaller image, or try again when the server is less busy"
             raise RequestError(status, f"{reason} within {limit_s:g} seconds", hint) from None
+
+
+async def _answer_nobody(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=499)  # the connection is closed; the status is for the metrics
 
 
 async def _unless_gone(request: Request, result: Awaitable[T]) -> T | None:

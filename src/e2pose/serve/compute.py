@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from e2pose.core.poses import Poses
 from e2pose.inference.estimator import Estimator
 from e2pose.serve.problems import RequestError
+from e2pose.sources.images import decode_image
 
 Image = UInt8[np.ndarray, "h w 3"]
 
@@ -27,11 +28,13 @@ class Job:
 
     Args:
         data: The encoded image.
+        pixels: Number of its pixels by the header.
         estimator: Model and threshold.
         finish: Converts image and poses to the result, in the thread of the computation.
     """
 
     data: bytes
+    pixels: int
     estimator: Estimator
     finish: Callable[[Image, Poses], Any]
 
@@ -61,20 +64,19 @@ class ComputeQueue:
     GPU, a thread takes all waiting images for one model, up to `max_batch`, and never waits for more.
 
     Args:
-        decode: Decodes an image.
         num_parallel: Number of threads.
         max_waiting: Number of jobs that may wait.
+        max_pixels: Maximum number of pixels of all images in work, which limits the memory; a single image may have
+            more.
         max_batch: Number of images in one run of a model.
     """
 
-    def __init__(
-        self, decode: Callable[[bytes], Image], *, num_parallel: int, max_waiting: int, max_batch: int = 1
-    ) -> None:
-        self.num_parallel = num_parallel
-        self._decode = decode
+    def __init__(self, *, num_parallel: int, max_waiting: int, max_pixels: int, max_batch: int = 1) -> None:
         self._max_waiting = max_waiting
+        self._max_pixels = max_pixels
         self._max_batch = max_batch
         self._num_idle = num_parallel
+        self._num_pixels = 0
         self._waiting: deque[_Ticket] = deque()
         self._threads = ThreadPoolExecutor(num_parallel, "e2pose-serve")
         self._decoders = ThreadPoolExecutor(max_batch, "e2pose-decode") if max_batch > 1 else None
@@ -107,6 +109,7 @@ class ComputeQueue:
         finally:
             if ticket in self._waiting:
                 self._waiting.remove(ticket)
+                self._dispatch()  # a smaller image behind it may fit now
 
     def close(self) -> None:
         """Ends the threads after the running jobs."""
@@ -115,32 +118,38 @@ class ComputeQueue:
                 threads.shutdown(wait=False, cancel_futures=True)
 
     def _dispatch(self) -> None:
-        while self._num_idle and self._waiting:
-            batch = self._take()
+        """Starts waiting jobs while there are idle threads."""
+        while self._num_idle and (batch := self._take()):
             self._num_idle -= 1
             results = asyncio.get_running_loop().run_in_executor(self._threads, self._compute, batch)
             results.add_done_callback(partial(self._finish, batch))
 
     def _take(self) -> list[_Ticket]:
-        """Takes the oldest job, and others that can share a run with it."""
-        first = self._waiting[0].job.estimator
-        batch = [
-            ticket
-            for ticket in self._waiting
-            if ticket.job.estimator.runtime is first.runtime and ticket.job.estimator.threshold == first.threshold
-        ][: self._max_batch]
+        """Takes the oldest job and others that can share a run with it; none if its pixels do not fit yet."""
+        batch: list[_Ticket] = []
+        for ticket in self._waiting:
+            job = ticket.job
+            if batch and not _share_run(job, batch[0].job):
+                continue
+            if len(batch) == self._max_batch or not self._fits(job.pixels):
+                break
+            batch.append(ticket)
+            self._num_pixels += job.pixels
         for ticket in batch:
             self._waiting.remove(ticket)
         return batch
 
+    def _fits(self, pixels: int) -> bool:
+        return not self._num_pixels or self._num_pixels + pixels <= self._max_pixels
+
     def _finish(self, batch: list[_Ticket], results: asyncio.Future[list[Done | Exception]]) -> None:
         self._num_idle += 1
+        self._num_pixels -= sum(ticket.job.pixels for ticket in batch)
         self._dispatch()
-        outcomes = results.result() if not results.cancelled() else [asyncio.CancelledError()] * len(batch)
-        for ticket, outcome in zip(batch, outcomes, strict=True):
-            if ticket.future.done():
+        for ticket, outcome in zip(batch, results.result(), strict=True):
+            if ticket.future.done():  # cancelled
                 continue
-            if isinstance(outcome, BaseException):
+            if isinstance(outcome, Exception):
                 ticket.future.set_exception(outcome)
             else:
                 ticket.future.set_result(outcome)
@@ -148,7 +157,7 @@ class ComputeQueue:
     def _compute(self, batch: Sequence[_Ticket]) -> list[Done | Exception]:
         """Computes a batch, in a thread."""
         start_s = perf_counter()
-        images = list((self._decoders.map if self._decoders else map)(self._try_decode, batch))
+        images = list((self._decoders.map if self._decoders else map)(_try_decode, batch))
         decoded_s = perf_counter()
         readable = [image for image in images if not isinstance(image, Exception)]
         try:
@@ -161,20 +170,29 @@ class ComputeQueue:
             if isinstance(image, Exception):
                 outcomes.append(image)
                 continue
-            seconds = {
-                "wait": start_s - ticket.start_s,
-                "decode": decoded_s - start_s,
-                "compute": computed_s - decoded_s,
+            marks = (ticket.start_s, start_s, decoded_s, computed_s)
+            latency_ms = {
+                name: round(1000 * (end - begin), 1)
+                for name, begin, end in zip(("wait", "decode", "compute"), marks, marks[1:], strict=False)
             }
-            latency_ms = {name: round(1000 * value, 1) for name, value in seconds.items()}
-            try:
-                outcomes.append(Done(ticket.job.finish(image, next(found)), image.shape[:2], latency_ms))
-            except Exception as error:  # is raised by `submit`
-                outcomes.append(error)
+            outcomes.append(_try_finish(ticket.job, image, next(found), latency_ms))
         return outcomes
 
-    def _try_decode(self, ticket: _Ticket) -> Image | Exception:
-        try:
-            return self._decode(ticket.job.data)
-        except Exception as error:  # is raised by `submit`
-            return error
+
+def _share_run(job: Job, other: Job) -> bool:
+    ours, theirs = job.estimator, other.estimator
+    return ours.runtime is theirs.runtime and ours.threshold == theirs.threshold
+
+
+def _try_decode(ticket: _Ticket) -> Image | Exception:
+    try:
+        return decode_image(ticket.job.data, max_pixels=ticket.job.pixels)
+    except Exception as error:  # is raised by `submit`
+        return error
+
+
+def _try_finish(job: Job, image: Image, poses: Poses, latency_ms: dict[str, float]) -> Done | Exception:
+    try:
+        return Done(job.finish(image, poses), image.shape[:2], latency_ms)
+    except Exception as error:  # is raised by `submit`
+        return error

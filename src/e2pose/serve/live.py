@@ -21,6 +21,7 @@ from e2pose.core.poses import Poses
 from e2pose.formats.jsonl import to_json_persons
 from e2pose.live.estimator import TRACKED_THRESHOLD
 from e2pose.serve.compute import Job
+from e2pose.serve.decoding import count_pixels
 from e2pose.serve.parameters import LiveSettings
 from e2pose.serve.problems import RequestError, describe
 from e2pose.serve.service import Service
@@ -124,7 +125,8 @@ class LiveSession:
             if settings.track:
                 estimator = estimator.with_threshold(TRACKED_THRESHOLD * threshold)
             finish = partial(self._stages, settings, threshold, frame)
-            done = await self._service.queue.submit(Job(frame.data, estimator, finish), bounded=False)
+            pixels = await asyncio.to_thread(count_pixels, frame.data, self._service.options.max_pixels)
+            done = await self._service.queue.submit(Job(frame.data, pixels, estimator, finish), bounded=False)
         except E2PoseError as error:
             return {"frame": frame.number, "dropped": self._num_dropped, "error": describe(error)}
         self._service.metrics.observe(done.latency_ms)

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 _BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _MEMORY = Path("/proc/self/statm")
 
@@ -65,6 +67,26 @@ class Metrics:
         for (name, kind, description), value in values.items():
             lines += [f"# HELP {name} {description}", f"# TYPE {name} {kind}", f"{name} {value}"]
         return "\n".join(lines) + "\n"
+
+
+class RequestCounter:
+    """Middleware that counts answers by route and status; unknown addresses count as one route."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, routes: frozenset[str]) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles a request or a WebSocket."""
+
+        async def send_counted(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
+                path = "/static" if scope["path"].startswith("/static/") else scope["path"]
+                self._metrics.count_request(path if path in self._routes else "other", message.get("status", 101))
+            await send(message)
+
+        await self._app(scope, receive, send_counted)
 
 
 def resident_bytes() -> int:

@@ -21,14 +21,16 @@ class ServeOptions:
     Args:
         model: Model name from `e2pose models`, or model file; by default the model `default`. Repeat it to serve
             several models.
-        host: Address to listen on. Any address but a loopback address requires a token.
-        port: Port to listen on; 0 for a free port.
+        host: Address to listen on. Any address but a loopback address requires a token
+            (default: 127.0.0.1).
+        port: Port to listen on; 0 for a free port (default: 8000).
         parallel: Number of images processed in parallel; by default one per usable core, at most eight.
-        queue: Number of requests that may wait; more are refused with the status 503.
-        timeout: Seconds until a request is refused with the status 504.
-        max_megabytes: Maximum size of an encoded image.
-        max_megapixels: Maximum size of a decoded image.
-        max_sessions: Maximum number of live sessions.
+        queue: Number of requests that may wait; more are refused with the status 503
+            (default: 16).
+        timeout: Seconds until a request is given up with the status 504 (default: 10).
+        max_megabytes: Maximum size of an encoded image in MB (default: 20).
+        max_megapixels: Maximum size of a decoded image in millions of pixels (default: 50).
+        max_sessions: Maximum number of live sessions (default: 8).
         token_file: File with the token that clients must send; without it, a token is created where one is required.
         allow_host: Further name of this server that clients may use, such as the name of a reverse proxy.
         allow_origin: Origin of a web page elsewhere that may use this server, such as `https://example.com`.

@@ -8,54 +8,63 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-REQUEST_TIMEOUT_S = 10.0
-"""Time for the headers of a request, from the connection or from the end of the request before it."""
+MAX_CONNECTIONS = 500
+"""More connections are closed at once, because each takes a file descriptor."""
 
-_CLOSE_TIMEOUT_S = 5.0  # a connection is cut if the client does not read what is left
+IDLE_S = 10.0
+"""Time for the headers of a request, and for a client to read a part of an answer."""
 
 
 class HttpProtocol(H11Protocol):
-    """Closes a connection without a request in work after `REQUEST_TIMEOUT_S`.
+    """Closes a connection that has no request in work, or whose client does not read, for `IDLE_S`.
 
-    uvicorn waits forever for the headers of a request, and for the end of a body that was refused.
+    uvicorn waits forever for the headers of a request, for the end of a body that was refused, and for clients to read.
     """
 
-    _deadline: asyncio.TimerHandle | None = None
+    _request_deadline: asyncio.TimerHandle | None = None
+    _reading_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the time for the first request."""
         super().connection_made(transport)
-        self._start_deadline()
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+        self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the time."""
-        self._stop_deadline()
+        """Ends the times."""
+        _cancel(self._request_deadline, self._reading_deadline)
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
         """Ends the time when a request starts."""
         super().handle_events()
         if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_deadline()
+            _cancel(self._request_deadline)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Ends the time when the connection becomes a WebSocket."""
-        self._stop_deadline()
+        _cancel(self._request_deadline)
         super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
         """Starts the time for the next request."""
-        self._start_deadline()
+        self._await_request()
         super().on_response_complete()
 
-    def _start_deadline(self) -> None:
-        self._stop_deadline()
-        self._deadline = self.loop.call_later(REQUEST_TIMEOUT_S, self.transport.abort)
+    def pause_writing(self) -> None:
+        """Starts the time for the client to read."""
+        self._reading_deadline = self.loop.call_later(IDLE_S, self.transport.abort)
+        super().pause_writing()
 
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def resume_writing(self) -> None:
+        """Ends the time when the client has read."""
+        _cancel(self._reading_deadline)
+        super().resume_writing()
+
+    def _await_request(self) -> None:
+        _cancel(self._request_deadline)
+        self._request_deadline = self.loop.call_later(IDLE_S, self.transport.abort)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -71,4 +80,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         """Runs the session, and cuts the connection if it does not close by itself."""
         await super().run_asgi()
-        self.loop.call_later(_CLOSE_TIMEOUT_S, self.transport.abort)
+        self.loop.call_later(IDLE_S, self.transport.abort)
+
+
+def _cancel(*timers: asyncio.TimerHandle | None) -> None:
+    for timer in timers:
+        if timer is not None:
+            timer.cancel()

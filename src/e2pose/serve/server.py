@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -42,16 +43,11 @@ class Listener:
         """Address of the page."""
 
 
-def serve(
-    listener: Listener,
-    options: ServeOptions,
-    load: Callable[[], Mapping[str, Estimator]],
-    *,
-    token: str | None = None,
-    on_gpu: bool = False,
-    on_ready: Callable[[], None] = lambda: None,
-) -> None:
-    """Serves until SIGINT or SIGTERM, which is raised again afterwards.
+class PoseServer(uvicorn.Server):
+    """Loads the models and serves until SIGINT or SIGTERM.
+
+    The first signal lets the server refuse new work, answer running requests, and exit; `/readyz` reports the shutdown
+    meanwhile. The second one ends it at once.
 
     Args:
         listener: Where to listen.
@@ -60,42 +56,68 @@ def serve(
         token: Required token; None if none is required.
         on_gpu: Whether waiting images are computed in batches.
         on_ready: Called when the models are loaded.
-
-    Raises:
-        E2PoseError: A model cannot be loaded.
     """
-    asyncio.run(_serve(listener, options, load, token=token, on_gpu=on_gpu, on_ready=on_ready))
 
+    def __init__(
+        self,
+        listener: Listener,
+        options: ServeOptions,
+        load: Callable[[], Mapping[str, Estimator]],
+        *,
+        token: str | None = None,
+        on_gpu: bool = False,
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.service = Service(options, on_gpu=on_gpu)
+        super().__init__(_configure(make_app(self.service, make_access(options, token)), options, listener.tls))
+        self._listener = listener
+        self._load = load
+        self._on_ready = on_ready
+        self._drain_end_s = 0.0
+        self._loop: asyncio.AbstractEventLoop
 
-async def _serve(
-    listener: Listener,
-    options: ServeOptions,
-    load: Callable[[], Mapping[str, Estimator]],
-    *,
-    token: str | None,
-    on_gpu: bool,
-    on_ready: Callable[[], None],
-) -> None:
-    service = Service(options, on_gpu=on_gpu)
-    server = _Server(_configure(make_app(service, make_access(options, token)), options, listener.tls), service)
+    def serve_until_stopped(self) -> None:
+        """Serves; a signal that ended it is raised again afterwards.
 
-    async def start() -> None:
+        Raises:
+            E2PoseError: A model cannot be loaded.
+        """
+        asyncio.run(self._serve_with_models())
+
+    async def _serve_with_models(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        loading = asyncio.create_task(self._load_models())
         try:
-            await service.start(load)
-            on_ready()
+            await self.serve([self._listener.socket])
+        finally:
+            self.service.close()
+            loading.cancel()
+            with suppress(asyncio.CancelledError):
+                await loading
+
+    async def _load_models(self) -> None:
+        try:
+            await self.service.start(self._load)
+            self._on_ready()
         except BaseException:
-            server.should_exit = True
+            self.should_exit = True
             raise
 
-    starting = asyncio.create_task(start())
-    try:
-        await server.serve([listener.socket])
-    finally:
-        service.close()
-        if not starting.done():
-            starting.cancel()
-        with suppress(asyncio.CancelledError):
-            await starting
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Starts the shutdown, or ends it; called from the signal handler."""
+        if self._drain_end_s:
+            super().handle_exit(sig, frame)
+            self.force_exit = True
+            return
+        self._captured_signals.append(sig)
+        self._drain_end_s = monotonic() + _DRAIN_S
+        self._loop.call_soon_threadsafe(self.service.drain)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Returns whether to exit: no request is running any more, or they take too long."""
+        if self._drain_end_s and (not self.server_state.tasks or monotonic() > self._drain_end_s):
+            self.should_exit = True
+        return await super().on_tick(counter)
 
 
 def _configure(app: ASGIApp, options: ServeOptions, tls: ssl.SSLContext | None) -> uvicorn.Config:
@@ -118,39 +140,15 @@ def _configure(app: ASGIApp, options: ServeOptions, tls: ssl.SSLContext | None) 
     return config
 
 
-class _Server(uvicorn.Server):
-    """Answers running requests before it closes the socket; until then `/readyz` reports the shutdown."""
-
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
-        self._drain_end_s = 0.0
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Starts the shutdown; the second signal ends it at once."""
-        if self._drain_end_s:
-            super().handle_exit(sig, frame)
-            self.force_exit = True
-            return
-        self._captured_signals.append(sig)
-        self._drain_end_s = monotonic() + _DRAIN_S
-        asyncio.get_event_loop().call_soon_threadsafe(self._service.drain)
-
-    async def on_tick(self, counter: int) -> bool:
-        """Returns whether to exit: no request is running any more, or they take too long."""
-        if self._drain_end_s and (not self.server_state.tasks or monotonic() > self._drain_end_s):
-            self.should_exit = True
-        return await super().on_tick(counter)
-
-
 def _open_tls(options: ServeOptions) -> ssl.SSLContext | None:
     if options.tls_cert is None or options.tls_key is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(options.tls_cert.expanduser(), options.tls_key.expanduser(), password=_no_password)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    except (OSError, ValueError) as error:  # of which the errors of ssl are kinds
+        is_tls = isinstance(error, ssl.SSLError | ValueError)
+        reason = "they are not a certificate and its key" if is_tls else os.strerror(getattr(error, "errno", 0))
         raise OptionError(
             f"cannot use the certificate '{options.tls_cert}' with the key '{options.tls_key}': {reason}",
             "use PEM files that belong together, with a key that has no password",
@@ -169,14 +167,21 @@ def _bind(host: str, port: int) -> socket.socket:
         )[0]
         bound = socket.create_server(address, family=family, backlog=_BACKLOG)
     except (OSError, UnicodeError) as error:
-        number = getattr(error, "errno", None)
         hints = {
             errno.EADDRINUSE: "choose another port, or --port 0 for a free one",
             errno.EACCES: "choose a port above 1023",
         }
         raise OptionError(
-            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
-            hints.get(number or 0, "use an address of this machine, such as 127.0.0.1"),
+            f"cannot listen on {host}:{port}: {_reason(error)}",
+            hints.get(getattr(error, "errno", 0), "use an address of this machine, such as 127.0.0.1"),
         ) from error
     bound.setblocking(False)
     return bound
+
+
+def _reason(error: Exception) -> str:
+    """Returns the reason of a failed call; the text of `create_server` repeats the address."""
+    number = getattr(error, "errno", None)
+    return (
+        os.strerror(number) if isinstance(number, int) and number > 0 else str(error).partition("] ")[2] or str(error)
+    )

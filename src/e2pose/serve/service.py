@@ -8,11 +8,9 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from e2pose.inference.estimator import Estimator
 from e2pose.serve.compute import ComputeQueue
-from e2pose.serve.decoding import decode_limited
 from e2pose.serve.metrics import Metrics
 from e2pose.serve.options import ServeOptions
 from e2pose.serve.problems import RequestError
@@ -76,9 +74,9 @@ class Service:
         self._models = dict(await asyncio.to_thread(_load_warm, load))
         num_parallel = max(estimator.num_parallel for estimator in self._models.values())
         self._queue = ComputeQueue(
-            self._decode,
             num_parallel=_GPU_THREADS if self._on_gpu else self.options.parallel or num_parallel,
             max_waiting=self.options.queue,
+            max_pixels=self.options.max_pixels,
             max_batch=_GPU_BATCH if self._on_gpu else 1,
         )
         if self.state is State.LOADING:
@@ -125,9 +123,6 @@ class Service:
             }
             for name, estimator in self._models.items()
         ]
-
-    def _decode(self, data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-        return decode_limited(data, self.options.max_pixels)
 
 
 def _load_warm(load: Callable[[], Mapping[str, Estimator]]) -> Mapping[str, Estimator]:
