@@ -14,6 +14,7 @@
 
     UserWarning
     ├── AccuracyWarning          a model may be less accurate on this machine than elsewhere
+    ├── SkippedImagesWarning     a file holds several images, of which only the first is used
     └── FallbackWarning          a fallback replaces an unavailable runtime, device or precision
 
 Every error has a `message`, which names the value received and what is accepted, and a `hint` with the next step.
@@ -93,6 +94,10 @@ class PeerError(E2PoseError):
 
 class AccuracyWarning(UserWarning):
     """A model may be less accurate on this machine than elsewhere."""
+
+
+class SkippedImagesWarning(UserWarning):
+    """A file holds several images, of which only the first is used."""
 
 
 class FallbackWarning(UserWarning):

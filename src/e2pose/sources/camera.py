@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError
-from e2pose.sources.images import quiet_opencv
+from e2pose.sources.encoded_image import quiet_opencv
 
 
 class CameraConnection:

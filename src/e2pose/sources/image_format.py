@@ -22,11 +22,12 @@ _SIGNATURES = {
     "Radiance HDR": (b"#?RADIANCE", b"#?RGBE"),
     "OpenEXR": (b"\x76\x2f\x31\x01",),
 }
-_BRANDS = {"AVIF": (b"avif", b"avis"), "HEIC": (b"heic", b"heix", b"hevc", b"mif1", b"msf1")}
+_AVIF_BRANDS = (b"avif", b"avis")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1")
 FLOAT_FORMATS = ("PFM", "Radiance HDR", "OpenEXR")
 """Formats that hold light intensities, which have no fixed maximum."""
 
-SIGNATURE_LENGTH = 16
+SIGNATURE_LENGTH = 64
 """Number of bytes from the start of a file that `detect_format` needs."""
 
 _PNM = re.compile(rb"P[1-6]\s")
@@ -43,10 +44,19 @@ def detect_format(head: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
     if head[4:8] == b"ftyp":
-        return next((name for name, brands in _BRANDS.items() if head[8:12] in brands), None)
+        return _heif_format(head)
     if _PNM.match(head):
         return "PNM"
     return next((name for name, signatures in _SIGNATURES.items() if head.startswith(signatures)), None)
+
+
+def _heif_format(head: bytes) -> str | None:
+    """Returns "AVIF" or "HEIC" by the brands of the first box: the major brand, a version and compatible brands."""
+    length = min(int.from_bytes(head[:4]), len(head))
+    brands = [head[8:12], *(head[start : start + 4] for start in range(16, length, 4))]
+    if brands[0] not in _AVIF_BRANDS + _HEIF_BRANDS:
+        return None
+    return "AVIF" if any(brand in _AVIF_BRANDS for brand in brands) else "HEIC"
 
 
 def is_complete(data: bytes, image_format: str) -> bool:
@@ -54,7 +64,7 @@ def is_complete(data: bytes, image_format: str) -> bool:
     if image_format == "JPEG":
         return any(marker == _JPEG_END for marker, _ in _jpeg_segments(data))
     if image_format == "PNG":
-        return any(chunk == b"IEND" for chunk, _ in _png_chunks(data))
+        return any(chunk == b"IEND" for chunk, _ in png_chunks(data))
     if image_format == "WebP":
         return len(data) >= 8 + int.from_bytes(data[4:8], "little")
     return True
@@ -73,9 +83,9 @@ def exif_block(data: bytes, image_format: str) -> bytes:
         blocks = (block for marker, block in _jpeg_segments(data) if marker == _JPEG_APP1)
         return next((block[6:] for block in blocks if block.startswith(_EXIF_HEADER)), b"")
     if image_format == "PNG":
-        return next((block for chunk, block in _png_chunks(data) if chunk == b"eXIf"), b"")
+        return next((block for chunk, block in png_chunks(data) if chunk == b"eXIf"), b"")
     if image_format == "WebP":
-        block = next((block for chunk, block in _riff_chunks(data) if chunk == b"EXIF"), b"")
+        block = next((block for chunk, block in riff_chunks(data) if chunk == b"EXIF"), b"")
         return block.removeprefix(_EXIF_HEADER)
     return data if image_format == "TIFF" else b""
 
@@ -96,7 +106,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         position = start + max(length, 2)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yields the chunks of a PNG up to the first one that is incomplete or has a wrong checksum."""
     position = 8
     while position + 12 <= len(data):
@@ -107,7 +117,8 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position = end + 4
 
 
-def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the chunks of a WebP in order."""
     position = 12
     while position + 8 <= len(data):
         length = int.from_bytes(data[position + 4 : position + 8], "little")

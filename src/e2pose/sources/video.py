@@ -21,7 +21,10 @@ from e2pose.core.frame import Frame, Origin
 from e2pose.sources.base import SourceInfo, reason_of
 from e2pose.sources.video_stream import find_video_stream, frame_orientation, upright_rgb
 
-_SUFFIXES = "3gp avi flv gif m2ts m4v mkv mov mp4 mpeg mpg mts ogv webm wmv"
+_SUFFIXES = (
+    "264 265 3g2 3gp asf avi divx dv f4v flv gif h264 h265 hevc ivf m2t m2ts m2v m4v mj2 mjpeg mjpg mkv mov mp4 mpe "
+    "mpeg mpg mts mxf nut ogm ogv qt ts vob webm wmv y4m"
+)
 VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 """Suffixes of files that are read as videos."""
 

@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError
-from e2pose.sources.images import blend_on_white
+from e2pose.sources.encoded_image import blend_on_white
 from e2pose.sources.orientation import UPRIGHT, Orientation, display_orientation
 
 

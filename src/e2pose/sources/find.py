@@ -1,0 +1,127 @@
+"""Files that the name of an input selects."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import re
+from collections.abc import Sequence
+from itertools import filterfalse
+from pathlib import Path
+
+from e2pose.core.errors import InputError
+from e2pose.sources.base import NoticeHandler, ignore_notice, reason_of
+from e2pose.sources.files import KNOWN_SUFFIXES
+
+_CHECK_SPELLING = "check the spelling of the path"
+_FRAME_NUMBER = re.compile(r"%\d*d(?![a-zA-Z])")
+_MAX_NAMES = 3  # of skipped files in a message
+# A suffix that MPEG transport streams share with TypeScript. Source: ISO/IEC 13818-1 and the BDAV format.
+_TRANSPORT_SUFFIXES = (".ts", ".mts")
+_TRANSPORT_PACKETS = ((0, 188), (4, 196))  # positions of the first two bytes 0x47
+
+
+def find_files(name: str, on_notice: NoticeHandler = ignore_notice) -> list[Path]:
+    """Returns the files of an input, in natural order; an existing file takes precedence over a pattern.
+
+    `on_notice` receives a message about files of a folder or pattern that are neither images nor videos.
+
+    Raises:
+        InputError: There is no such file, or no image or video in the folder.
+    """
+    if not name.strip():
+        raise InputError("the name of an input is empty", "use a file, a folder or a quoted pattern")
+    try:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            return _list_folder(path, on_notice)
+        if path.is_file():
+            return [path]
+        exists = path.exists()
+    except (OSError, RuntimeError) as error:  # an unknown home folder is a RuntimeError
+        raise InputError(f"cannot read '{name}': {reason_of(error)}", "check the path and its permissions") from error
+    if name == "-":
+        raise InputError(
+            "'-' (standard input) is not supported as an input",
+            "save the data to a file; use './-' for a file named '-'",
+        )
+    if exists:
+        raise InputError(f"'{name}' is a device or a pipe, not a file", "save its data to a file first")
+    if glob.has_magic(name):
+        return _match_pattern(str(path), on_notice)
+    raise _missing_file_error(path)
+
+
+def _list_folder(folder: Path, on_notice: NoticeHandler) -> list[Path]:
+    try:
+        files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"cannot read the folder '{folder}': {error.strerror}", "check its permissions") from error
+    known = _select_known(files, f"in the folder '{folder}'", on_notice)
+    if not known:
+        raise InputError(
+            f"there is no image or video in the folder '{folder}'",
+            f"subfolders are not searched; to include them, quote a pattern: '{folder / '**' / '*.jpg'}'",
+        )
+    return known
+
+
+def _match_pattern(pattern: str, on_notice: NoticeHandler) -> list[Path]:
+    """Returns the matching files; files with other suffixes count only if no image or video matches."""
+    files = [path for path in map(Path, glob.glob(pattern, recursive=True)) if path.is_file()]  # noqa: PTH207
+    if not files:
+        raise InputError(
+            f"no file matches the pattern '{pattern}'", "check its folder and suffix; '**' matches all subfolders"
+        )
+    if not any(_is_known(path) for path in files):
+        return sorted(files, key=_natural_key)
+    return _select_known(files, f"of the pattern '{pattern}'", on_notice)
+
+
+def _select_known(files: Sequence[Path], where: str, on_notice: NoticeHandler) -> list[Path]:
+    """Returns the images and videos, in natural order, and reports the other files."""
+    files = sorted(files, key=_natural_key)
+    known = list(filter(_is_known, files))
+    others = [path.name for path in filterfalse(_is_known, files)]
+    if known and others:
+        names = ", ".join(others[:_MAX_NAMES])
+        more = f" and {len(others) - _MAX_NAMES} more" if len(others) > _MAX_NAMES else ""
+        number = "1 file" if len(others) == 1 else f"{len(others)} files"
+        on_notice(f"skipped {number} {where} that cannot be read as images or videos: {names}{more}")
+    return known
+
+
+def _is_known(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in KNOWN_SUFFIXES and (suffix not in _TRANSPORT_SUFFIXES or _is_transport_stream(path))
+
+
+def _is_transport_stream(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(200)
+    except OSError:
+        return True  # opening the file reports the reason
+    return any(head[first : first + 1] == head[second : second + 1] == b"G" for first, second in _TRANSPORT_PACKETS)
+
+
+def _natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that places `a2` before `a10`."""
+    words = re.split(r"(\d+)", str(path))
+    return tuple((0, int(word), word) if word.isdecimal() else (1, 0, word.casefold()) for word in words)
+
+
+def _missing_file_error(path: Path) -> InputError:
+    folder = path.parent
+    if _FRAME_NUMBER.search(path.name):
+        pattern = path.with_name(_FRAME_NUMBER.sub("*", path.name))
+        return InputError(f"there is no file '{path}'", f"for numbered images, use a quoted pattern: '{pattern}'")
+    if not folder.is_dir():
+        return InputError(f"there is no file '{path}': its folder does not exist", _CHECK_SPELLING)
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        names = []  # the folder may allow reading its files but not listing them
+    similar = difflib.get_close_matches(path.name, names, n=3)
+    hint = f"did you mean {' or '.join(repr(str(folder / name)) for name in similar)}?" if similar else ""
+    return InputError(f"there is no file '{path}'", hint or _CHECK_SPELLING)

@@ -1,0 +1,67 @@
+"""Number of images in an encoded file: pages of a TIFF, frames of an animation.
+
+Source: the APNG specification (`acTL`), the WebP container specification (`ANMF`), GIF89a, ISO/IEC 14496-12 section
+8.7.3 (`stsz`, for AVIF).
+"""
+
+from __future__ import annotations
+
+from e2pose.sources.heif_header import boxes, find_box
+from e2pose.sources.image_format import png_chunks, riff_chunks
+from e2pose.sources.tiff_header import TiffDirectory, read_directories
+
+_GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
+_GIF_DELAY = b"\x21\xf9\x04"  # the begin of a graphic control extension
+
+
+def count_images(data: bytes, image_format: str) -> int:
+    """Returns the number of images that the headers state, at least 1."""
+    if image_format == "TIFF":
+        return max(1, len(tiff_pages(data)))
+    if image_format == "PNG":
+        counts = (int.from_bytes(content[:4]) for kind, content in png_chunks(data) if kind == b"acTL")
+        return max(1, next(counts, 1))
+    if image_format == "WebP":
+        return max(1, sum(kind == b"ANMF" for kind, _ in riff_chunks(data)))
+    if image_format == "GIF":
+        return max(1, _count_gif(data))
+    return max(1, _count_samples(data)) if image_format == "AVIF" else 1
+
+
+def tiff_pages(data: bytes) -> list[TiffDirectory]:
+    """Returns the directories of a TIFF that are images of their own, at least the first directory."""
+    directories = read_directories(data)
+    return [directory for directory in directories if directory.is_page] or directories[:1]
+
+
+def states_delays(data: bytes, count: int) -> bool:
+    """Returns whether every image of a GIF states its delay; FFmpeg joins an image that does not with the next one."""
+    return data.count(_GIF_DELAY) >= count
+
+
+def _count_gif(data: bytes) -> int:
+    count, position = 0, 13 + _palette_bytes(data[10:11])
+    while position < len(data):
+        kind = data[position]
+        if kind == _GIF_IMAGE:
+            count += 1
+            position += 11 + _palette_bytes(data[position + 9 : position + 10])
+        elif kind == _GIF_EXTENSION:
+            position += 2
+        else:
+            break
+        while length := int.from_bytes(data[position : position + 1]):
+            position += 1 + length
+        position += 1
+    return count
+
+
+def _palette_bytes(flags: bytes) -> int:
+    value = int.from_bytes(flags)
+    return 3 << (value & 7) + 1 if value & 0x80 else 0
+
+
+def _count_samples(data: bytes) -> int:
+    tracks = [box.content for box in boxes(find_box(data, b"moov")) if box.kind == b"trak"]
+    sizes = [find_box(track, b"mdia", b"minf", b"stbl", b"stsz") for track in tracks]
+    return max((int.from_bytes(size[8:12]) for size in sizes), default=1)
