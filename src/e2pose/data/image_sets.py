@@ -13,7 +13,8 @@ from e2pose.core.errors import AnnotationError
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.data.config import DataSetConfig
 from e2pose.formats.coco import read_coco
-from e2pose.formats.yolo import read_data_yaml, read_yolo
+from e2pose.formats.data_yaml import read_data_yaml
+from e2pose.formats.yolo import read_yolo
 from e2pose.sources.images import IMAGE_SUFFIXES, read_image_size
 
 SCHEMA_FROM_DATA = "data"
@@ -70,8 +71,10 @@ def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
     json_path = path / config.annotations
     yaml_path = path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
     if yaml_path.is_file() and not json_path.is_file():
-        folder = read_data_yaml(yaml_path).folder
-        annotations = read_yolo(yaml_path, config.split, suffixes=IMAGE_SUFFIXES, size_of=read_image_size)
+        folder = read_data_yaml(yaml_path, category=config.category).folder
+        annotations = read_yolo(
+            yaml_path, config.split, suffixes=IMAGE_SUFFIXES, size_of=read_image_size, category=config.category
+        )
     else:
         folder = path / config.images
         annotations = read_coco(

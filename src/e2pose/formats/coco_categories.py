@@ -9,7 +9,7 @@ from pathlib import Path
 from e2pose.core.errors import AnnotationError, SchemaError
 from e2pose.core.schema import KeypointSchema, find_built_in_schema, load_schema
 from e2pose.core.sides import find_mirrored_names
-from e2pose.formats.fields import FieldError, is_missing, show, to_id, to_integer
+from e2pose.formats.fields import FieldError, is_missing, show, to_id, to_integer, to_names
 from e2pose.formats.reading_log import ReadingLog
 
 CategoryChoice = str | int | Sequence[str | int] | None
@@ -85,24 +85,8 @@ def _parse_category(entry: object) -> Category:
         raise FieldError(f"it must be a mapping of fields, not {show(entry)}")
     name = entry.get("name")
     category_id = to_id(entry.get("id"), "id")
-    keypoints = _parse_names(entry.get("keypoints"))
+    keypoints = to_names(entry.get("keypoints"), "keypoints")
     return Category(category_id, str(entry["id"] if is_missing(name) else name), keypoints, entry.get("skeleton"))
-
-
-def _parse_names(value: object) -> tuple[str, ...]:
-    """Returns keypoint names from a list, or from a mapping from index to name or from name to index."""
-    if is_missing(value):
-        return ()
-    if isinstance(value, dict):
-        by_name = all(isinstance(index, int) and not isinstance(index, bool) for index in value.values())
-        pairs = [(index, name) if by_name else (name, index) for name, index in value.items()]
-        numbers = [to_integer(index, "keypoints") for index, _ in pairs]
-        if len(set(numbers)) < len(numbers):
-            raise FieldError(f"'keypoints' must have distinct numbers, not {show(sorted(numbers))}")
-        value = [name for _, (_, name) in sorted(zip(numbers, pairs, strict=True))]
-    if not isinstance(value, list) or any(is_missing(name) or isinstance(name, list | dict) for name in value):
-        raise FieldError(f"'keypoints' must be a list of names, not {show(value)}")
-    return tuple(str(name).strip() for name in value)
 
 
 def _select(categories: Sequence[Category], choice: CategoryChoice, path: str | Path) -> list[Category]:

@@ -104,6 +104,26 @@ def to_id(value: object, name: str) -> int:
     return _FIRST_TEXT_ID + int.from_bytes(digest, "big")
 
 
+def to_names(value: object, name: str) -> tuple[str, ...]:
+    """Returns keypoint names from a list, or from a mapping from index to name or from name to index.
+
+    Raises:
+        FieldError: The value is something else.
+    """
+    if is_missing(value):
+        return ()
+    if isinstance(value, dict):
+        by_name = all(isinstance(index, int) and not isinstance(index, bool) for index in value.values())
+        pairs = [(second, first) if by_name else (first, second) for first, second in value.items()]
+        numbers = [to_integer(index, name) for index, _ in pairs]
+        if len(set(numbers)) < len(numbers):
+            raise FieldError(f"'{name}' must have distinct numbers, not {show(sorted(numbers))}")
+        value = [keypoint for _, (_, keypoint) in sorted(zip(numbers, pairs, strict=True))]
+    if not isinstance(value, list) or any(is_missing(one) or isinstance(one, list | dict) for one in value):
+        raise FieldError(f"'{name}' must be a list of names, not {show(value)}")
+    return tuple(str(one).strip() for one in value)
+
+
 def show(value: object) -> str:
     """Returns a short text of a value for an error message."""
     if type(value) is int and abs(value) < 1e60:

@@ -16,7 +16,7 @@ from e2pose.data.inspection.image_files import check_image_files, find_duplicate
 from e2pose.data.inspection.labels import find_label_problems
 from e2pose.data.inspection.left_right import find_flip_problems
 from e2pose.data.inspection.statistics import Statistics, label_statistics
-from e2pose.formats.yolo import read_data_yaml
+from e2pose.formats.data_yaml import read_data_yaml
 
 UNUSABLE = Check("unusable labels", "A training rejects this image set. Correct or remove it.", is_error=True)
 

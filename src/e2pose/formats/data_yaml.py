@@ -1,0 +1,148 @@
+"""The `data.yaml` of a YOLO pose data set.
+
+Source: docs.ultralytics.com/datasets/pose, "Dataset YAML format".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from e2pose.core.errors import AnnotationError, MissingExtraError, SchemaError
+from e2pose.core.files import read_text
+from e2pose.core.schema import KeypointSchema, find_built_in_schema
+from e2pose.core.sides import find_mirrored_names
+from e2pose.formats.coco_categories import CategoryChoice
+from e2pose.formats.fields import FieldError, is_missing, show, to_integer, to_names
+
+_MAX_KEYPOINTS = 10_000
+
+
+@dataclass(frozen=True)
+class DataYaml:
+    """Content of a `data.yaml`."""
+
+    path: Path
+    folder: Path  # to which the paths in the file are relative
+    splits: Mapping[str, tuple[str, ...]]  # the existing entries out of `train`, `val` and `test`
+    schema: KeypointSchema  # keypoints are named "0", "1" and so on if the file has no `kpt_names`
+    values_per_keypoint: int  # 2 for x and y, 3 for x, y and visibility
+    classes: Mapping[int, str]  # names by index
+    selected: frozenset[int]  # the classes that are read
+
+
+def read_data_yaml(path: str | Path, *, category: CategoryChoice = None) -> DataYaml:
+    """Reads a `data.yaml`. Of several classes, `category` is read, or without it the one named "person".
+
+    Paths may have backslashes. `category` is the name or index of a class, or several of them.
+
+    Raises:
+        AnnotationError: The file cannot be read, or an entry is missing or invalid.
+        MissingExtraError: PyYAML is not installed.
+    """
+    path = Path(path)
+    record = _load(path)
+    try:
+        classes = _parse_classes(record.get("names"))
+        selected = _select(classes, category)
+        num_keypoints, values_per_keypoint = _parse_shape(record.get("kpt_shape"))
+        schema = _parse_schema(record, num_keypoints, selected[0], classes[selected[0]])
+    except (FieldError, SchemaError) as error:
+        hint = "correct this entry; docs/guides/data.md describes the file"
+        raise AnnotationError(f"'{path}': {error}", getattr(error, "hint", hint)) from error
+    return DataYaml(
+        path=path,
+        folder=path.parent / str(record.get("path") or "").replace("\\", "/"),
+        splits={
+            name: tuple(str(one).replace("\\", "/") for one in (entry if isinstance(entry, list) else [entry]))
+            for name in ("train", "val", "test")
+            if (entry := record.get(name))
+        },
+        schema=schema,
+        values_per_keypoint=values_per_keypoint,
+        classes=classes,
+        selected=frozenset(selected),
+    )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError("yaml", "train") from error
+    invalid = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)  # of explicit types
+    try:
+        record = yaml.safe_load(read_text(path))
+    except (OSError, *invalid) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise AnnotationError(f"cannot read '{path}': {reason}", "use the data.yaml of a YOLO pose data set") from error
+    if not isinstance(record, dict):
+        raise AnnotationError(f"'{path}' has no entries", "it needs 'train' or 'val', 'names' and 'kpt_shape'")
+    return record
+
+
+def _parse_classes(value: object) -> dict[int, str]:
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, dict):
+        return {to_integer(index, "names"): str(name).strip() for index, name in value.items()}
+    return {index: str(name).strip() for index, name in enumerate(value)} if isinstance(value, list) else {}
+
+
+def _select(classes: Mapping[int, str], choice: CategoryChoice) -> list[int]:
+    """Returns the indices of the classes to read, at least one."""
+    if choice is None:
+        selected = [index for index, name in classes.items() if name.lower() == "person"] or list(classes)
+        if len(selected) != 1:
+            raise FieldError(
+                f"there must be one class, or one named 'person', but 'names' is {show(classes)}; "
+                "the entry 'category' of an image set chooses another one"
+            )
+        return selected
+    selected = []
+    for wanted in [choice] if isinstance(choice, str | int) else choice:
+        text = str(wanted).strip().lower()
+        found = [index for index, name in classes.items() if name.lower() == text]
+        found = found or [index for index in classes if str(index) == text]
+        selected += found
+        if not found:
+            raise FieldError(f"there is no class '{wanted}'; 'names' is {show(classes)}")
+    if not selected:
+        raise FieldError("no class is chosen")
+    return selected
+
+
+def _parse_shape(value: object) -> tuple[int, int]:
+    """Returns the number of keypoints and the number of values of each."""
+    match value:
+        case [int(num_keypoints), 2 | 3 as values_per_keypoint] if 0 < num_keypoints <= _MAX_KEYPOINTS:
+            return num_keypoints, values_per_keypoint
+    raise FieldError(f"'kpt_shape' must be [number of keypoints, 2 or 3], such as [17, 3], not {show(value)}")
+
+
+def _parse_schema(record: Mapping[str, Any], num_keypoints: int, class_index: int, class_name: str) -> KeypointSchema:
+    value = record.get("kpt_names")
+    if isinstance(value, dict) and any(isinstance(names, list) for names in value.values()):  # by class
+        value = value.get(class_index, value.get(str(class_index)))
+    names = to_names(value, "kpt_names") or tuple(map(str, range(num_keypoints)))
+    if len(names) != num_keypoints:
+        raise FieldError(f"there are {len(names)} names in 'kpt_names', but {num_keypoints} keypoints in 'kpt_shape'")
+    if built_in := find_built_in_schema(names):
+        return built_in
+    flip = record.get("flip_idx")
+    pairs = find_mirrored_names(names) if is_missing(flip) else _flip_pairs(flip, names)
+    return KeypointSchema.from_names(class_name, names, flip_pairs=pairs)
+
+
+def _flip_pairs(value: object, names: Sequence[str]) -> list[tuple[str, str]]:
+    if not isinstance(value, list) or len(value) != len(names):
+        raise FieldError(f"'flip_idx' must have one index for each of {len(names)} keypoints, not {show(value)}")
+    flip = [to_integer(partner, "flip_idx") for partner in value]
+    if not all(0 <= partner < len(names) for partner in flip):
+        raise FieldError(f"'flip_idx' must have indices from 0 to {len(names) - 1}, not {show(value)}")
+    for index, partner in enumerate(flip):
+        if flip[partner] != index:
+            raise FieldError(f"'flip_idx' is invalid: {index} flips to {partner}, which flips to {flip[partner]}")
+    return [(names[index], names[partner]) for index, partner in enumerate(flip) if index < partner]
