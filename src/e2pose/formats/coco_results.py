@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,9 @@ from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.formats.coco import CATEGORY_ID
 from e2pose.formats.coco_entries import HALF_PIXEL
+from e2pose.formats.fields import LARGEST, FieldError, is_missing, show, to_id
+from e2pose.formats.json_file import load_json
+from e2pose.formats.reading_log import ReadingLog
 
 
 def to_coco_results(poses: Poses, image_id: int, file_name: str) -> list[dict[str, Any]]:
@@ -46,24 +47,25 @@ def read_coco_results(path: str | Path, schema: KeypointSchema) -> list[dict[str
     """Reads a file of COCO results; returns entries as from `to_coco_results`, without `file_name` and `track_id`.
 
     The file is a JSON list; each entry has `image_id`, `keypoints` (x, y, any number) and `score` from 0 to 1. Without
-    `bbox`, the box around all keypoints is used, from which COCO's evaluation computes the area of a pose.
+    `bbox`, the box around all keypoints is used, from which COCO's evaluation computes the area of a pose. An image id
+    may be text, as in `read_coco`.
 
     Raises:
-        AnnotationError: The file cannot be read or an entry is invalid; the message names its position.
+        AnnotationError: The file cannot be read or has invalid entries; the message lists the first of them.
     """
-    try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise AnnotationError(
-            f"cannot read the results '{path}': {reason}", "use a JSON file of COCO results"
-        ) from error
+    entries = load_json(path, "the results", "use a JSON file of COCO results")
     if not isinstance(entries, list):
         raise AnnotationError(
             f"'{path}' is not a file of COCO results: it must be a list of poses",
             "use results, not annotations; e2pose predict -o poses.json writes them",
         )
-    return [_parse(entry, schema, f"'{path}': the pose at position {index}") for index, entry in enumerate(entries)]
+    log = ReadingLog(path)
+    results = []
+    for index, entry in enumerate(entries):
+        with log.entry(f"the pose at position {index}"):
+            results.append(_parse(entry, schema))
+    log.raise_if_invalid()
+    return results
 
 
 def results_to_poses(results: Sequence[Mapping[str, Any]], schema: KeypointSchema) -> Poses:
@@ -77,34 +79,29 @@ def results_to_poses(results: Sequence[Mapping[str, Any]], schema: KeypointSchem
     )
 
 
-def _parse(entry: object, schema: KeypointSchema, where: str) -> dict[str, Any]:
-    hint = "correct or remove this entry"
+def _parse(entry: object, schema: KeypointSchema) -> dict[str, Any]:
     if not isinstance(entry, dict) or not {"image_id", "keypoints", "score"} <= entry.keys():
-        raise AnnotationError(f"{where} is invalid: it must have 'image_id', 'keypoints' and 'score'", hint)
-    if not isinstance(entry["image_id"], int):
-        raise AnnotationError(f"{where} is invalid: image_id must be an integer, not {entry['image_id']!r}", hint)
-    if not _are_numbers(entry["keypoints"], 3 * len(schema)):
-        raise AnnotationError(
-            f"{where} is invalid: keypoints must be {3 * len(schema)} finite numbers: x, y, score for each of "
-            f"{len(schema)}",
-            "evaluate results with annotations of the same keypoints",
+        raise FieldError(f"it must have 'image_id', 'keypoints' and 'score', not {show(entry)}")
+    image_id, keypoints, score = to_id(entry["image_id"], "image_id"), entry["keypoints"], entry["score"]
+    if not _are_numbers(keypoints, 3 * len(schema)):
+        raise FieldError(
+            f"'keypoints' must be {3 * len(schema)} finite numbers: x, y, score for each of {len(schema)} keypoints of "
+            f"the annotations, not {show(keypoints)}"
         )
-    x, y = entry["keypoints"][0::3], entry["keypoints"][1::3]
-    box = entry.get("bbox", [min(x) + 0.5, min(y) + 0.5, max(x) - min(x), max(y) - min(y)])
-    if not _are_numbers(box, 4) or min(box[2:]) < 0:
-        raise AnnotationError(f"{where} is invalid: bbox must be x, y, width and height, not {box!r}", hint)
-    if not _are_numbers([entry["score"]], 1) or not 0 <= entry["score"] <= 1:
-        raise AnnotationError(
-            f"{where} is invalid: score must be from 0 to 1, not {entry['score']!r}",
-            "scale all scores into this range; average precision depends only on their order",
-        )
-    kept = {name: entry[name] for name in ("image_id", "keypoints", "score")}
-    return {**kept, "category_id": CATEGORY_ID, "bbox": box}
+    x, y = keypoints[0::3], keypoints[1::3]
+    box = entry.get("bbox")
+    if is_missing(box):
+        box = [min(x) + 0.5, min(y) + 0.5, max(x) - min(x), max(y) - min(y)]
+    if box is None or not _are_numbers(box, 4) or min(box[2:]) < 0:
+        raise FieldError(f"'bbox' must be x, y, width and height, not {show(box)}")
+    if not _are_numbers([score], 1) or not 0 <= score <= 1:
+        raise FieldError(f"'score' must be from 0 to 1, not {show(score)}; scale all scores, only their order matters")
+    return {"image_id": image_id, "keypoints": keypoints, "score": score, "category_id": CATEGORY_ID, "bbox": box}
 
 
 def _are_numbers(values: object, count: int) -> bool:
     return (
         isinstance(values, list)
         and len(values) == count
-        and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+        and all(isinstance(value, int | float) and abs(value) <= LARGEST for value in values)
     )

@@ -18,13 +18,18 @@ from e2pose.sinks.text import CocoJsonSink, CsvSink, JsonlSink
 from e2pose.sinks.video import VIDEO_SUFFIXES, VideoFileSink
 from e2pose.sinks.virtual_camera import CAMERA_PREFIX, VirtualCameraSink
 
-_SINKS: dict[str, Callable[[Path, Draw], Sink]] = {
-    **dict.fromkeys(sorted(IMAGE_SUFFIXES), ImageFileSink),
-    **dict.fromkeys(sorted(VIDEO_SUFFIXES), VideoFileSink),
-    ".json": lambda path, _: CocoJsonSink(path),
-    ".jsonl": lambda path, _: JsonlSink(path),
-    ".csv": lambda path, _: CsvSink(path),
-    ".parquet": lambda path, _: ParquetSink(path),
+
+def _open_coco(path: Path, _: Draw, inputs: Collection[Path]) -> Sink:
+    return CocoJsonSink(path, [file for file in inputs if file.suffix.lower() not in VIDEO_SUFFIXES])
+
+
+_SINKS: dict[str, Callable[[Path, Draw, Collection[Path]], Sink]] = {
+    **dict.fromkeys(sorted(IMAGE_SUFFIXES), lambda path, draw, _: ImageFileSink(path, draw)),
+    **dict.fromkeys(sorted(VIDEO_SUFFIXES), lambda path, draw, _: VideoFileSink(path, draw)),
+    ".json": _open_coco,
+    ".jsonl": lambda path, *_: JsonlSink(path),
+    ".csv": lambda path, *_: CsvSink(path),
+    ".parquet": lambda path, *_: ParquetSink(path),
 }
 
 
@@ -37,7 +42,7 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
     Args:
         target: The file or folder to write.
         draw: Draws the images, for sinks that write images or videos.
-        inputs: Files that must not be replaced.
+        inputs: The files that are read: they must not be replaced, and numbers in their names are ids in COCO results.
 
     Raises:
         OptionError: The name is empty, or its suffix is not supported.
@@ -70,4 +75,4 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
             f"use a folder that ends with a slash, or a file with the suffix {', '.join(_SINKS)}",
         )
     check_not_an_input(path, inputs)
-    return _SINKS[suffix](path, draw)
+    return _SINKS[suffix](path, draw, inputs)

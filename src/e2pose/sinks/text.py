@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
@@ -80,11 +81,17 @@ class CocoJsonSink(TextSink):
     Each person is an entry in COCO format plus `file_name`. The `image_id` of an image is the number in its file name
     if the name is only a number ("000000000139.jpg" has the id 139) and the id is unused. Other images and each frame
     of a video get the next unused number from 1. Entries of videos and cameras also have `frame` and `time_s`.
+
+    Args:
+        path: The file to write.
+        inputs: The files that will be written, as far as they are known. The numbers in their names are reserved, so
+            that no earlier image without a number takes them.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, inputs: Collection[Path] = ()) -> None:
         super().__init__(path, before="[", after="\n]\n")
         self._separator = "\n"
+        self._reserved_ids = {_number_in_name(file) for file in inputs}
         self._named_ids: set[int] = set()
         self._running_id = 0
 
@@ -99,13 +106,18 @@ class CocoJsonSink(TextSink):
             self._separator = ",\n"
 
     def _image_id(self, origin: Origin) -> int:
-        stem = origin.path.stem if origin.is_still and origin.path else ""
-        if stem.isascii() and stem.isdigit() and len(stem) <= _MAX_ID_DIGITS:
-            number = int(stem)
-            if number not in self._named_ids and not 1 <= number <= self._running_id:
-                self._named_ids.add(number)
-                return number
+        number = _number_in_name(origin.path) if origin.is_still and origin.path else None
+        is_free = number in self._reserved_ids or number not in range(1, self._running_id + 1)
+        if number is not None and number not in self._named_ids and is_free:
+            self._named_ids.add(number)
+            return number
         self._running_id += 1
-        while self._running_id in self._named_ids:
+        while self._running_id in self._named_ids or self._running_id in self._reserved_ids:
             self._running_id += 1
         return self._running_id
+
+
+def _number_in_name(path: Path) -> int | None:
+    """Returns the number in a file name that is only a number."""
+    stem = path.stem
+    return int(stem) if stem.isascii() and stem.isdigit() and len(stem) <= _MAX_ID_DIGITS else None

@@ -12,6 +12,7 @@ from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError, MissingExtraError
 from e2pose.evaluation.metrics import apply_protocol, compute_metrics
 from e2pose.formats.coco import read_coco, to_coco_annotations
+from e2pose.formats.coco_results import read_coco_results
 from helpers.evaluations import (
     COCO,
     CUSTOM,
@@ -157,6 +158,18 @@ def test_perfect_poses_have_ap_and_ar_of_one():
     dataset = random_dataset(COCO, np.random.default_rng(0))
     metrics = compute_metrics(dataset, perfect_results(dataset))
     assert (metrics.ap, metrics.ar) == (1.0, 1.0)
+
+
+def test_images_and_results_with_text_ids_belong_together(tmp_path):
+    dataset = random_dataset(COCO, np.random.default_rng(0))
+    record = to_coco_annotations(dataset)
+    for entry, key in [(one, "id") for one in record["images"]] + [(one, "image_id") for one in record["annotations"]]:
+        entry[key] = f"img_{entry[key]}"
+    results = [{**one, "image_id": f"img_{one['image_id']}"} for one in perfect_results(dataset)]
+    for name, content in (("annotations", record), ("results", results)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    entries = read_coco_results(tmp_path / "results.json", COCO)
+    assert compute_metrics(read_coco(tmp_path / "annotations.json"), entries).ap == 1
 
 
 def test_metrics_without_detections_or_persons():

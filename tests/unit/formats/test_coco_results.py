@@ -9,6 +9,7 @@ from e2pose.core.errors import AnnotationError
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.formats.coco_results import read_coco_results, results_to_poses, to_coco_results
+from e2pose.formats.fields import to_id
 
 COCO = load_schema("coco")
 PAIR = KeypointSchema.from_names("pair", ["head", "foot"])
@@ -86,21 +87,39 @@ def test_given_box_is_kept_because_coco_computes_areas_from_it(tmp_path):
     [
         ("pose", "must have 'image_id', 'keypoints' and 'score'"),
         ({"image_id": 4, "score": 1}, "must have 'image_id', 'keypoints' and 'score'"),
-        (entry(image_id="4"), "image_id must be an integer, not '4'"),
-        (entry(keypoints=[1, 2, 3]), "keypoints must be 6 finite numbers"),
-        (entry(keypoints=[1, 2, 3, 4, 5, float("nan")]), "keypoints must be 6 finite numbers"),
-        (entry(keypoints=[1, 2, 3, 4, 5, "6"]), "keypoints must be 6 finite numbers"),
-        (entry(keypoints=None), "keypoints must be 6 finite numbers"),
-        (entry(score=1.5), "score must be from 0 to 1, not 1.5"),
-        (entry(score=None), "score must be from 0 to 1, not None"),
-        (entry(bbox=[1, 2, 3]), "bbox must be x, y, width and height"),
-        (entry(bbox=[1, 2, -3, 4]), "bbox must be x, y, width and height"),
+        (entry(image_id=4.5), "'image_id' must be a whole number or text, not 4.5"),
+        (entry(image_id=None), "'image_id' must be a whole number or text, not null"),
+        (entry(keypoints=[1, 2, 3]), "'keypoints' must be 6 finite numbers"),
+        (entry(keypoints=[1, 2, 3, 4, 5, float("nan")]), "'keypoints' must be 6 finite numbers"),
+        (entry(keypoints=[1, 2, 3, 4, 5, "6"]), "'keypoints' must be 6 finite numbers"),
+        (entry(keypoints=[1, 2, 3, 4, 5, 10**400]), "'keypoints' must be 6 finite numbers"),
+        (entry(keypoints=None), "'keypoints' must be 6 finite numbers"),
+        (entry(score=1.5), "'score' must be from 0 to 1, not 1.5"),
+        (entry(score=None), "'score' must be from 0 to 1, not null"),
+        (entry(bbox=[1, 2, 3]), "'bbox' must be x, y, width and height"),
+        (entry(bbox=[1, 2, -3, 4]), "'bbox' must be x, y, width and height"),
     ],
 )
 def test_invalid_entry_is_named_in_the_error(tmp_path, wrong, message):
     with pytest.raises(AnnotationError, match=message) as caught:
         read_coco_results(write(tmp_path, [entry(), wrong]), PAIR)
-    assert "results.json': the pose at position 1 is invalid" in caught.value.message
+    assert "results.json' has an invalid entry: the pose at position 1: " in caught.value.message
+
+
+@pytest.mark.parametrize(("image_id", "expected"), [("4", 4), (4.0, 4), ("img_a", to_id("img_a", "id"))])
+def test_forms_of_image_ids(tmp_path, image_id, expected):
+    assert read_coco_results(write(tmp_path, [entry(image_id=image_id)]), PAIR)[0]["image_id"] == expected
+
+
+def test_invalid_entries_are_reported_together(tmp_path):
+    with pytest.raises(AnnotationError, match=r"has 7 invalid entries: the pose at position 0: .*; and 2 more"):
+        read_coco_results(write(tmp_path, ["pose"] * 7), PAIR)
+
+
+def test_byte_order_mark_is_skipped(tmp_path):
+    path = write(tmp_path, [])
+    path.write_bytes(b"\xef\xbb\xbf[]")
+    assert read_coco_results(path, PAIR) == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "\xff", '{"images": [], "annotations": [], "categories": []}'])

@@ -1,10 +1,19 @@
 """open_sink: which sink a name selects, and errors that are raised before any work."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from e2pose.core.errors import OptionError, OutputError
+from e2pose.core.frame import Frame, Origin
+from e2pose.core.poses import Poses
+from e2pose.core.schema import load_schema
 from e2pose.sinks.open import open_sink
 from helpers.media import draw_nothing, files_in, save
+
+COCO = load_schema("coco")
 
 
 @pytest.mark.parametrize(
@@ -30,6 +39,16 @@ def test_name_selects_the_sink_and_writes_nothing(tmp_path, monkeypatch, target,
     (tmp_path / "is.folder").mkdir()
     assert type(open_sink(target, draw=draw_nothing)).__name__ == sink
     assert files_in(tmp_path) == []
+
+
+def test_coco_results_reserve_the_numbers_of_images_but_not_of_videos(tmp_path):
+    inputs = [Path("cat.jpg"), Path("1.jpg"), Path("2.mp4")]
+    poses = Poses(np.ones((1, 17, 2), np.float32), np.ones((1, 17), np.float32), np.ones(1, np.float32), COCO)
+    with open_sink(tmp_path / "a.json", draw=draw_nothing, inputs=inputs) as sink:
+        for path in inputs[:2]:
+            sink.write(Frame(np.zeros((2, 2, 3), np.uint8), Origin(str(path), path)), poses)
+    entries = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert [entry["image_id"] for entry in entries] == [2, 1]
 
 
 def test_unknown_suffix_lists_the_supported_ones(tmp_path):

@@ -32,8 +32,8 @@ def persons(count):
     return Poses(ones, ones[..., 0], ones[:, 0, 0], COCO)
 
 
-def write_coco(path, frames, count=1):
-    with CocoJsonSink(path) as sink:
+def write_coco(path, frames, count=1, inputs=()):
+    with CocoJsonSink(path, inputs) as sink:
         for frame in frames:
             sink.write(frame, persons(count))
     return json.loads(path.read_text(encoding="utf-8"))
@@ -111,6 +111,19 @@ def test_image_id_is_the_number_in_the_file_name_or_the_next_unused_one(tmp_path
     entries = write_coco(tmp_path / "a.json", [still(name) for name in names])
     assert [entry["image_id"] for entry in entries] == ids
     assert [entry["file_name"] for entry in entries] == names
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["cat.jpg", "1.jpg", "dog.jpg", "2.jpg"], [3, 1, 4, 2]),
+        (["cat.jpg", "1.jpg", "1.png", "0002.jpg"], [3, 1, 4, 2]),
+        (["0.jpg", "a.jpg", "000000000139.jpg"], [0, 1, 139]),
+    ],
+)
+def test_numbers_in_the_names_of_later_inputs_are_reserved(tmp_path, names, ids):
+    entries = write_coco(tmp_path / "a.json", [still(name) for name in names], inputs=list(map(Path, names)))
+    assert [entry["image_id"] for entry in entries] == ids
 
 
 def test_each_frame_of_a_video_has_its_own_image_id_and_time(tmp_path):
