@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,7 @@ def serve(
         options: What to serve, where, and within which limits.
         runtime: What runs the models.
         open_page: Open the page in the browser.
-        quiet: Print only errors, warnings and a created token.
+        quiet: Print only errors, warnings and a link with a created token.
     """
     try:
         from e2pose.runtimes.select import RUNTIMES
@@ -51,20 +52,20 @@ def serve(
         resolve_model(model, RUNTIMES[runtime.runtime or "onnxruntime"].suffixes)  # downloads can be interrupted here
     token = read_token(options)
     listener = Listener(options)
-    fragment = f"#token={token}" if token else ""
-    if token and options.token_file is None:
-        print_message(f"token: {token}")
+    link = listener.url + (f"#token={token}" if token else "")
 
     def load() -> dict[str, Estimator]:
         return {name: open_estimator(model, runtime, num_images=None, quiet=quiet) for name, model in names.items()}
 
     def on_ready() -> None:
-        if not quiet:
-            print_message(f"ready: {listener.url}{'' if options.token_file else fragment}")
+        if token and options.token_file is None:
+            print(f"ready: {link}", file=sys.stderr, flush=True)  # the only place that shows the token
+        elif not quiet:
+            print_message(f"ready: {listener.url}")
         if open_page:
             import webbrowser
 
-            webbrowser.open(listener.url + fragment)
+            webbrowser.open(link)
 
     on_gpu = runtime.device_kind != "cpu" or runtime.runtime == "tensorrt"
     PoseServer(listener, options, load, token=token, on_gpu=on_gpu, on_ready=on_ready).serve_until_stopped()

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from jaxtyping import UInt8
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,13 +21,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from e2pose.core.errors import E2PoseError
 from e2pose.core.poses import Poses
 from e2pose.formats.jsonl import to_json_persons
+from e2pose.inference.estimator import Estimator
 from e2pose.render.blur import Blur, blur_image
 from e2pose.render.overlay import draw_poses
-from e2pose.serve.compute import Job
+from e2pose.serve.compute import ComputeQueue, Done, Image, Job
 from e2pose.serve.decoding import count_pixels
 from e2pose.serve.live import LiveSession
 from e2pose.serve.media import accepted_type, check_content_type
 from e2pose.serve.metrics import RequestCounter
+from e2pose.serve.openapi import describe_api
 from e2pose.serve.parameters import LiveSettings, check_names, parse_blur, parse_threshold
 from e2pose.serve.problems import RequestError, answer_error, problem
 from e2pose.serve.security import SUBPROTOCOL, Access, Guard
@@ -58,7 +58,7 @@ _TRANSFERS = 8  # bodies of the maximum size that may be in memory together
 
 def make_app(service: Service, access: Access) -> Starlette:
     """Returns the application around a service, whose models are loaded separately."""
-    routes = _Routes(service)
+    routes = _Routes(service, needs_token=access.token is not None)
     cors = Middleware(
         CORSMiddleware,
         allow_origins=sorted(access.origins),
@@ -98,8 +98,9 @@ def make_app(service: Service, access: Access) -> Starlette:
 class _Routes:
     """The answers to all requests."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, needs_token: bool) -> None:
         self._service = service
+        self._needs_token = needs_token
         self._transfers = TransferBudget(service.options.max_bytes, _TRANSFERS * service.options.max_bytes)
         self._files = {path.name: path for path in sorted(_STATIC.glob("*")) if path.is_file()}
 
@@ -135,7 +136,7 @@ class _Routes:
 
     async def openapi(self, _request: Request) -> Response:
         """The description of this interface."""
-        return FileResponse(Path(__file__).with_name("openapi.json"), media_type="application/json")
+        return JSONResponse(describe_api(self._service.models, needs_token=self._needs_token))
 
     async def models(self, _request: Request) -> Response:
         """The models that are served."""
@@ -150,15 +151,14 @@ class _Routes:
         answer = accepted_type(request.headers.get("accept", ""))
         queue = self._service.queue
         model, estimator = self._service.estimator(request.query_params.get("model"), threshold)
-        finish: Callable[[UInt8[np.ndarray, "h w 3"], Poses], Any] = _to_persons
+        finish: Callable[[Image, Poses], Any] = _to_persons
         if answer != "application/json":
             finish = partial(_draw, answer.replace("/", "."), blur, estimator.spec.keypoint_threshold)
         with self._transfers.upload(request) as upload:
             async with self._time_limit(408, "the body did not arrive"):
                 data = await upload.read()
             async with self._time_limit(504, "the result was not ready"):
-                pixels = await asyncio.to_thread(count_pixels, data, self._service.options.max_pixels)
-                done = await _unless_gone(request, queue.submit(Job(data, pixels, estimator, finish)))
+                done = await _unless_gone(request, self._submit(queue, data, estimator, finish))
         if done is None:
             raise ClientDisconnect
         self._service.metrics.observe(done.latency_ms)
@@ -168,6 +168,12 @@ class _Routes:
         height, width = done.size_hw
         record = {"model": model, "width": width, "height": height, "persons": done.value}
         return JSONResponse({**record, "latency_ms": done.latency_ms}, headers=timing)
+
+    async def _submit(
+        self, queue: ComputeQueue, data: bytes, estimator: Estimator, finish: Callable[[Image, Poses], Any]
+    ) -> Done:
+        pixels = await asyncio.to_thread(count_pixels, data, self._service.options.max_pixels)
+        return await queue.submit(Job(data, pixels, estimator, finish))
 
     async def live(self, websocket: WebSocket) -> None:
         """Poses of a stream of frames."""
@@ -222,7 +228,8 @@ async def _unless_gone(request: Request, result: Awaitable[T]) -> T | None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    wanted, gone = asyncio.ensure_future(result), asyncio.ensure_future(watch())
+    # The watch starts first: if the client is already gone, nothing is computed.
+    gone, wanted = asyncio.ensure_future(watch()), asyncio.ensure_future(result)
     try:
         await asyncio.wait({wanted, gone}, return_when=asyncio.FIRST_COMPLETED)
         return wanted.result() if wanted.done() else None
@@ -231,13 +238,11 @@ async def _unless_gone(request: Request, result: Awaitable[T]) -> T | None:
         gone.cancel()
 
 
-def _to_persons(_image: UInt8[np.ndarray, "h w 3"], poses: Poses) -> list[dict[str, Any]]:
+def _to_persons(_image: Image, poses: Poses) -> list[dict[str, Any]]:
     return to_json_persons(poses)
 
 
-def _draw(
-    name: str, blur: Blur | None, keypoint_threshold: float, image: UInt8[np.ndarray, "h w 3"], poses: Poses
-) -> bytes:
+def _draw(name: str, blur: Blur | None, keypoint_threshold: float, image: Image, poses: Poses) -> bytes:
     """Returns the encoded image with poses."""
     if blur is not None:
         image = blur_image(image, poses, blur)

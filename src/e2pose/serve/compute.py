@@ -19,6 +19,8 @@ from e2pose.inference.estimator import Estimator
 from e2pose.serve.problems import RequestError
 from e2pose.sources.images import decode_image
 
+_GRACE_S = 0.05  # until a job is refused: clients that wait may just have hung up
+
 Image = UInt8[np.ndarray, "h w 3"]
 
 
@@ -97,7 +99,9 @@ class ComputeQueue:
             RequestError: Too many jobs are waiting.
             InputError: The image cannot be decoded.
         """
-        if bounded and not self._num_idle and len(self._waiting) >= self._max_waiting:
+        if bounded and self._is_full():
+            await asyncio.sleep(_GRACE_S)
+        if bounded and self._is_full():
             raise RequestError(
                 503, f"{len(self._waiting)} requests are waiting already", "try again later", {"Retry-After": "1"}
             )
@@ -116,6 +120,9 @@ class ComputeQueue:
         for threads in (self._threads, self._decoders):
             if threads is not None:
                 threads.shutdown(wait=False, cancel_futures=True)
+
+    def _is_full(self) -> bool:
+        return not self._num_idle and len(self._waiting) >= self._max_waiting
 
     def _dispatch(self) -> None:
         """Starts waiting jobs while there are idle threads."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -96,7 +97,7 @@ class Access:
 
 def make_access(options: ServeOptions, token: str | None) -> Access:
     """Returns the access that the options describe."""
-    names = {"localhost", "127.0.0.1", "[::1]", *options.allow_host, *_own_names(options.host)}
+    names = {"localhost", "127.0.0.1", "[::1]", *options.allow_host, *own_names(options.host)}
     return Access(
         frozenset(name.lower() for name in names), frozenset(origin.lower() for origin in options.allow_origin), token
     )
@@ -181,20 +182,23 @@ def _without_port(host: str) -> str:
     return name if colon and port.isdecimal() and port.isascii() else host
 
 
-def _own_names(host: str) -> set[str]:
-    """Returns the names of the bound address; for the address of all interfaces, those of the machine."""
+def own_names(host: str) -> list[str]:
+    """Returns the names of the bound address as in a URL; for the address of all interfaces, those of the machine.
+
+    The first one is the best for a link.
+    """
     try:
         address = ip_address(host.strip("[]"))
     except ValueError:
-        return {host}
+        return [host]
     if not address.is_unspecified:
-        return {_in_url(str(address))}
-    name = socket.gethostname()
-    try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
-    except OSError:
-        found = set()
-    return {name, *(_in_url(address) for address in found)}
+        return [_in_url(str(address))]
+    addresses = []
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))  # sends nothing, but chooses the interface
+            addresses.append(_in_url(str(probe.getsockname()[0])))
+    return [*addresses, socket.gethostname()]
 
 
 def _in_url(address: str) -> str:

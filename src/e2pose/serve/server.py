@@ -20,7 +20,7 @@ from e2pose.inference.estimator import Estimator
 from e2pose.serve.app import make_app
 from e2pose.serve.options import ServeOptions
 from e2pose.serve.protocols import HttpProtocol, WebSocketProtocol
-from e2pose.serve.security import make_access
+from e2pose.serve.security import make_access, own_names
 from e2pose.serve.service import Service
 
 _DRAIN_S = 8.0  # running requests are answered within this time, then cancelled
@@ -37,8 +37,7 @@ class Listener:
     def __init__(self, options: ServeOptions) -> None:
         self.tls = _open_tls(options)
         self.socket = _bind(options.host, options.port)
-        host = options.host.strip("[]")
-        name = f"[{host}]" if ":" in host else host
+        name = own_names(options.host)[0]
         self.url = f"{'https' if self.tls else 'http'}://{name}:{self.socket.getsockname()[1]}/"
         """Address of the page."""
 
@@ -129,7 +128,7 @@ def _configure(app: ASGIApp, options: ServeOptions, tls: ssl.SSLContext | None) 
         ws_per_message_deflate=False,  # JPEG does not shrink
         lifespan="off",
         log_config=None,
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,

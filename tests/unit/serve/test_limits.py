@@ -231,3 +231,24 @@ def test_connections_are_limited(tiny_model, monkeypatch) -> None:
         assert client("GET", "/healthz").status == 200
         for connection in connections:
             connection.close()
+
+
+UPGRADE = (
+    "GET /v1/live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+PING = b"\x89\xfd" + bytes(4) + bytes(125)
+TEXT = b"\x81\x81" + bytes(4) + b"x"
+
+
+@pytest.mark.parametrize("message", [PING, TEXT], ids=["ping", "text"])
+def test_live_client_that_never_reads_is_cut(tiny_model, monkeypatch, message: bytes) -> None:
+    monkeypatch.setattr(import_module("e2pose.serve.protocols"), "IDLE_S", 0.2)
+    with serving({"tiny": tiny_model}, timeout=0.3) as client, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", client.port))
+        connection.sendall(UPGRADE.encode())
+        with pytest.raises(OSError):  # of several kinds
+            for _ in range(10_000):
+                connection.sendall(message * 100)
+        until(lambda: metric(client, "e2pose_live_sessions") == 0)
