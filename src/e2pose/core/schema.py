@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,13 @@ from e2pose.core.files import read_text
 from e2pose.core.sides import find_mirrored_names, side_of
 
 _FIELDS = {"name", "keypoints", "edges", "flip_pairs", "sigmas", "groups"}
+_PAIRS, _NUMBERS, _NAMES, _TABLE = (
+    "a list of pairs",
+    "a list of numbers",
+    "a list of names",
+    "a table of lists of names",
+)
+_KINDS = {"keypoints": _NAMES, "edges": _PAIRS, "flip_pairs": _PAIRS, "sigmas": _NUMBERS, "groups": _TABLE}
 _SCHEMAS = Path(__file__).with_name("schemas")
 
 
@@ -155,23 +163,20 @@ class KeypointSchema:
                 f"received: {', '.join(sorted(record)) or 'nothing'}",
                 "add the missing fields and remove the unknown ones",
             )
-        try:
-            return KeypointSchema.from_names(
-                str(record["name"]),
-                [str(keypoint) for keypoint in record["keypoints"]],
-                edges=record.get("edges", ()),
-                flip_pairs=record.get("flip_pairs", ()),
-                sigmas=record.get("sigmas", ()),
-                groups=record.get("groups"),
-            )
-        except SchemaError:
-            raise
-        except (TypeError, ValueError, AttributeError) as error:
-            raise SchemaError(
-                f"schema '{record['name']}' has a field of the wrong type: {error}",
-                "write 'keypoints' as a list of names, 'edges' and 'flip_pairs' as lists of pairs of names, 'sigmas' "
-                "as a list of numbers and 'groups' as a table of lists of names",
-            ) from error
+        for field_name, kind in _KINDS.items():
+            if field_name in record and not _is_of_kind(record[field_name], kind):
+                value = reprlib.repr(record[field_name])
+                raise SchemaError(
+                    f"schema '{record['name']}': '{field_name}' must be {kind}, not {value}", "correct this field"
+                )
+        return KeypointSchema.from_names(
+            str(record["name"]),
+            [str(keypoint) for keypoint in record["keypoints"]],
+            edges=record.get("edges", ()),
+            flip_pairs=record.get("flip_pairs", ()),
+            sigmas=record.get("sigmas", ()),
+            groups=record.get("groups"),
+        )
 
     def to_record(self) -> dict[str, Any]:
         """Returns the TOML or JSON form: the inverse of `from_record`."""
@@ -184,6 +189,18 @@ class KeypointSchema:
             "sigmas": list(self.sigmas),
             "groups": {group: [names[member] for member in members] for group, members in self.groups.items()},
         }
+
+
+def _is_of_kind(value: object, kind: str) -> bool:
+    if kind == _TABLE:
+        return isinstance(value, Mapping) and all(_is_of_kind(names, _NAMES) for names in value.values())
+    if not isinstance(value, list | tuple):
+        return False
+    if kind == _PAIRS:
+        return all(_is_of_kind(pair, _NAMES) for pair in value)
+    if kind == _NUMBERS:
+        return all(isinstance(item, int | float) and abs(item) < 1e9 for item in value)  # larger integers are no floats
+    return all(isinstance(item, str | int) for item in value)
 
 
 @cache

@@ -114,7 +114,8 @@ def _check_mapping(entry: object) -> Mapping[str, Any]:
 
 def _name_entry(kind: str, entry: object, position: int) -> str:
     entry_id = entry.get("id") if isinstance(entry, dict) else None
-    return f"{kind} at position {position}" if is_missing(entry_id) else f"{kind} {show(entry_id)}"
+    has_id = isinstance(entry_id, int | float | str) and not is_missing(entry_id)
+    return f"{kind} {show(entry_id)}" if has_id else f"{kind} at position {position}"
 
 
 def to_coco_annotations(annotations: Annotations) -> dict[str, Any]:
@@ -147,9 +148,11 @@ def to_coco_annotations(annotations: Annotations) -> dict[str, Any]:
 def _load(path: str | Path) -> dict[str, list[Any]]:
     record = load_json(path, "the annotations", "use a JSON file of COCO keypoint annotations")
     names = ("images", "annotations", "categories")
-    if not isinstance(record, dict) or not all(isinstance(record.get(name), list) for name in names):
+    missing = [name for name in names if not isinstance(record, dict) or not isinstance(record.get(name), list)]
+    if missing:
         raise AnnotationError(
-            f"'{path}' is not a file of COCO annotations: it must have the lists {', '.join(map(repr, names))}",
+            f"'{path}' is not a file of COCO annotations: it must have the lists {', '.join(map(repr, names))}, "
+            f"but not as a list or not at all: {', '.join(map(repr, missing))}",
             "use a file of annotations; COCO results, as written by e2pose predict, have none of these lists",
         )
     return record

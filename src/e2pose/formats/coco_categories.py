@@ -84,6 +84,8 @@ def _parse_category(entry: object) -> Category:
     if not isinstance(entry, dict):
         raise FieldError(f"it must be a mapping of fields, not {show(entry)}")
     name = entry.get("name")
+    if isinstance(name, list | dict) and name:
+        raise FieldError(f"'name' must be text, not {show(name)}")
     category_id = to_id(entry.get("id"), "id")
     keypoints = to_names(entry.get("keypoints"), "keypoints")
     return Category(category_id, str(entry["id"] if is_missing(name) else name), keypoints, entry.get("skeleton"))

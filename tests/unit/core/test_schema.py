@@ -117,6 +117,9 @@ def test_record_with_missing_or_unknown_fields_is_rejected(record):
     [
         {"name": "x", "keypoints": ["a"], "sigmas": ["wide"]},
         {"name": "x", "keypoints": ["a"], "sigmas": 0.1},
+        {"name": "x", "keypoints": ["a"], "sigmas": [-(10**400)]},
+        {"name": "x", "keypoints": ["a"], "sigmas": None},
+        {"name": "x", "keypoints": "ab"},
         {"name": "x", "keypoints": 3},
         {"name": "x", "keypoints": ["a"], "groups": ["a"]},
         {"name": "x", "keypoints": ["a", "b"], "edges": [3]},
@@ -124,7 +127,7 @@ def test_record_with_missing_or_unknown_fields_is_rejected(record):
     ],
 )
 def test_record_with_fields_of_the_wrong_type_is_rejected(record):
-    with pytest.raises(SchemaError, match="schema 'x'"):
+    with pytest.raises(SchemaError, match=r"schema 'x': '\w+' must be a (list|table) of"):
         KeypointSchema.from_record(record)
 
 

@@ -166,6 +166,8 @@ def test_categories_without_keypoints_are_skipped(tmp_path):
         ),
         ({"categories": [category(), category(name="dog")]}, "category at position 1: another category has the id 1"),
         ({"categories": [category(id=None)]}, "category at position 0: 'id' must be a whole number or text, not null"),
+        ({"categories": [category(name={"en": "person"})]}, "category at position 0: 'name' must be text, not"),
+        ({"images": [image([7])]}, r"image at position 0: 'id' must be a whole number or text, not \[7\]"),
         ({"categories": ["person"]}, "category at position 0: it must be a mapping of fields"),
         (
             {"categories": [category(keypoints=["a", "a"])]},
@@ -204,7 +206,7 @@ def test_invalid_entries_are_reported_together(tmp_path):
         (b"", "it is empty"),
         (b"{", "it is not valid JSON: Expecting property name"),
         (b"[]", "must have the lists 'images', 'annotations', 'categories'"),
-        (b'{"images": []}', "must have the lists"),
+        (b'{"images": [], "annotations": {}}', "must have the lists .*at all: 'annotations', 'categories'"),
         (b'{"images": [], "annotations": null, "categories": []}', "must have the lists"),
         (b'[{"image_id": 1, "keypoints": [], "score": 1}]', "must have the lists"),
         (b'{"image_id": 1}\n{"image_id": 2}\n', "one JSON value, but more text follows, as in JSON lines"),
