@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from e2pose.core.errors import SchemaError
 from e2pose.core.files import read_text
-from e2pose.core.sides import find_mirrored_names, side_of
+from e2pose.core.sides import find_mirrored_names, parts_of, side_of
 
 _FIELDS = {"name", "keypoints", "edges", "flip_pairs", "sigmas", "groups"}
 _PAIRS, _NUMBERS, _NAMES, _TABLE = (
@@ -22,6 +22,10 @@ _PAIRS, _NUMBERS, _NAMES, _TABLE = (
     "a table of lists of names",
 )
 _KINDS = {"keypoints": _NAMES, "edges": _PAIRS, "flip_pairs": _PAIRS, "sigmas": _NUMBERS, "groups": _TABLE}
+_HEAD_PART_NAMES = """
+    brow cheek chin ear eye eyebrow face forehead head jaw lip mouth muzzle nose nostril pupil skull snout
+"""
+_HEAD_PARTS = frozenset(_HEAD_PART_NAMES.split())
 _SCHEMAS = Path(__file__).with_name("schemas")
 
 
@@ -88,6 +92,15 @@ class KeypointSchema:
         for left, _ in find_mirrored_names([name, partner]):
             return "left" if left == name else "right"
         return side_of(name)
+
+    def indices_of_parts(self, parts: Collection[str]) -> tuple[int, ...]:
+        """Returns the keypoints with one of the parts in their names, on any side: "left_eye" is an "eye"."""
+        return tuple(index for index, name in enumerate(self.keypoints) if not parts_of(name).isdisjoint(parts))
+
+    @property
+    def head(self) -> tuple[int, ...]:
+        """Indices of the keypoints of the head: the group "head", or by name if there is no such group."""
+        return self.groups["head"] if "head" in self.groups else self.indices_of_parts(_HEAD_PARTS)
 
     def unpaired_sides(self) -> tuple[str, ...]:
         """Returns the names of keypoints with a side but without a partner, such as a misspelt "left_wirst"."""

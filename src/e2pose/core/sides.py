@@ -50,6 +50,15 @@ def find_mirrored_names(keypoints: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
+def parts_of(name: str) -> set[str]:
+    """Returns the words of a keypoint name, also without the side that may be joined to them: "lefteye" has "eye"."""
+    parts = set()
+    for word in _split_words(name):
+        joined = [word.removeprefix(side) for side in _OPPOSITE] + [word.removesuffix(side) for side in _OPPOSITE]
+        parts |= {word} if word in _WORDS_WITHOUT_SIDE else {word, *joined}
+    return parts
+
+
 def _mirror_left(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Yields what a name with the side "left" may be called on the right."""
     if any(word in _OPPOSITE for word in words):

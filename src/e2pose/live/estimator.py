@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from e2pose.inference.anonymise import BlurThresholds
 from e2pose.live.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class LiveEstimator:
         estimator: First model, with its person threshold. If it runs images in parallel, it must not be replaced.
         tracker: Tracker of the run, if any.
         keep_tracked: Whether tracked persons are kept down to half the threshold.
+        with_blur: Whether persons are also detected down to the threshold of `PersonsToBlur`, which must be the first
+            stage of the run.
         keypoint_threshold: Minimum score of a drawn keypoint; None for the value of the current model.
     """
 
@@ -35,10 +38,12 @@ class LiveEstimator:
         tracker: Tracker | None = None,
         *,
         keep_tracked: bool = False,
+        with_blur: bool = False,
         keypoint_threshold: float | None = None,
     ) -> None:
         self._tracker = tracker
         self._threshold_factor = TRACKED_THRESHOLD if keep_tracked else 1.0
+        self._with_blur = with_blur
         self._keypoint_threshold = keypoint_threshold
         self._estimator = estimator
         self.stopwatch = Stopwatch(self._with_margin(estimator))
@@ -66,6 +71,10 @@ class LiveEstimator:
     def threshold(self, threshold: float) -> None:
         self.switch_to(self._estimator.with_threshold(threshold))
 
+    def blur_thresholds(self) -> BlurThresholds:
+        """Returns the current thresholds for `PersonsToBlur`."""
+        return self._blur_thresholds(self._estimator)
+
     @property
     def keypoint_threshold(self) -> float:
         """Minimum score of a drawn keypoint."""
@@ -81,4 +90,10 @@ class LiveEstimator:
         self._estimator = estimator
 
     def _with_margin(self, estimator: Estimator) -> Estimator:
+        if self._with_blur:
+            return estimator.with_threshold(self._blur_thresholds(estimator).known)
         return estimator.with_threshold(self._threshold_factor * estimator.threshold)
+
+    def _blur_thresholds(self, estimator: Estimator) -> BlurThresholds:
+        output = self._threshold_factor * estimator.threshold
+        return BlurThresholds.of(estimator.threshold, estimator.spec, output=output)

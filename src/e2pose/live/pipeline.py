@@ -6,11 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from e2pose.core.errors import E2PoseError, ModelError
+from e2pose.inference.anonymise import LOOKAHEAD_S, BlurSink, PersonsToBlur
 from e2pose.inference.run import run
 from e2pose.live.estimator import LiveEstimator
 from e2pose.live.session import LiveSession, list_models
-from e2pose.live.view import View, draw_view
+from e2pose.live.view import View
+from e2pose.render.blur import check_region
 from e2pose.render.hud import draw_rate
+from e2pose.render.overlay import draw_poses
 from e2pose.sinks.open import open_sink
 from e2pose.sinks.tee import TeeSink
 from e2pose.sinks.threaded import ThreadedSink
@@ -74,10 +77,18 @@ class Pipeline:
         estimator = open_estimator(options.model[0], 1 if is_interactive else source.info.frame_count)
         self.num_parallel = estimator.num_parallel
         """Number of images that the model processes in parallel."""
+        if options.blur is not None:
+            check_region(estimator.spec.schema, options.blur)
+        self._with_blur = options.show or options.blur is not None
         self._tracker = Tracker(estimator.threshold) if options.track or options.smooth else None
         self._estimator = LiveEstimator(
-            estimator, self._tracker, keep_tracked=options.track, keypoint_threshold=options.keypoint_threshold
+            estimator,
+            self._tracker,
+            keep_tracked=options.track,
+            with_blur=self._with_blur,
+            keypoint_threshold=options.keypoint_threshold,
         )
+        self._persons = PersonsToBlur(self._estimator.blur_thresholds) if self._with_blur else None
         self._source = LatestFrame(source) if source.info.is_live else Prefetch(source)
         self._sinks: list[Sink] = []
         if options.show:
@@ -85,6 +96,7 @@ class Pipeline:
                 View(blur=options.blur, min_blur=options.blur, is_paused=source.info.frame_count == 1),
                 self._estimator,
                 self._source,
+                self._persons,
                 models=list_models(options.model, runtime),
                 open_model=self._open_next_model,
                 report=report,
@@ -93,7 +105,7 @@ class Pipeline:
             self._sinks.append(window)
         if self.outputs:
             files = [open_sink(output, draw=self._draw, inputs=source.info.paths) for output in self.outputs]
-            self._sinks.append(ThreadedSink(TeeSink(files, on_error=report)))
+            self._sinks.append(self._blurred(ThreadedSink(TeeSink(files, on_error=report))))
 
     @property
     def num_dropped(self) -> int:
@@ -121,10 +133,18 @@ class Pipeline:
         except _NoFramesError:
             return None
 
+    def _blurred(self, sink: Sink) -> Sink:
+        """Returns the sink behind the blur of the options: no sink receives the original frames."""
+        if self._options.blur is None or self._persons is None:
+            return sink
+        lookahead_s = 0.0 if self._source.info.is_live or self._options.blur == "frame" else LOOKAHEAD_S
+        return BlurSink(sink, self._persons, self._options.blur, lookahead_s=lookahead_s)
+
     def _stages(self) -> list[Stage]:
+        stages: list[Stage] = [] if self._persons is None else [self._persons]
         if self._tracker is None:
-            return []
-        stages: list[Stage] = [self._tracker]
+            return stages
+        stages.append(self._tracker)
         if self._options.smooth:
             stages.append(Smoother())
         if not self._options.track:
@@ -132,8 +152,7 @@ class Pipeline:
         return stages
 
     def _draw(self, frame: Frame, poses: Poses) -> UInt8[np.ndarray, "h w 3"]:
-        view = View(blur=self._options.blur)
-        image = draw_view(frame, poses, view, keypoint_threshold=self._estimator.keypoint_threshold)
+        image = draw_poses(frame.image, poses, threshold=self._estimator.keypoint_threshold)
         return draw_rate(image, self._estimator.stopwatch.images_per_second) if self._options.fps else image
 
     def _open_next_model(self, name: str) -> Estimator:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from e2pose.core.errors import E2PoseError
 from e2pose.live.snapshot import save_snapshot
-from e2pose.live.view import MAX_THRESHOLD, View, draw_panels, draw_view, press
+from e2pose.live.view import MAX_THRESHOLD, View, draw_panels, draw_view, for_schema, press
 from e2pose.live.window import Window
 from e2pose.render.hud import RunStats
 from e2pose.runtimes.select import RUNTIMES
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    import numpy as np
+    from jaxtyping import UInt8
+
     from e2pose.core.frame import Frame
     from e2pose.core.poses import Poses
+    from e2pose.inference.anonymise import PersonsToBlur
     from e2pose.inference.estimator import Estimator
     from e2pose.live.estimator import LiveEstimator
     from e2pose.runtimes.options import RuntimeOptions
@@ -38,6 +42,7 @@ class LiveSession:
         view: Initial state of the view.
         estimator: Detects the poses.
         source: Source of the frames; stopped when the window is closed.
+        persons: Finds the persons to blur; the first stage of the run. By default, the detected ones are blurred.
         models: Arguments for `open_model` that the model key cycles through; the first one is running.
         open_model: Opens a model. If it raises an `E2PoseError`, the run continues with the current model.
         report: Receives the errors of actions that a key started.
@@ -49,6 +54,7 @@ class LiveSession:
         view: View,
         estimator: LiveEstimator,
         source: Prefetch,
+        persons: PersonsToBlur | None = None,
         *,
         models: Sequence[str],
         open_model: Callable[[str], Estimator],
@@ -58,6 +64,7 @@ class LiveSession:
         self._estimator = estimator
         self.view = self._with_model_threshold(replace(view, num_models=len(models)))
         self._source = source
+        self._persons = persons
         self._models = models
         self._open_model = open_model
         self._report = report
@@ -119,7 +126,7 @@ class LiveSession:
         if self._shown is None:
             return
         frame, poses = self._shown
-        image = draw_view(frame, poses, self.view, keypoint_threshold=self._estimator.keypoint_threshold)
+        image = self._draw_view(frame, poses)
         try:
             self._notify(f"saved {save_snapshot(image, frame, Path())}")
         except E2PoseError as error:
@@ -136,13 +143,13 @@ class LiveSession:
         self._redetect()
 
     def _with_model_threshold(self, view: View) -> View:
-        """Returns the view with the threshold of the model.
+        """Returns the view with the threshold and the regions of the model.
 
         With a blur from the command line, keys cannot raise the threshold, because persons below it are not blurred.
         """
         threshold = self._estimator.threshold
         max_threshold = MAX_THRESHOLD if view.min_blur is None else threshold
-        return replace(view, threshold=threshold, max_threshold=max_threshold)
+        return replace(for_schema(view, self._estimator.spec.schema), threshold=threshold, max_threshold=max_threshold)
 
     def _redetect(self) -> None:
         """Updates the poses of a paused frame.
@@ -157,7 +164,7 @@ class LiveSession:
         if self._shown is None:
             return
         frame, poses = self._shown
-        image = draw_view(frame, poses, self.view, keypoint_threshold=self._estimator.keypoint_threshold)
+        image = self._draw_view(frame, poses)
         stats = RunStats(
             model=model or self._estimator.spec.name,
             images_per_second=self._rate(),
@@ -167,6 +174,11 @@ class LiveSession:
             num_dropped=self._source.num_dropped if self._source.info.is_live else None,
         )
         self._window.show(draw_panels(self._window.fit(image), self.view, stats))
+
+    def _draw_view(self, frame: Frame, poses: Poses) -> UInt8[np.ndarray, "h w 3"]:
+        targets = self._persons.latest if self._persons is not None else None
+        threshold = self._estimator.keypoint_threshold
+        return draw_view(frame, poses, self.view, keypoint_threshold=threshold, targets=targets)
 
     def _rate(self) -> float:
         if len(self._times_s) < 2:

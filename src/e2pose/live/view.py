@@ -11,7 +11,9 @@ from jaxtyping import UInt8
 
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
-from e2pose.render.blur import Blur, blur_image
+from e2pose.core.schema import KeypointSchema
+from e2pose.inference.anonymise import BlurTargets
+from e2pose.render.blur import Blur, blur_image, supported_or_stronger, supported_regions
 from e2pose.render.hud import RunStats
 from e2pose.render.overlay import draw_poses
 from e2pose.render.text import draw_table
@@ -21,7 +23,7 @@ MAX_THRESHOLD = 0.95
 
 _MIN_THRESHOLD = 0.05
 _THRESHOLD_STEP = 0.05  # per key press
-_BLURS: tuple[Blur | None, ...] = (None, *get_args(Blur))  # each one covers more than the one before it
+_REGIONS: tuple[Blur, ...] = get_args(Blur)  # each one covers more than the one before it
 _LINES_PER_IMAGE = 30
 _MIN_LINE_HEIGHT, _MAX_LINE_HEIGHT = 20, 30  # pixels
 
@@ -34,6 +36,7 @@ class View:
     max_threshold: float = MAX_THRESHOLD  # upper limit of the threshold for keys
     blur: Blur | None = None
     min_blur: Blur | None = None  # keys cannot remove this blur; they can only blur more
+    regions: tuple[Blur, ...] = _REGIONS  # that the model can locate, in this order
     model_index: int = 0
     num_models: int = 1
     show_poses: bool = True
@@ -54,8 +57,20 @@ class Key(NamedTuple):
 
 
 def _next_blur(view: View) -> View:
-    allowed = _BLURS[_BLURS.index(view.min_blur) :]
+    blurs: tuple[Blur | None, ...] = (None, *_REGIONS)
+    allowed = [blur for blur in blurs[blurs.index(view.min_blur) :] if blur is None or blur in view.regions]
     return replace(view, blur=allowed[(allowed.index(view.blur) + 1) % len(allowed)])
+
+
+def for_schema(view: View, schema: KeypointSchema) -> View:
+    """Returns the view for a model with these keypoints; a blur that they do not locate becomes a stronger one."""
+
+    def supported(blur: Blur | None) -> Blur | None:
+        return None if blur is None else supported_or_stronger(schema, blur)
+
+    return replace(
+        view, regions=supported_regions(schema), blur=supported(view.blur), min_blur=supported(view.min_blur)
+    )
 
 
 def _raise_threshold(view: View) -> View:
@@ -95,13 +110,20 @@ def press(view: View, key: str) -> View:
     return view if change is None else change(view)
 
 
-def draw_view(frame: Frame, poses: Poses, view: View, *, keypoint_threshold: float) -> UInt8[np.ndarray, "h w 3"]:
-    """Draws the poses of a frame, without statistics and help, at the size of the frame; modifies no argument."""
+def draw_view(
+    frame: Frame, poses: Poses, view: View, *, keypoint_threshold: float, targets: BlurTargets | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Draws the poses of a frame, without statistics and help, at the size of the frame; modifies no argument.
+
+    `targets` are the persons to blur besides those of `poses`.
+    """
     image = frame.image
     if not view.show_image:
         image = np.zeros_like(image)
     elif view.blur is not None:
-        image = blur_image(image, poses, view.blur)
+        image = blur_image(image, poses, supported_or_stronger(poses.schema, view.blur))
+        if targets is not None:
+            image = targets.blur(image, supported_or_stronger(targets.poses.schema, view.blur))
     return draw_poses(image, poses, threshold=keypoint_threshold) if view.show_poses else image
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from e2pose.core.arguments import check_choice
+from e2pose.core.errors import OptionError
+from e2pose.core.frame import check_image
 from e2pose.core.poses import Poses
+from e2pose.core.schema import KeypointSchema
 
 Blur = Literal["heads", "bodies", "frame"]
 
@@ -18,49 +22,117 @@ _CELLS_PER_HEAD = 5
 _CELLS_PER_BODY = 9
 _CELLS_PER_FRAME = 24
 _MIN_CELL = 3  # pixels
-_HEAD_RADIUS = 1.05  # relative to the distance between the outermost head keypoints
-_MIN_HEAD_RADIUS = 0.09  # relative to the size of the person, for heads seen in profile or from above
+
+# The radius of a head is the larger one of two estimates. Relative to the distance of the outermost head keypoints:
+_HEAD_RADIUS = 1.05  # with ears or the top of the head, which are as far apart as the head is wide
+_FACE_RADIUS = 2.2  # with eyes and nose only
+# Relative to the size of the person, for heads seen in profile or from above:
+_MIN_HEAD_RADIUS = 0.09  # with at least three head keypoints
+_MIN_HEAD_RADIUS_FEW = 0.2  # with one or two, whose centre is not that of the head
+_MIN_HEAD_RADIUS_HALF = 0.35  # the same where the schema has no legs, so that persons appear smaller
 _BODY_MARGIN = 0.15  # relative to the size of the person: hair, hands and feet extend beyond the keypoints
+_HEADLESS_MARGIN = 0.7  # the same where the head must be inside the margin
+
+_OUTER_HEAD = ("ear", "head", "skull", "jaw", "chin", "forehead")
+_LEGS = ("knee", "ankle", "foot")
+_TORSO = ("shoulder", "hip")
 
 
-def blur_image(image: UInt8[np.ndarray, "h w 3"], poses: Poses, region: Blur) -> UInt8[np.ndarray, "h w 3"]:
+def blur_image(
+    image: UInt8[np.ndarray, "h w 3"],
+    poses: Poses,
+    region: Blur,
+    *,
+    margins_px: Float[np.ndarray, "n"] | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
     """Returns a copy of an image with blurred heads, bodies or a fully blurred frame.
 
-    All finite keypoints count, whatever their score, because too large a region is safer than too small a one. Persons
-    without a detection stay visible unless `region` is "frame".
+    All finite keypoints count, whatever their score, because too large a region is safer than too small a one. A person
+    without head keypoints is blurred as a body. Persons without a detection stay visible unless `region` is "frame":
+    pass the poses of a low threshold, and use `e2pose.inference.anonymise` for videos.
 
     Args:
         image: RGB; not modified.
         poses: Detected persons, in pixels of the image.
-        region: "heads" needs a schema with a group "head", and at least one head keypoint of the person; otherwise the
-            body is blurred.
+        region: What is blurred.
+        margins_px: Pixels by which the region of each person is enlarged.
+
+    Raises:
+        OptionError: The keypoints do not locate the region; see `check_region`.
+
+    Example:
+        >>> estimator = e2pose.load(threshold=0.1)
+        >>> anonymous = e2pose.blur_image(image, estimator(image), "heads")
     """
-    blurred = np.array(image)
+    check_image(image)
+    check_region(poses.schema, region)
+    blurred = np.array(image, order="C")
     if region == "frame":
         return _average_cells(blurred, max(blurred.shape) / _CELLS_PER_FRAME)
-    head = list(poses.schema.groups.get("head", ()))
-    for keypoints_xy in poses.keypoints.astype(np.float64):
+    head = list(poses.schema.head)
+    margins_px = np.zeros(len(poses)) if margins_px is None else margins_px
+    for keypoints_xy, added in zip(poses.keypoints.astype(np.float64), margins_px.tolist(), strict=True):
         finite = np.isfinite(keypoints_xy).all(axis=1)
         if not finite.any():
             continue
         body_xy = keypoints_xy[finite]
         size = float(np.ptp(body_xy, axis=0).max())
         head_xy = keypoints_xy[head][finite[head]]
+        margin = _BODY_MARGIN if len(head_xy) else _HEADLESS_MARGIN
         if len(head_xy):
-            center, radius = _head_circle(head_xy, size)
+            center, radius = _head_circle(head_xy, size, poses.schema)
             if region == "heads":
-                _blur_circle(blurred, center, radius)
+                _blur_circle(blurred, center, radius + added)
                 continue
             body_xy = np.vstack([body_xy, center - radius, center + radius])
-        _blur_box(blurred, body_xy, max(_BODY_MARGIN * size, _MIN_CELL))
+        _blur_box(blurred, body_xy, max(margin * size, _MIN_CELL) + added)
     return blurred
 
 
-def _head_circle(head_xy: Float[np.ndarray, "k 2"], person_size: float) -> tuple[Float[np.ndarray, "2"], float]:
+def supported_regions(schema: KeypointSchema) -> tuple[Blur, ...]:
+    """Returns the regions that the keypoints of a schema locate, in the order of increasing blur.
+
+    Heads need head keypoints, bodies shoulders or hips, and both at least two keypoints, because one has no size.
+    """
+    has_torso = bool(schema.indices_of_parts(_TORSO)) and len(schema) > 1
+    has_head = bool(schema.head) and len(schema) > 1
+    return (*(("heads",) if has_head else ()), *(("bodies",) if has_torso else ()), "frame")
+
+
+def supported_or_stronger(schema: KeypointSchema, region: Blur) -> Blur:
+    """Returns the region, or the next one that covers more and that the keypoints of a schema locate."""
+    regions: tuple[Blur, ...] = get_args(Blur)
+    supported = supported_regions(schema)
+    return next(stronger for stronger in regions[regions.index(region) :] if stronger in supported)
+
+
+def check_region(schema: KeypointSchema, region: Blur) -> None:
+    """Checks that the keypoints of a schema locate a region.
+
+    Raises:
+        OptionError: They do not, so that faces would stay visible.
+    """
+    check_choice("the blurred region", region, get_args(Blur))
+    supported = supported_regions(schema)
+    if region not in supported:
+        raise OptionError(
+            f"cannot blur {region} with the keypoints of '{schema.name}', which do not locate them: "
+            "faces would stay visible",
+            f"use {' or '.join(supported)} instead",
+        )
+
+
+def _head_circle(
+    head_xy: Float[np.ndarray, "n 2"], person_size: float, schema: KeypointSchema
+) -> tuple[Float[np.ndarray, "2"], float]:
     """Returns center and radius of a circle around a head."""
     low, high = head_xy.min(axis=0), head_xy.max(axis=0)
     extent = float(np.hypot(*(high - low)))
-    return (low + high) / 2, max(_HEAD_RADIUS * extent, _MIN_HEAD_RADIUS * person_size, _MIN_CELL)
+    min_radius = _MIN_HEAD_RADIUS
+    if len(head_xy) < 3:
+        min_radius = _MIN_HEAD_RADIUS_FEW if schema.indices_of_parts(_LEGS) else _MIN_HEAD_RADIUS_HALF
+    relative = _HEAD_RADIUS if schema.indices_of_parts(_OUTER_HEAD) else _FACE_RADIUS
+    return (low + high) / 2, max(relative * extent, min_radius * person_size, _MIN_CELL)
 
 
 def _blur_circle(image: UInt8[np.ndarray, "h w 3"], center: Float[np.ndarray, "2"], radius: float) -> None:

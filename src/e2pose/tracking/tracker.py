@@ -139,6 +139,22 @@ class Tracker:
         ids = [assigned[index].track_id if index in assigned else NO_TRACK for index in kept]
         return replace(poses[kept], track_ids=np.array(ids, np.int64))
 
+    def undetected(self) -> list[tuple[Float[np.ndarray, "k 2"], float]]:
+        """Predicts the persons with an id that the latest update did not detect and that are not forgotten.
+
+        Returns:
+            For each person, the keypoints in pixels (not a number where they have no score), and the standard deviation
+            of their position in pixels.
+        """
+        missed = [track for track in self._tracks if track.is_confirmed and track.last_seen_s < self._time_s]
+        return [
+            (
+                np.where(track.weights[:, None] > 0, track.expected(self._time_s), np.nan),
+                float(track.drift(self._time_s)),
+            )
+            for track in missed
+        ]
+
     def _continue_tracks(self, detections: Detections, strong: Sequence[int], time_s: float) -> dict[int, Track]:
         """Updates tracks with matching detections and returns them by the index of the detection.
 

@@ -1,11 +1,14 @@
 """Blur covers the selected region, and nothing else."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
+from e2pose.core.errors import OptionError
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.render.blur import blur_image
+from e2pose.render.blur import Blur, blur_image, supported_or_stronger
 
 COCO = load_schema("coco")
 TOOL = KeypointSchema.from_names("tool", ["tip", "grip"])
@@ -158,9 +161,103 @@ def test_person_without_head_keypoints_is_blurred_entirely():
     assert changed(noise(), poses, "heads")[65:195, 75:125].mean() > 0.99
 
 
-def test_schema_without_head_group_blurs_the_body():
-    poses = Poses(np.float32([[[50, 50], [100, 100]]]), np.ones((1, 2), np.float32), np.ones(1, np.float32), TOOL)
-    assert changed(noise(), poses, "heads")[50:100, 50:100].mean() > 0.99
+# A person of 180 pixels, whose face is the disc with the centre (100, 38) and the radius 13.
+PARTS = {
+    "head_top": (100, 22), "forehead": (100, 28), "nose": (100, 40), "eye": (104, 36), "ear": (110, 38),
+    "mouth": (100, 46), "chin": (100, 51), "head": (100, 38), "neck": (100, 58), "shoulder": (120, 65),
+    "elbow": (130, 95), "wrist": (130, 120), "hip": (112, 125), "knee": (112, 160), "ankle": (112, 195),
+}  # fmt: skip
+FACE = np.hypot(np.arange(200) + 0.5 - 100, np.arange(240)[:, None] + 0.5 - 38) < 13
+BODY = ["shoulder", "elbow", "wrist", "hip", "knee", "ankle"]
+SCHEMAS = {
+    "coco": COCO.keypoints,
+    "crowdpose": load_schema("crowdpose").keypoints,
+    "one head": ["head"],
+    "one body": ["pelvis"],
+    "hand": ["wrist", "thumb_tip", "index_tip", "little_tip"],
+    "tool": ["tip", "grip"],
+    "no head": [f"{side}_{part}" for part in BODY for side in ("left", "right")],
+    "head and body": ["head", *(f"{side}_{part}" for part in BODY for side in ("left", "right"))],
+    "head and hips": ["head", "left_hip", "right_hip"],
+    "upper body": ["nose", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow"],
+    "eyes and shoulders": ["leftEye", "rightEye", "lshoulder", "rshoulder"],
+    "face": ["nose", "left_eye", "right_eye"],
+    "chin and forehead": ["chin", "forehead"],
+    "animal": [
+        "nose",
+        "left_eye",
+        "right_eye",
+        "left_ear",
+        "right_ear",
+        "neck",
+        "left_shoulder",
+        "left_hip",
+        "left_knee",
+    ],
+}
+REFUSED = {
+    "heads": {"one head", "one body", "hand", "tool", "no head"},
+    "bodies": {"one head", "one body", "hand", "tool", "face", "chin and forehead"},
+    "frame": set(),
+}
+
+
+def person_of(names):
+    """The person with the given keypoints."""
+    schema = KeypointSchema.from_names("it", list(names))
+    points = []
+    for index, name in enumerate(names):
+        part = name if name in PARTS else next((part for part in PARTS if part in name.lower()), "hip")
+        x, y = PARTS[part]
+        points.append((200 - x if schema.side(index) == "right" else x, y))
+    count = len(names)
+    return Poses(np.float32([points]), np.ones((1, count), np.float32), np.ones(1, np.float32), schema)
+
+
+@pytest.mark.parametrize("region", get_args(Blur))
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_face_is_covered_or_the_region_is_refused(name, region):
+    poses = person_of(SCHEMAS[name])
+    if name in REFUSED[region]:
+        with pytest.raises(OptionError, match="faces would stay visible") as caught:
+            blur_image(noise(), poses, region)
+        assert "frame" in caught.value.hint
+        assert region not in caught.value.hint
+        assert supported_or_stronger(poses.schema, region) in caught.value.hint
+    else:
+        assert changed(noise(), poses, region)[FACE].mean() > 0.97
+        assert supported_or_stronger(poses.schema, region) == region
+
+
+@pytest.mark.parametrize("region", get_args(Blur))
+def test_region_without_keypoints_is_refused_without_persons_too(region):
+    if region != "frame":
+        with pytest.raises(OptionError, match="'tool'"):
+            blur_image(noise(), Poses.empty(TOOL), region)
+
+
+def test_unknown_region_is_an_error(unchecked):
+    with pytest.raises(OptionError, match="must be heads or bodies or frame, not 'faces'"):
+        blur_image(noise(), standing_person(), "faces")
+
+
+@pytest.mark.parametrize("region", ["heads", "bodies"])
+def test_margin_enlarges_the_region_of_its_person(region):
+    two = Poses(
+        np.concatenate([standing_person().keypoints * np.float32(0.4), standing_person().keypoints]),
+        np.ones((2, 17), np.float32),
+        np.float32([0.9, 0.8]),
+        COCO,
+    )
+    plain, grown = (
+        (blur_image(noise(), two, region, margins_px=margins) != noise()).any(axis=2)
+        for margins in (None, np.float64([0, 7]))
+    )
+    row = {"heads": 38, "bodies": 160}[region]
+    right_of = [int(np.flatnonzero(covered[row]).max()) for covered in (plain, grown)]
+    assert right_of[1] == pytest.approx(right_of[0] + 7, abs=1.5)
+    assert plain.sum() < grown.sum()
+    assert (grown >= plain).all()
 
 
 @pytest.mark.parametrize("region", ["heads", "bodies"])
