@@ -171,7 +171,7 @@ def test_unwritable_output_is_reported_before_processing(predict, tmp_path: Path
     (tmp_path / "file.txt").write_text("mine")
     before = files_in(tmp_path)
     done = predict("white.png", "-o", "poses.jsonl", "-o", target)
-    assert done.code == 1
+    assert done.code in (1, 2)
     assert len(done.errors) == len(done.hints) == 1, done.err
     assert target.partition("/")[0] in done.errors[0]
     assert files_in(tmp_path) == before
@@ -211,7 +211,7 @@ def test_unknown_or_damaged_model_is_reported(e2pose, tmp_path: Path, model: str
 def test_threshold_out_of_range_is_reported(predict, tmp_path: Path, option: str, value: str) -> None:
     write_image(tmp_path / "white.png")
     done = predict("white.png", option, value)
-    assert done.code == 1
+    assert done.code == 2
     assert len(done.errors) == 1, done.err
     assert value in done.errors[0]
     assert not (tmp_path / "out").exists()
@@ -222,7 +222,15 @@ def test_threshold_out_of_range_is_reported(predict, tmp_path: Path, option: str
     [
         (["predcit", "a.png"], '"predict"'),
         (["predict", "a.png", "--thresold", "0.5"], "--threshold"),
-        (["predict", "a.png", "--blur", "head"], '"heads"'),
+        (["predict", "a.png", "--blur", "head"], "use one of: heads, bodies, frame"),
+        (["predict", "a.png", "--blur", "faces"], "use one of: heads, bodies, frame"),
+        (["predict", "-"], "save the data to a file first"),
+        (["predict", "-", "--track"], "save the data to a file first"),
+        (["a.png", "-o", "b c.png"], "did you mean: e2pose predict a.png -o 'b c.png'"),
+        (["photos/", "--track"], "did you mean: e2pose predict photos/ --track"),
+        (["*.png"], "did you mean: e2pose predict '*.png'"),
+        (["0"], "did you mean: e2pose predict 0"),
+        (["rtsp://camera/1"], "did you mean: e2pose predict rtsp://camera/1"),
         (["predict"], "--help"),
         (["predict", "a.png", "--threads", "many"], "--help"),
     ],

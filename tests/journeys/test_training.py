@@ -24,7 +24,7 @@ def test_changed_entries_are_used_and_written_to_the_run(e2pose, recipe, tmp_pat
 
 def test_misspelt_key_is_one_error_with_a_suggestion(e2pose, recipe, tmp_path):
     done = e2pose("train", recipe, "--set", "optim.stepz=3", "-o", "run")
-    assert done.code == 1
+    assert done.code == 2
     assert len(done.errors) == 1
     assert "did you mean 'optim.steps'" in done.errors[0]
     assert not (tmp_path / "run").exists()
@@ -40,4 +40,4 @@ def test_profile_prints_the_time_of_each_phase_and_writes_no_files(e2pose, recip
     assert sum(float(row[3].rstrip("%")) for row in rows[:7]) == pytest.approx(100, abs=0.5)
     assert rows[8][1] == "images/s"
     assert sorted(tmp_path.rglob("*")) == before
-    assert e2pose("train", recipe, "--profile", "--resume").code == 1
+    assert e2pose("train", recipe, "--profile", "--resume").code == 2

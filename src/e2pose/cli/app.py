@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
-from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CycloptsError,
+    Parameter,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from e2pose.cli.interrupts import graceful_termination
-from e2pose.cli.terminal import print_error
+from e2pose.cli.terminal import print_error, print_message
 from e2pose.core.errors import E2PoseError, OptionError
 
 COMMANDS = {
@@ -33,11 +45,11 @@ ERROR, USAGE_ERROR, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command given by the words after `e2pose`; None for those of this process.
 
-    Returns the exit code: 0 on success, 1 after an error, 2 for an invalid command line, 130 after Ctrl-C, 143 after
-    SIGTERM, 141 if the reader of the output closed the pipe, as `head` does.
+    Returns the exit code: 0 on success, 1 after an error, 2 for an invalid command line or option, 130 after Ctrl-C,
+    143 after SIGTERM, 141 if the reader of the output closed the pipe, as `head` does.
     """
     try:
-        with graceful_termination():
+        with graceful_termination(), _one_line_warnings():
             code = build()(sys.argv[1:] if arguments is None else list(arguments)) or 0
             print(end="", flush=True)  # raises BrokenPipeError here instead of at interpreter exit
             return code
@@ -46,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
     except E2PoseError as error:
         print_error(error)
-        return ERROR
+        return USAGE_ERROR if isinstance(error, OptionError) else ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -76,6 +88,31 @@ def build() -> App:
     return app
 
 
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    """Prints the warnings of e2pose as one line each, without the line of code that issued them."""
+    original = warnings.showwarning
+
+    def show(  # noqa: PLR0917
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if category.__module__.startswith("e2pose."):
+            print_message(f"warning: {message}")
+        else:
+            original(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = original
+
+
 def _is_stdout_closed() -> bool:
     """Returns whether the reader closed stdout; if so, redirects the rest of the output to the null device."""
     try:
@@ -89,11 +126,31 @@ def _is_stdout_closed() -> bool:
 def _usage_error(error: CycloptsError) -> OptionError:
     """Converts an error of the argument parser into message and hint."""
     error.verbose = False
+    message, found, suggestion = str(error).partition(" Did you mean ")
+    hint = f"did you mean {suggestion}" if found else "add --help to list the accepted options"
     if isinstance(error, UnusedCliTokensError):
         words = " ".join(error.unused_tokens or ())
         return OptionError(f"unexpected arguments: {words}", "add --help to list the accepted arguments")
-    message, found, suggestion = str(error).partition(" Did you mean ")
-    return OptionError(message, f"did you mean {suggestion}" if found else "add --help to list the accepted options")
+    if isinstance(error, UnknownOptionError) and (error.token.keyword or error.token.value) == "-":
+        return OptionError(
+            "'-' (standard input) is not supported as an input",
+            "save the data to a file first; for a file of this name, use './-'",
+        )
+    if isinstance(error, UnknownCommandError) and error.unused_tokens:
+        words = " ".join(map(shlex.quote, error.unused_tokens))
+        if _looks_like_an_input(error.unused_tokens[0]):
+            hint = f"did you mean: e2pose predict {words}"
+    message, choices, names = message.partition(" Choose from: ")
+    if choices:
+        names = names.rstrip(".").replace('"', "")
+        message, hint = f"{message} Accepted are: {names}.", f"use one of: {names}"
+    return OptionError(message, hint)
+
+
+def _looks_like_an_input(word: str) -> bool:
+    """Returns whether a word in the place of a command is a file, folder, pattern, camera, stream or screen."""
+    path = Path(word).expanduser() if word.startswith("~/") else Path(word)
+    return path.exists() or word.isdecimal() or bool(path.suffix) or any(mark in word for mark in "/:*?")
 
 
 def _version() -> str:

@@ -45,6 +45,11 @@ def to_person_records(poses: Poses) -> list[PersonRecord]:
     ]
 
 
+def to_text(name: str) -> str:
+    r"""Returns a file name as Unicode; a byte that is not UTF-8, such as FF, becomes `\udcff` as in JSON."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _round(values: Float32[np.ndarray, "..."], digits: int) -> np.ndarray[Any, np.dtype[np.object_]]:
     cells = np.asarray(values, dtype=np.float64).round(digits).astype(object)
     cells[~np.isfinite(values)] = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
-from e2pose.formats.record import TIME_DIGITS, to_person_records
+from e2pose.formats.record import TIME_DIGITS, to_person_records, to_text
 
 Cell = str | float | None
 
@@ -23,7 +23,7 @@ def to_header(schema: KeypointSchema) -> list[str]:
 
 def to_rows(frame: Frame, poses: Poses) -> list[list[Cell]]:
     """Returns the rows of one frame; None stands for an empty cell."""
-    first: list[Cell] = [frame.origin.name, frame.index, round(frame.time_s, TIME_DIGITS)]
+    first: list[Cell] = [to_text(frame.origin.name), frame.index, round(frame.time_s, TIME_DIGITS)]
     return [
         [*first, index, person.track_id, person.score, *(value for point in person.keypoints for value in point)]
         for index, person in enumerate(to_person_records(poses))

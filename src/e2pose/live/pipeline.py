@@ -14,7 +14,7 @@ from e2pose.live.view import View
 from e2pose.render.blur import check_region
 from e2pose.render.hud import draw_rate
 from e2pose.render.overlay import draw_poses
-from e2pose.sinks.open import open_sink
+from e2pose.sinks.open import check_distinct, open_sink
 from e2pose.sinks.tee import TeeSink
 from e2pose.sinks.threaded import ThreadedSink
 from e2pose.sources.prefetch import LatestFrame, Prefetch
@@ -73,6 +73,7 @@ class Pipeline:
         self._open_estimator = open_estimator
         self.outputs = tuple(outputs) or (() if options.show else (_DEFAULT_OUTPUT,))
         """Files and folders that are written."""
+        check_distinct(self.outputs)
         is_interactive = source.info.is_live or options.show
         estimator = open_estimator(options.model[0], 1 if is_interactive else source.info.frame_count)
         self.num_parallel = estimator.num_parallel

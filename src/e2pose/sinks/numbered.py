@@ -64,6 +64,6 @@ class NumberedFilesSink:
         )
 
 
-def is_numbered(target: str | Path) -> bool:
-    """Returns whether a file name contains exactly one placeholder for the frame number."""
-    return len(_NUMBER.findall(Path(target).name)) == 1
+def count_numbers(target: Path) -> int:
+    """Returns how many placeholders for the frame number a file name contains."""
+    return len(_NUMBER.findall(target.name))

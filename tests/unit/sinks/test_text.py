@@ -126,6 +126,15 @@ def test_numbers_in_the_names_of_later_inputs_are_reserved(tmp_path, names, ids)
     assert [entry["image_id"] for entry in entries] == ids
 
 
+def test_pages_have_a_frame_number_but_no_time(tmp_path):
+    origin = Origin("a.tif", Path("a.tif"), frame_count=2)
+    entries = write_coco(tmp_path / "a.json", [Frame(IMAGE, origin, index) for index in (0, 1)])
+    assert [(entry["image_id"], entry["frame"], "time_s" in entry) for entry in entries] == [
+        (1, 0, False),
+        (2, 1, False),
+    ]
+
+
 def test_each_frame_of_a_video_has_its_own_image_id_and_time(tmp_path):
     frames = [moving(0, "139.mp4"), moving(1, "139.mp4"), still("1.jpg"), Frame(IMAGE, IN_MEMORY)]
     entries = write_coco(tmp_path / "a.json", frames)
