@@ -145,17 +145,18 @@ def to_coco_annotations(annotations: Annotations) -> dict[str, Any]:
     return {"images": images, "annotations": persons, "categories": [category]}
 
 
-def _load(path: str | Path) -> dict[str, list[Any]]:
+def _load(path: str | Path) -> dict[str, Any]:
     record = load_json(path, "the annotations", "use a JSON file of COCO keypoint annotations")
     names = ("images", "annotations", "categories")
-    missing = [name for name in names if not isinstance(record, dict) or not isinstance(record.get(name), list)]
+    lists = {name: record.get(name) if isinstance(record, dict) else None for name in names}
+    missing = [name for name, value in lists.items() if not isinstance(value, list)]
     if missing:
         raise AnnotationError(
             f"'{path}' is not a file of COCO annotations: it must have the lists {', '.join(map(repr, names))}, "
             f"but not as a list or not at all: {', '.join(map(repr, missing))}",
             "use a file of annotations; COCO results, as written by e2pose predict, have none of these lists",
         )
-    return record
+    return lists
 
 
 def _to_entry(person: PersonAnnotation, annotation_id: int, image_id: int) -> dict[str, Any]:
