@@ -49,12 +49,16 @@ class Frame:
         origin: Where the image was read from.
         index: 0-based position of the frame in its origin.
         time_s: Presentation time in seconds from the start of the origin; 0 for a still image.
+        file_time_s: Timestamp in the video file in seconds, by which its sound is aligned; None without a file.
+        is_last: Whether the video file ends after this frame, so that the rest of its sound belongs to it.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
     origin: Origin = IN_MEMORY
     index: int = 0
     time_s: float = 0.0
+    file_time_s: float | None = None
+    is_last: bool = False
 
     @property
     def size_hw(self) -> tuple[int, int]:

@@ -91,7 +91,7 @@ class Pipeline:
         )
         self._persons = PersonsToBlur(self._estimator.blur_thresholds) if self._with_blur else None
         self._source = LatestFrame(source) if source.info.is_live else Prefetch(source)
-        self._sinks: list[Sink] = []
+        sinks: dict[str, Sink] = {}
         if options.show:
             window = LiveSession(
                 View(blur=options.blur, min_blur=options.blur, is_paused=source.info.frame_count == 1),
@@ -103,10 +103,13 @@ class Pipeline:
                 report=report,
                 notify=notify,
             )
-            self._sinks.append(window)
+            sinks["--show"] = window
         if self.outputs:
             files = [open_sink(output, draw=self._draw, inputs=source.info.paths) for output in self.outputs]
-            self._sinks.append(self._blurred(ThreadedSink(TeeSink(files, on_error=report))))
+            sinks[", ".join(self.outputs)] = self._blurred(
+                ThreadedSink(TeeSink(files, self.outputs, on_error=report))
+            )
+        self._sink = TeeSink(list(sinks.values()), list(sinks), on_error=report)
 
     @property
     def num_dropped(self) -> int:
@@ -127,7 +130,7 @@ class Pipeline:
                 self._estimator,
                 self._source,
                 self._stages(),
-                [*self._sinks, _RequireFrames()],
+                [self._sink, _RequireFrames()],
                 lambda *_: on_frame(),
                 num_parallel=self.num_parallel,
             )

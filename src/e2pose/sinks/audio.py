@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +12,8 @@ import av
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
+
+from e2pose.core.frame import Frame
 
 _COPIED_CODECS = {
     ".mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"},
@@ -23,86 +25,85 @@ _COPIED_CODECS = {
 _MIN_MP3_RATE = 16_000  # MP4 cannot signal lower sample rates for MP3
 _AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}
 _DEFAULT_AAC_RATE = 48_000
-_MAX_BACKWARD_S = Fraction(1, 2)  # a larger step back in time starts a new recording
+_MAX_ROUNDING_S = Fraction(1, 1000)  # of the times of frames
+_MAX_BACKWARD_S = Fraction(1, 20)  # a larger step back in time starts a joined recording
+_MAX_WAIT_S = Fraction(1)  # between the sound and the frames of a joined recording
 
 
 class AudioTracks:
     """All audio tracks of a file, added to a container before anything is written to it.
 
-    Does nothing if the file has none. `suffix` is that of the container.
+    The sound follows the frames: it starts with the first one, moves with those of joined recordings and ends with the
+    last one. Does nothing if the file has no audio. `suffix` is that of the container.
     """
 
     def __init__(self, source: Path, container: OutputContainer, suffix: str) -> None:
         self._container = container
+        self._shifts_s: list[Fraction] = []
         self._input = av.open(f"file:{source}")
         try:
-            video = self._input.streams.video[0]
-            start_s = Fraction((video.start_time or 0) * (video.time_base or 0))  # time of the first video frame
-            self._streams = [stream for stream in self._input.streams.audio if stream.codec_context is not None]
-            self._tracks = {stream.index: _Track(stream, container, suffix, start_s) for stream in self._streams}
-            self._packets = self._ordered_packets()
-            self._next = next(self._packets, None)
+            streams = [stream for stream in self._input.streams.audio if stream.codec_context is not None]
+            self._tracks = {stream.index: _Track(stream, container, suffix, self._shifts_s) for stream in streams}
+            self._packets: Iterator[Packet[Any]] = self._input.demux(streams) if streams else iter(())
+            self._next = self._read()
         except BaseException:
             self._input.close()
             raise
 
-    def write_until(self, time_s: float) -> None:
-        """Writes the audio up to a time, in seconds since the first video frame, so that it is interleaved."""
-        while self._next is not None:
-            packet = self._next
-            if packet.pts is not None and packet.time_base is not None and packet.pts * packet.time_base > time_s:
-                return
-            self._container.mux(packet)
-            self._next = next(self._packets, None)
+    def follow(self, frame: Frame) -> None:
+        """Writes the sound before a frame, so that it is interleaved."""
+        if frame.file_time_s is None:
+            return
+        shift_s = Fraction(frame.time_s) - Fraction(frame.file_time_s)
+        if not self._shifts_s or abs(shift_s - self._shifts_s[-1]) > _MAX_ROUNDING_S:
+            self._shifts_s.append(shift_s)
+        self._write_until(frame.time_s)
+
+    def finish(self, end_s: float) -> None:
+        """Writes the sound up to the end of the last frame; sound behind it is not decoded."""
+        ended: set[int] = set()
+        while self._shifts_s and self._next is not None and len(ended) < len(self._tracks):
+            self._write_until(end_s)
+            if self._next is not None:  # other tracks may lie behind in the file
+                ended.add(self._next.stream.index)
+                self._next = self._read()
+        for track in self._tracks.values():
+            track.finish(self._container)
 
     def close(self) -> None:
         """Closes the source file."""
         self._input.close()
 
-    def _ordered_packets(self) -> Iterator[Packet[AudioStream]]:
-        """Yields the packets for the container, without packets whose timestamp does not increase."""
-        last_dts: dict[int, int] = {}
-        for index, packet in self._converted_packets():
-            if packet.dts is not None and (index not in last_dts or packet.dts > last_dts[index]):
-                last_dts[index] = packet.dts
-                yield packet
+    def _write_until(self, time_s: float) -> None:
+        while self._next is not None:
+            track = self._tracks[self._next.stream.index]
+            if track.time_of(self._next, time_s) >= time_s:
+                return
+            with suppress(av.InvalidDataError):  # a damaged packet
+                track.write(self._next, self._container)
+            self._next = self._read()
 
-    def _converted_packets(self) -> Iterator[tuple[int, Packet[AudioStream]]]:
-        if not self._streams:
-            return
+    def _read(self) -> Packet[Any] | None:
         with suppress(av.FFmpegError):  # audio after a damaged place is lost
-            for packet in self._input.demux(self._streams):
-                with suppress(av.FFmpegError):
-                    for converted in self._tracks[packet.stream.index].convert(packet):
-                        yield packet.stream.index, converted
-        for index, track in self._tracks.items():
-            for converted in track.finish():
-                yield index, converted
-
-
-class _Clock:
-    """Shifts timestamps to start at the first video frame; where recordings are concatenated, the time continues."""
-
-    def __init__(self, start_s: Fraction) -> None:
-        self._shift_s = -start_s
-        self._end_s: Fraction | None = None
-
-    def shift(self, pts: int, duration: int, time_base: Fraction) -> int:
-        """Returns the ticks to add to a timestamp."""
-        time_s = pts * time_base + self._shift_s
-        if self._end_s is not None and time_s < self._end_s - _MAX_BACKWARD_S:
-            self._shift_s += self._end_s - time_s
-            time_s = self._end_s
-        self._end_s = time_s + duration * time_base
-        return round(self._shift_s / time_base)
+            return next(self._packets, None)
+        return None
 
 
 class _Track:
-    """Adds one audio stream to a container and converts its packets."""
+    """Adds one audio stream to a container and converts its packets.
 
-    def __init__(self, stream: AudioStream, container: OutputContainer, suffix: str, start_s: Fraction) -> None:
+    `shifts_s` are the seconds to add to the timestamps in the file, one value for each recording that was joined.
+    """
+
+    def __init__(
+        self, stream: AudioStream, container: OutputContainer, suffix: str, shifts_s: Sequence[Fraction]
+    ) -> None:
         self._stream = stream
-        self._clock = _Clock(start_s)
+        self._shifts_s = shifts_s
+        self._recording = 0
+        self._extra_s = Fraction(0)
+        self._end_s: Fraction | None = None
+        self._last_dts: int | None = None
         self._is_copied = _can_be_copied(stream, suffix)
         if self._is_copied:
             self._target = container.add_stream_from_template(stream)
@@ -112,25 +113,63 @@ class _Track:
         if stream.language:
             self._target.metadata["language"] = stream.language
 
-    def convert(self, packet: Packet[Any]) -> Iterator[Packet[AudioStream]]:
+    def time_of(self, packet: Packet[Any], video_s: float) -> Fraction:
+        """Returns the time of a packet, where the frames are at `video_s`.
+
+        A packet that steps back belongs to a joined recording. Until its frames arrive, but at most one second, its
+        time is later than `video_s`.
+        """
+        if packet.pts is None or packet.time_base is None:
+            return self._end_s or Fraction(0)
+        stamp_s = packet.pts * packet.time_base
+        if self._end_s is None:
+            return stamp_s + self._shift_s
+        while self._recording + 1 < len(self._shifts_s):
+            next_s = stamp_s + self._shifts_s[self._recording + 1]
+            if abs(next_s - self._end_s) >= abs(stamp_s + self._shift_s - self._end_s):
+                break
+            self._recording, self._extra_s = self._recording + 1, Fraction(0)
+        if stamp_s + self._shift_s < self._end_s - _MAX_BACKWARD_S:
+            if video_s < self._end_s + _MAX_WAIT_S:
+                return self._end_s + _MAX_WAIT_S
+            self._extra_s += self._end_s - stamp_s - self._shift_s
+        return stamp_s + self._shift_s
+
+    def write(self, packet: Packet[Any], container: OutputContainer) -> None:
+        """Writes a packet, unless it ends before the first frame."""
         if not self._is_copied:
-            yield from self._encode(packet)
+            self._encode(packet, container)
         elif packet.dts is not None and packet.pts is not None and packet.time_base is not None:
-            shift = self._clock.shift(packet.pts, packet.duration or 0, packet.time_base)
+            shift = round(self._shift_s / packet.time_base)
             packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            self._end_s = (packet.pts + (packet.duration or 0)) * packet.time_base
             packet.stream = self._target
-            yield packet
+            if self._end_s >= 0:  # AAC needs the packet before the first frame
+                self._mux(container, [packet])
 
-    def finish(self) -> Iterable[Packet[AudioStream]]:
-        """Returns the packets that the encoder still holds."""
-        return () if self._is_copied else self._target.encode(None)
+    def finish(self, container: OutputContainer) -> None:
+        """Writes the packets that the encoder still holds."""
+        if not self._is_copied and self._end_s is not None:
+            self._mux(container, self._target.encode(None))
 
-    def _encode(self, packet: Packet[Any]) -> Iterator[Packet[AudioStream]]:
+    @property
+    def _shift_s(self) -> Fraction:
+        return self._shifts_s[self._recording] + self._extra_s
+
+    def _encode(self, packet: Packet[Any], container: OutputContainer) -> None:
         for frame in self._stream.decode(packet):
             if frame.pts is not None and frame.time_base is not None:
-                duration = round(Fraction(frame.samples, frame.sample_rate) / frame.time_base)
-                frame.pts += self._clock.shift(frame.pts, duration, frame.time_base)
-            yield from self._target.encode(frame)
+                frame.pts += round(self._shift_s / frame.time_base)
+                self._end_s = frame.pts * frame.time_base + Fraction(frame.samples, frame.sample_rate)
+            if self._end_s is None or self._end_s > 0:
+                self._mux(container, self._target.encode(frame))
+
+    def _mux(self, container: OutputContainer, packets: Iterable[Packet[AudioStream]]) -> None:
+        """Writes packets, except those whose timestamp does not increase."""
+        for packet in packets:
+            if packet.dts is not None and (self._last_dts is None or packet.dts > self._last_dts):
+                self._last_dts = packet.dts
+                container.mux(packet)
 
 
 def _can_be_copied(stream: AudioStream, suffix: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from fractions import Fraction
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import Final
 
@@ -39,9 +39,9 @@ _BT709 = 1  # Source: ITU-T H.273, tables 2 to 4: primaries, transfer and matrix
 class VideoFileSink(FileSink):
     """Writes one H.264 video (`.mp4`, `.mov` or `.mkv`) with the poses drawn, which browsers can play.
 
-    Timestamps and all audio tracks of the input are kept. An odd width or height grows by one pixel, a copy of the last
-    column or row, because the format stores colours for blocks of 2 x 2 pixels. Frames whose size differs from the
-    first are letterboxed. Without any frame, no file is written.
+    Timestamps and all audio tracks of the input are kept; if the frames end early, so does the sound. An odd width or
+    height grows by one pixel, a copy of the last column or row, because the format stores colours for blocks of 2 x 2
+    pixels. Frames whose size differs from the first are letterboxed. Without any frame, no file is written.
 
     Raises:
         OutputError: No H.264 encoder is available.
@@ -74,7 +74,7 @@ class VideoFileSink(FileSink):
         with _convert_errors(self._path):
             if self._writer is None:
                 self._writer = self._start(frame.origin, (image.shape[0], image.shape[1]))
-            self._writer.write(image, frame.time_s)
+            self._writer.write(image, frame)
         self._file.raise_if_full()
 
     def _start(self, origin: Origin, size_hw: tuple[int, int]) -> _VideoWriter:
@@ -124,31 +124,33 @@ class _VideoWriter:
         self._stream = stream
         self._frame_ticks = round(self._ticks_per_s / rate)
         self._last_pts = -1
+        self._end_s = 0.0  # of the sound, which may be longer than a complete video
 
-    def write(self, image: UInt8[np.ndarray, "h w 3"], time_s: float) -> None:
+    def write(self, image: UInt8[np.ndarray, "h w 3"], frame: Frame) -> None:
         height, width = self._size_hw
         image = letterbox(image, self._size_hw)
         if height % 2 or width % 2:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24").reformat(
+        encoded = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24").reformat(
             self._stream.width,
             self._stream.height,
             "yuv420p",
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
         )
-        # A damaged input may repeat a timestamp, which no container accepts.
-        frame.pts = self._last_pts = max(self._ticks_at(time_s), self._last_pts + 1)
-        frame.time_base = Fraction(1, self._ticks_per_s)
-        frame.duration = self._frame_ticks
-        self._container.mux(self._stream.encode(frame))
+        # Two frames may be closer than a tick, which no container accepts.
+        encoded.pts = self._last_pts = max(self._ticks_at(frame.time_s), self._last_pts + 1)
+        encoded.time_base = Fraction(1, self._ticks_per_s)
+        encoded.duration = self._frame_ticks
+        self._container.mux(self._stream.encode(encoded))
+        self._end_s = inf if frame.is_last else (self._last_pts + self._frame_ticks) / self._ticks_per_s
         if self.audio is not None:
-            self.audio.write_until(time_s)
+            self.audio.follow(frame)
 
     def finish(self) -> None:
         self._container.mux(self._stream.encode(None))
         if self.audio is not None:
-            self.audio.write_until(float("inf"))
+            self.audio.finish(self._end_s)
 
     def _ticks_at(self, time_s: float) -> int:
         """Returns the time in ticks, snapped to the constant frame rate if it differs only by rounding to 1 ms."""

@@ -33,6 +33,22 @@ def reason_of(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
+def unexpected_error(name: str, error: Exception) -> InputError:
+    """Returns the error to report for an exception that reading an input should not raise.
+
+    Raises:
+        MemoryError: `error` is one; it concerns the whole program.
+    """
+    if isinstance(error, InputError):
+        return error
+    if isinstance(error, MemoryError):
+        raise error
+    return InputError(
+        f"'{name}' cannot be read: {type(error).__name__}: {error}",
+        "the file may be damaged: convert it to PNG or MP4; if other programs read it, report this message",
+    )
+
+
 @dataclass(frozen=True)
 class SourceInfo:
     """Properties of a source that are available before its first frame."""

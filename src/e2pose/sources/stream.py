@@ -14,11 +14,11 @@ from jaxtyping import UInt8
 from e2pose.core.address import redact_address
 from e2pose.core.errors import InputError
 from e2pose.sources.base import reason_of
-from e2pose.sources.video_stream import find_video_stream, upright_rgb
+from e2pose.sources.decoder import VideoDecoder
+from e2pose.sources.video_stream import find_video_stream, frame_rate, upright_rgb
 
 STALL_TIMEOUT_S = 4.0
 _OPEN_TIMEOUT_S = 10.0
-_DEFAULT_RATE = Fraction(25)
 _OPTIONS = {"fflags": "nobuffer", "analyzeduration": "2000000"}
 _RTSP_OPTIONS = {"rtsp_flags": "prefer_tcp"}  # TCP loses no packets and passes firewalls
 _HINT = "check the network and the camera"
@@ -40,6 +40,7 @@ class StreamConnection:
             self._container.close()
             raise
         self._video.thread_type = "SLICE"  # frame threads would delay each frame
+        self._decoder = VideoDecoder(self._video)
 
     @property
     def is_file(self) -> bool:
@@ -49,7 +50,7 @@ class StreamConnection:
     @property
     def rate(self) -> Fraction:
         """Frames per second as the stream states them, otherwise a guess."""
-        return self._video.average_rate or self._video.guessed_rate or _DEFAULT_RATE
+        return frame_rate(self._video)
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         """Yields images until the connection is lost, which raises an `InputError`; skips undecodable packets."""
@@ -57,11 +58,7 @@ class StreamConnection:
         try:
             for packet in self._container.demux():  # includes audio, which does not reset the timeout
                 if packet.stream is self._video:
-                    try:
-                        frames = self._video.decode(packet)
-                    except (av.InvalidDataError, av.EOFError):
-                        frames = []
-                    for frame in frames:
+                    for frame in self._decoder.decode(packet):
                         yield upright_rgb(frame)
                         last = monotonic()
                 if monotonic() - last > self._stall_timeout_s:
