@@ -27,6 +27,7 @@ class DurationCheck:
         self.streams: list[Stream] = [video]
         self.stated_s = 0.0
         self._start_s = 0.0
+        self._offset_s = 0.0
         self._read_s = 0.0
         if not any(name in container.format.name for name in _DURATION_FORMATS):
             return
@@ -37,7 +38,13 @@ class DurationCheck:
             self._start_s = float((video.start_time or 0) * video.time_base)
         elif container.duration is not None:
             self.stated_s = container.duration / av.time_base
+            self._offset_s = (container.start_time or 0) / av.time_base
             self.streams = [video, *container.streams.audio, *container.streams.subtitles]
+
+    @property
+    def video_s(self) -> float:
+        """Seconds from the start of the video to its end as the file states it; 0 if it does not."""
+        return max(0.0, self.stated_s - self._offset_s)
 
     def add(self, packet: Packet[Stream]) -> None:
         """Counts a packet that was read."""

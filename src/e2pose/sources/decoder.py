@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from e2pose.sources.deinterlace import Deinterlacer
-from e2pose.sources.video_stream import DECODER_OPTIONS
+from e2pose.sources.video_stream import DECODER_OPTIONS, frame_rate
 
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders discard the alpha channel
 
@@ -25,7 +25,11 @@ class VideoDecoder:
         self._context = _alpha_context(stream) or stream.codec_context
         self._time_base = stream.time_base
         self._deinterlacer = Deinterlacer()
-        self._uses_dts = stream.container.format.name == "avi"
+        self._stamps = _Stamps()
+        kind = stream.container.format.name, stream.codec_context.name
+        self._has_pts = kind[0] != "avi" and kind != ("mxf", "h264")  # FFmpeg numbers their packets in decoding order
+        frame_ticks = 1 / (frame_rate(stream) * (stream.time_base or 1))
+        self._delay = round(stream.codec_context.reorder_depth * frame_ticks)
         self.num_damaged = 0
         """Number of packets that could not be decoded and of frames that the decoder had to complete."""
 
@@ -44,17 +48,41 @@ class VideoDecoder:
         for frame in frames:
             self.num_damaged += frame.is_corrupt
             frame.time_base = frame.time_base or self._time_base  # missing at the end of the stream
-            if self._uses_dts or frame.pts is None:
-                frame.pts = frame.dts  # FFmpeg's timestamps of AVI ignore the order of B-frames
+            if self._has_pts:
+                frame.pts = self._stamps.best(frame.pts, frame.dts)
+            else:
+                frame.pts = None if frame.dts is None else frame.dts - self._delay
             yield from self._deinterlacer(frame)
         if packet is None or not packet.size:
             yield from self._deinterlacer.flush()
 
 
+class _Stamps:
+    """Chooses between the presentation and the decoding timestamp of frames: the kind that stepped back less often.
+
+    Source: guess_correct_pts in FFmpeg's libavcodec/decode.c.
+    """
+
+    def __init__(self) -> None:
+        self._num_faulty_pts = self._num_faulty_dts = 0
+        self._last_pts: int | None = None
+        self._last_dts: int | None = None
+
+    def best(self, pts: int | None, dts: int | None) -> int | None:
+        if dts is not None:
+            self._num_faulty_dts += self._last_dts is not None and dts <= self._last_dts
+        if pts is not None:
+            self._num_faulty_pts += self._last_pts is not None and pts <= self._last_pts
+        self._last_dts = pts if dts is None else dts
+        self._last_pts = dts if pts is None else pts
+        return dts if pts is None or (dts is not None and self._num_faulty_pts > self._num_faulty_dts) else pts
+
+
 def _alpha_context(stream: VideoStream) -> VideoCodecContext | None:
     """Returns a decoder that keeps the alpha channel of a WebM video; None if others keep it or there is none."""
     codec = _WITH_ALPHA.get(stream.codec_context.name)
-    if stream.metadata.get("alpha_mode") != "1" or codec not in av.codecs_available:
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    if tags.get("alpha_mode") != "1" or codec not in av.codecs_available:
         return None
     context = CodecContext.create(codec, "r")
     assert isinstance(context, VideoCodecContext)

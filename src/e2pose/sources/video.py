@@ -105,7 +105,7 @@ class VideoSource:
     def _count_frames(self) -> int | None:
         """Returns the number of frames that the file states or that its duration implies."""
         stated = stated_frames(self._stream) if has_timestamps(self._container) else 0  # AVI may count finer ticks
-        return stated or round(self._duration.stated_s * self._rate) or None
+        return stated or round(self._duration.video_s * self._rate) or None
 
     def _decode(self) -> Iterator[VideoFrame]:
         for packet in self._packets():

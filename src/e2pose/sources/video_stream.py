@@ -18,6 +18,7 @@ from e2pose.sources.encoded_image import blend_on_white
 from e2pose.sources.orientation import UPRIGHT, Orientation, display_orientation
 
 _DEFAULT_RATE = Fraction(25)
+_MAX_GUESSED_RATE = 240
 _MAX_PIXELS = 1 << 27  # slightly more than 16K, 15360 x 8640
 _NO_TIMESTAMPS = 0x80  # Source: AVFMT_NOTIMESTAMPS in FFmpeg's avformat.h
 
@@ -56,10 +57,14 @@ def has_timestamps(container: Container) -> bool:
 
 def frame_rate(stream: VideoStream) -> Fraction:
     """Returns the frames per second that a stream states, otherwise 25."""
-    rates = [stream.average_rate, stream.guessed_rate]
+    average, guessed = stream.average_rate, stream.guessed_rate
     if not has_timestamps(stream.container):  # FFmpeg's average ignores the rate in the headers of the codec
-        rates.reverse()
-    return rates[0] or rates[1] or _DEFAULT_RATE
+        return guessed or average or _DEFAULT_RATE
+    if average and guessed:
+        return min(average, guessed)  # the higher one may be that of the ticks, or of fields
+    if guessed and guessed > _MAX_GUESSED_RATE:  # the inverse of the smallest difference between two timestamps
+        return _DEFAULT_RATE
+    return average or guessed or _DEFAULT_RATE
 
 
 def upright_rgb(frame: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
