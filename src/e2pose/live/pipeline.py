@@ -106,9 +106,7 @@ class Pipeline:
             sinks["--show"] = window
         if self.outputs:
             files = [open_sink(output, draw=self._draw, inputs=source.info.paths) for output in self.outputs]
-            sinks[", ".join(self.outputs)] = self._blurred(
-                ThreadedSink(TeeSink(files, self.outputs, on_error=report))
-            )
+            sinks[", ".join(self.outputs)] = self._blurred(ThreadedSink(TeeSink(files, self.outputs, on_error=report)))
         self._sink = TeeSink(list(sinks.values()), list(sinks), on_error=report)
 
     @property

@@ -73,11 +73,12 @@ class VideoFileSink(FileSink):
             )
         with _convert_errors(self._path):
             if self._writer is None:
-                self._writer = self._start(frame.origin, (image.shape[0], image.shape[1]))
+                self._writer = self._start(frame, (image.shape[0], image.shape[1]))
             self._writer.write(image, frame)
         self._file.raise_if_full()
 
-    def _start(self, origin: Origin, size_hw: tuple[int, int]) -> _VideoWriter:
+    def _start(self, frame: Frame, size_hw: tuple[int, int]) -> _VideoWriter:
+        origin = frame.origin
         if origin.rate is None:
             raise OutputError(
                 f"the image '{origin.name}' cannot be written into the video '{self._path}'",
@@ -92,7 +93,7 @@ class VideoFileSink(FileSink):
         container = av.open(self._file, "w", format=_CONTAINERS[suffix], container_options=flags)
         self._opened.enter_context(container)
         writer = _VideoWriter(container, size_hw, origin)
-        if origin.path is not None:
+        if origin.path is not None and frame.file_time_s is not None:
             writer.audio = self._opened.enter_context(closing(AudioTracks(origin.path, container, suffix)))
         return writer
 

@@ -10,7 +10,14 @@ from typing import Self
 
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
-from e2pose.sources.base import ErrorHandler, NoticeHandler, SourceInfo, ignore_notice, raise_error
+from e2pose.sources.base import (
+    ErrorHandler,
+    NoticeHandler,
+    SourceInfo,
+    ignore_notice,
+    raise_error,
+    unexpected_error,
+)
 from e2pose.sources.encoded_image import CAN_DECODE_ANIMATIONS, EncodedImage
 from e2pose.sources.image_count import count_images, states_delays
 from e2pose.sources.image_format import SIGNATURE_LENGTH, detect_format
@@ -57,8 +64,8 @@ class FilesSource:
                 else:
                     with _open_video(path) as video:
                         yield from video
-            except InputError as error:
-                self._on_error(error)
+            except Exception as error:
+                self._on_error(unexpected_error(str(path), error))
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +142,7 @@ def _frame_count(path: Path) -> int | None:
     try:
         with _open_video(path) as video:
             return video.info.frame_count
-    except InputError:
+    except Exception:  # reported when the file is read
         return 0
 
 

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
-from e2pose.sources.base import NoticeHandler, SourceInfo, ignore_notice
+from e2pose.sources.base import NoticeHandler, SourceInfo, ignore_notice, unexpected_error
 
 _MAX_DELAY_S = 10.0
 
@@ -88,8 +88,8 @@ class LiveSource:
                     self._delay_s = self._first_delay_s
                     yield Frame(image, self.origin, index, now - start)
                     index += 1
-            except InputError as error:
-                reason = error.message
+            except Exception as error:
+                reason = unexpected_error(self.origin.name, error).message
             finally:
                 connection.close()
                 self._connection = None

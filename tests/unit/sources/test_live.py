@@ -127,3 +127,14 @@ def test_live_input_cannot_be_combined_with_others(tmp_path):
     open_source([tmp_path / "a.png", "0", "rtsp://me:secret@camera/1", "screen:"], on_error=errors.append)
     assert [error.message.partition(" is ")[0] for error in errors] == ["'0'", "'rtsp://camera/1'", "'screen:'"]
     assert all("use it as the only input" in error.hint for error in errors)
+
+
+def test_foreign_exception_counts_as_a_lost_connection():
+    notices = []
+    connections = [FakeConnection(2, error=ValueError("bad packet")), FakeConnection(1)]
+    source = LiveSource("cam", connector(*connections), on_notice=notices.append, first_delay_s=0)
+    with source:
+        frames = iter(source)
+        assert [next(frames).index for _ in range(3)] == [0, 1, 2]
+    assert "ValueError: bad packet" in notices[0]
+    assert notices[1] == "reconnected to 'cam'"

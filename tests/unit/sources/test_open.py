@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import av
+import cv2
 import pytest
 
 from e2pose.core.errors import InputError
@@ -196,3 +198,31 @@ def test_missing_file_in_an_unlistable_folder_is_reported(here, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(InputError, match=r"there is no file 'a\.png'"):
         open_source("a.png")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), cv2.error("y"), av.FFmpegError(5, "z"), ZeroDivisionError()])
+def test_foreign_exception_in_one_input_is_its_failure(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    save(tmp_path / "a.png", encode(flat(RED)))
+    write_clip(tmp_path / "b.mp4", [flat(RED, (48, 64))] * 3)
+    save(tmp_path / "c.png", encode(flat(RED)))
+    monkeypatch.setattr("e2pose.sources.video.upright_rgb", fail)
+    errors = []
+    with open_source(tmp_path, on_error=errors.append) as source:
+        names = [Path(frame.origin.name).name for frame in source]
+    assert names == ["a.png", "c.png"]
+    assert [type(error) for error in errors] == [InputError]
+    assert f"b.mp4' cannot be read: {type(error).__name__}" in errors[0].message
+    assert errors[0].hint
+
+
+def test_lack_of_memory_is_not_the_failure_of_an_input(tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    path = write_clip(tmp_path / "a.mp4", [flat(RED, (48, 64))])
+    monkeypatch.setattr("e2pose.sources.video.upright_rgb", fail)
+    with pytest.raises(MemoryError), open_source(path, on_error=pytest.fail) as source:
+        list(source)
