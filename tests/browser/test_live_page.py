@@ -1,0 +1,308 @@
+"""The page that `e2pose serve` delivers, in a browser."""
+
+import base64
+import io
+import json
+import socket
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from e2pose.core.poses import Poses
+from e2pose.formats.jsonl import to_json_persons
+from e2pose.sources.images import read_image
+from helpers.browser import next_results, pose_server, wait_until, write_panning_video
+
+from .conftest import CAMERA_WH, CHROMIUM, PLAIN_HOST, SAMPLES, TOKEN
+
+pytestmark = pytest.mark.slow
+
+FOCUS_ORDER = ["camera", "open", "screen", "model", "threshold", "blur", "track", "smooth", "mirror", "step"]
+
+
+def canvas_rgb(page) -> np.ndarray:
+    url = page.evaluate("document.querySelector('#view').toDataURL()")
+    return decode_rgb(base64.b64decode(url.partition(",")[2]))
+
+
+def decode_rgb(data: bytes) -> np.ndarray:
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def download(page, link) -> bytes:
+    with page.expect_download() as started:
+        link.click()
+    return Path(started.value.path()).read_bytes()
+
+
+def open_image(page, name: str) -> dict:
+    return next_results(page, act=lambda: page.set_input_files("#file", SAMPLES / name))[0]
+
+
+def set_value(page, selector: str, value: str) -> dict:
+    """Changes a setting and returns the next result."""
+    change = "(e, value) => { e.value = value; e.dispatchEvent(new Event('change')); }"
+    return next_results(page, act=lambda: page.locator(selector).evaluate(change, value))[0]
+
+
+def start_camera(page, *switches: str) -> None:
+    next_results(page, act=lambda: page.click("#camera"))
+    for switch in ("mirror", *switches):  # the fake camera counts as a front camera
+        page.click(f"#{switch}")
+    next_results(page, 2)
+
+
+@pytest.fixture(scope="session")
+def camera_poses(camera_video: Path, estimators) -> list:
+    with av.open(str(camera_video)) as video:
+        return [estimators["default"](frame.to_ndarray(format="rgb24")) for frame in video.decode(video=0)]
+
+
+@pytest.mark.parametrize("name", ["park.jpg", "astronaut.jpg"])
+def test_persons_of_an_image_equal_those_of_the_estimator(name: str, live_page, estimators) -> None:
+    result = open_image(live_page, name)
+    assert result["persons"] == json.loads(json.dumps(to_json_persons(estimators["default"](SAMPLES / name))))
+    assert live_page.inner_text("#persons") == str(len(result["persons"]))
+
+
+def test_overlay_of_an_image_is_drawn_at_the_keypoints(live_page, estimators) -> None:
+    open_image(live_page, "park.jpg")
+    changed = np.abs(canvas_rgb(live_page).astype(int) - read_image(SAMPLES / "park.jpg")).max(axis=-1) > 60
+    rows, columns = np.nonzero(changed)
+    drawn_xy = np.stack([columns, rows], axis=1) + 0.5
+    poses = estimators["default"](SAMPLES / "park.jpg")
+    for point in poses.keypoints[poses.visible(0.5)]:
+        assert np.linalg.norm(drawn_xy - point, axis=1).min() < 5
+    far = [np.linalg.norm(poses.keypoints.reshape(-1, 2) - point, axis=1).min() for point in drawn_xy[::50]]
+    assert np.percentile(far, 99) < 120  # and nowhere else: within the length of a limb
+
+
+def test_camera_in_step_shows_the_poses_of_the_same_frame(live_page, camera_poses) -> None:
+    start_camera(live_page, "step")
+    for result in next_results(live_page, 5):
+        shown = np.array([list(person["keypoints"].values()) for person in result["persons"]])
+        assert min(deviation(shown, poses) for poses in camera_poses) < 5
+
+
+def deviation(shown: np.ndarray, poses: Poses) -> float:
+    """Returns the distance in pixels that 95 % of the visible keypoints of the certain persons keep."""
+    certain = poses[poses.scores > 0.8]
+    distances = np.linalg.norm(shown[:, None, :, :2] - certain.keypoints[None], axis=-1)  # shown, expected, keypoint
+    nearest = distances.mean(axis=-1).argmin(axis=0)
+    return float(np.percentile(distances[nearest, range(len(certain))][certain.visible(0.5)], 95))
+
+
+def test_live_read_outs_have_numbers(live_page) -> None:
+    start_camera(live_page)
+    next_results(live_page, 5)
+    live_page.wait_for_timeout(300)
+    assert float(live_page.inner_text("#rate")) > 0
+    assert float(live_page.inner_text("#delay")) > 0
+    assert int(live_page.inner_text("#dropped")) >= 0
+    assert int(live_page.inner_text("#persons")) >= 1
+    assert {"prepare", "network", "compute"} <= set(live_page.inner_text("#legend").split())
+
+
+def test_mirror_flips_the_image_and_not_the_results(live_page) -> None:
+    first = open_image(live_page, "park.jpg")
+    whole = canvas_rgb(live_page)
+    assert next_results(live_page, act=lambda: live_page.click("#mirror"))[0]["persons"] == first["persons"]
+    difference = np.abs(canvas_rgb(live_page)[:, ::-1].astype(int) - whole).max(axis=-1)
+    assert np.mean(difference > 40) < 0.02
+
+
+@pytest.mark.parametrize("region", ["heads", "bodies", "frame"])
+def test_blur_removes_the_detail_of_faces(region: str, live_page, estimators) -> None:
+    open_image(live_page, "astronaut.jpg")
+    original = read_image(SAMPLES / "astronaut.jpg").astype(float)
+    is_overlay = np.abs(canvas_rgb(live_page) - original).max(axis=-1) > 8
+    left_eye, right_eye = estimators["default"](SAMPLES / "astronaut.jpg").keypoints[0, 1:3]
+    (x, y), reach = ((left_eye + right_eye) / 2).astype(int), int(np.linalg.norm(left_eye - right_eye))
+    face = np.s_[y - reach : y + reach, x - reach : x + reach]
+    is_face = ~(is_overlay[face][1:] | is_overlay[face][:-1])
+
+    def detail(image: np.ndarray) -> float:
+        return float(np.abs(np.diff(image[face].astype(float).mean(axis=-1), axis=0))[is_face].mean())
+
+    set_value(live_page, "#blur", region)
+    assert is_face.mean() > 0.3
+    assert detail(canvas_rgb(live_page)) < 0.5 * detail(original)
+
+
+def test_threshold_and_model_apply_to_an_open_image(live_page) -> None:
+    count = len(open_image(live_page, "park.jpg")["persons"])
+    assert len(set_value(live_page, "#threshold", "0.05")["persons"]) > count
+
+
+def test_track_ids_stay_and_smoothing_is_accepted(live_page) -> None:
+    start_camera(live_page, "track", "smooth")
+    results = next_results(live_page, 4)
+    ids = [{person.get("track_id") for person in result["persons"]} for result in results[-3:]]
+    assert None not in set.union(*ids)
+    assert set.intersection(*ids)
+
+
+def test_recording_has_video_and_the_poses_of_its_frames(live_page) -> None:
+    start_camera(live_page)
+    live_page.click("#record")
+    shown = next_results(live_page, 5)
+    live_page.click("#record")
+    links = live_page.locator("#downloads a")
+    links.nth(1).wait_for()
+    names = [links.nth(index).get_attribute("download") for index in range(2)]
+    assert names == ["camera-poses.webm", "camera-poses.jsonl"]
+    video, lines = (download(live_page, links.nth(index)) for index in range(2))
+    records = [json.loads(line) for line in lines.decode().splitlines()]
+    assert [record["frame"] for record in shown] == [record["frame"] for record in records][: len(shown)]
+    assert list(records[0]) == ["file", "frame", "time_s", "persons"]
+    with av.open(io.BytesIO(video)) as recorded:
+        frame = next(recorded.decode(video=0))
+        assert (frame.width, frame.height) == CAMERA_WH
+
+
+def test_image_can_be_saved_with_its_poses(live_page) -> None:
+    result = open_image(live_page, "park.jpg")
+    live_page.click("#record")
+    links = live_page.locator("#downloads a")
+    links.nth(1).wait_for()
+    assert links.all_inner_texts() == ["Save park-poses.png", "Save park-poses.jsonl"]
+    assert (decode_rgb(download(live_page, links.nth(0))) == canvas_rgb(live_page)).all()
+    assert json.loads(download(live_page, links.nth(1)))["persons"] == result["persons"]
+
+
+def test_video_file_plays_and_is_computed(live_page) -> None:
+    live_page.set_input_files("#file", SAMPLES / "sidestep.mp4")
+    notice = live_page.locator("#notice:not([hidden])")
+    wait_until(live_page, "window.frames_.length > 1 || !document.querySelector('#notice').hidden")
+    if notice.count():
+        pytest.skip(f"this browser has no H.264 decoder: {notice.inner_text()}")
+    assert next_results(live_page)[0]["file"] == "sidestep.mp4"
+
+
+def test_dropped_and_pasted_images_are_opened(live_page) -> None:
+    send = """async ([type, bytes]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(bytes)], `${type}.jpg`, { type: "image/jpeg" }));
+      const event = type === "drop" ? new DragEvent("drop", { dataTransfer: data, bubbles: true })
+        : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+      document.body.dispatchEvent(event);
+    }"""
+    content = list((SAMPLES / "park.jpg").read_bytes())
+    for kind in ("drop", "paste"):
+        result = next_results(live_page, act=lambda kind=kind: live_page.evaluate(send, [kind, content]))[0]
+        assert result["file"] == f"{kind}.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("broken.jpg", b"no image"), ("broken.mp4", b"no video"), ("a.txt", b"text")]
+)
+def test_unreadable_file_is_explained_in_a_sentence(name: str, content: bytes, live_page, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    live_page.set_input_files("#file", tmp_path / name)
+    live_page.locator("#notice:not([hidden])").wait_for()
+    assert name in live_page.inner_text("#notice")
+    assert live_page.is_visible("#camera")
+
+
+def test_page_without_the_token_says_where_to_find_it(open_page, server: str) -> None:
+    page = open_page(server, expect_errors=True)
+    assert "needs a token" in page.inner_text("#notice")
+
+
+def test_page_on_plain_http_explains_the_missing_camera(open_page, server: str) -> None:
+    port = server.rstrip("/").rpartition(":")[2]
+    page = open_page(f"http://{PLAIN_HOST}:{port}/#token={TOKEN}", expect_errors=True)  # the browser ignores headers
+    page.locator("#notice:not([hidden])").wait_for()
+    notice = page.inner_text("#notice")
+    assert f"ssh -L {port}:localhost:{port} {PLAIN_HOST}" in notice
+    assert "--tls-cert FILE --tls-key FILE" in notice
+    assert "reverse proxy" in notice
+    assert open_image(page, "park.jpg")["persons"]
+
+
+def test_page_reconnects_within_five_seconds_of_a_restart(open_page, token_file: Path) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    arguments = "--token-file", token_file, "--model", "fast"
+    with pose_server(*arguments, port=port) as url:
+        page = open_page(f"{url}#token={TOKEN}", expect_errors=True)
+        start_camera(page)
+    page.get_by_text("The connection to the server is lost").wait_for()
+    with pose_server(*arguments, port=port):
+        next_results(page, timeout_s=5)
+        assert page.locator("#notice").is_hidden()
+        page.click("#stop")
+
+
+def test_keyboard_reaches_all_controls_in_order(live_page) -> None:
+    order = []
+    for _ in FOCUS_ORDER:
+        live_page.keyboard.press("Tab")
+        order.append(live_page.evaluate("document.activeElement.id"))
+    assert order == FOCUS_ORDER
+    live_page.focus("#camera")
+    next_results(live_page, act=lambda: live_page.keyboard.press("Enter"))
+    assert live_page.evaluate("document.activeElement.id") == "stop"
+    live_page.keyboard.press("Enter")
+    assert live_page.evaluate("document.activeElement.id") == "camera"
+
+
+def test_controls_have_names(live_page) -> None:
+    tree = live_page.locator("body").aria_snapshot()
+    for name in ('button "Start camera"', 'combobox "Model"', 'slider "Minimum score', 'switch "Track ids"'):
+        assert name in tree, tree
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_layout_fits_desktop_and_phone(
+    scheme: str, width: int, height: int, live_page, tmp_path: Path, take_screenshot
+) -> None:
+    live_page.emulate_media(color_scheme=scheme)
+    live_page.set_viewport_size({"width": width, "height": height})
+    video = write_panning_video(SAMPLES / "park.jpg", tmp_path / "park.webm")
+    next_results(live_page, act=lambda: live_page.set_input_files("#file", video))
+    live_page.click("#track")
+    next_results(live_page, 5)
+    live_page.wait_for_timeout(300)
+    assert live_page.evaluate("document.documentElement.scrollWidth") <= width
+    for selector in ("#stop", "#pause", "#record"):
+        box = live_page.locator(selector).bounding_box()
+        assert box["height"] >= 40
+        assert box["y"] + box["height"] <= height  # visible without scrolling
+    name = f"live-page-{'phone' if width < 500 else 'desktop'}-{scheme}.jpg"
+    assert take_screenshot(live_page, name).stat().st_size < 200_000
+
+
+@pytest.mark.long
+def test_delay_is_below_twice_the_compute_time(live_page) -> None:
+    start_camera(live_page)
+    results = next_results(live_page, 200, timeout_s=120)
+    delays = [result["delay"] for result in results]
+    compute = np.median([result["latency"]["compute"] for result in results])
+    print(f"delay p50 {np.median(delays):.1f} ms, p95 {np.percentile(delays, 95):.1f} ms, compute p50 {compute:.1f} ms")
+    assert np.percentile(delays, 95) < 2 * compute
+
+
+@pytest.mark.long
+def test_heap_stays_flat_for_ten_minutes(live_page) -> None:
+    start_camera(live_page, "track", "step")
+    read = "() => { gc(); return performance.memory.usedJSHeapSize / 1e6; }"
+    heaps = []
+    for _ in range(10):
+        live_page.evaluate("window.frames_.length = 0")
+        live_page.wait_for_timeout(60_000)
+        live_page.evaluate("window.frames_.length = 0")
+        heaps.append(live_page.evaluate(read))
+    print("heap in MB after each minute:", [round(heap, 2) for heap in heaps])
+    assert heaps[-1] - heaps[0] < 2
+
+
+def test_chromium_is_found_in_continuous_integration() -> None:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed; on Debian: apt-get install chromium")
+    assert Path(CHROMIUM).is_file()
