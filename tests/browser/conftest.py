@@ -10,7 +10,7 @@ import pytest
 
 from e2pose.core.errors import InputError
 from e2pose.inference.estimator import Estimator, load
-from helpers.browser import LISTEN, pose_server, wait_until, write_y4m
+from helpers.browser import LISTEN, pose_server, write_y4m
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 TOKEN = "token-of-the-browser-tests"
@@ -66,7 +66,7 @@ def open_page(browser):
             page.on("pageerror", lambda error: problems.append(str(error)))
         context.on("request", lambda request: hosts.add((urlsplit(request.url).netloc, urlsplit(url).netloc)))
         page.goto(url)
-        wait_until(page, "document.querySelector('#model').length || !document.querySelector('#notice').hidden")
+        page.locator("#model option, #notice:not([hidden])").first.wait_for(state="attached")
         return page
 
     yield open_page

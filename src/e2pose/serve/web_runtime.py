@@ -23,7 +23,10 @@ SHA256 = {
 """The two files that run models in browsers, in the folder `dist` of the package."""
 
 _TIMEOUT_S = 600
-_OTHER_WAY = f"run 'npm pack {PACKAGE}@{VERSION}' on a computer with npm, copy and unpack the archive, and add --runtime-dir package"
+_OTHER_WAY = (
+    f"run 'npm pack {PACKAGE}@{VERSION}' on a computer with npm, copy and unpack the archive, "
+    "and add --runtime-dir package"
+)
 
 
 def find_web_runtime(folder: Path | None = None) -> dict[str, Path]:

@@ -1,7 +1,8 @@
 // Track ids and smoothing for poses that are computed in the browser: a small version of the Python tracker, which also
 // handles occlusion. Persons are { score, points: [[x, y, score], ...] }; times are seconds.
 
-const KEPT_S = 1; // an id is kept for this long without a detection
+const KEPT_S = 1; // an id is kept for this long without a detection,
+const KEPT_FRAMES = 3; // and for at least so many frames, for slow devices
 const MIN_SIMILARITY = 0.3;
 const VELOCITY_S = 0.2; // time constant of the velocity average
 
@@ -18,7 +19,8 @@ export class Tracker {
 
   /** Returns the persons with a `trackId`. */
   update(persons, time, sigmas) {
-    this.#tracks = this.#tracks.filter((track) => time - track.time <= KEPT_S);
+    this.#tracks = this.#tracks.filter((track) => time - track.time <= KEPT_S || track.missed < KEPT_FRAMES);
+    for (const track of this.#tracks) track.missed++;
     const pairs = [];
     for (const track of this.#tracks) {
       for (const person of persons) {
@@ -45,6 +47,7 @@ export class Tracker {
       }
       track.points = person.points;
       track.time = time;
+      track.missed = 0;
       return { ...person, trackId: track.id };
     });
   }
