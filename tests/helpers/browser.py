@@ -87,7 +87,6 @@ def file_server(folder: Path, headers: dict[str, str] | None = None) -> Iterator
         def log_message(self, *arguments: object) -> None:
             pass
 
-    Handler.extensions_map = {**Handler.extensions_map, ".js": "text/javascript", ".mjs": "text/javascript"}
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

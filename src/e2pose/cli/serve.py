@@ -25,6 +25,8 @@ def serve(
     options: Annotated[ServeOptions, Parameter(name="*")] = _DEFAULTS,
     runtime: Annotated[RuntimeOptions, Parameter(name="*")] = DEFAULT_OPTIONS,
     open_page: Annotated[bool, Parameter(name="--open")] = False,
+    static: Path | None = None,
+    runtime_dir: Path | None = None,
     quiet: Annotated[bool, Parameter(name=("--quiet", "-q"))] = False,
 ) -> None:
     """Serve poses over HTTP and WebSocket, with a live page.
@@ -35,8 +37,16 @@ def serve(
         options: What to serve, where, and within which limits.
         runtime: What runs the models.
         open_page: Open the page in the browser.
+        static: Write the page, the models and ONNX Runtime Web into this folder for any static web host, and exit. The
+            page then computes in the browser. Without --model, it has the models `fast` and `default`.
+        runtime_dir: With --static: the unpacked npm package `onnxruntime-web`, instead of fetching it with npm.
         quiet: Print only errors, warnings and a link with a created token.
     """
+    if static is not None:
+        _write_static_site(static, options.model, runtime_dir, quiet=quiet)
+        return
+    if runtime_dir is not None:
+        raise OptionError("--runtime-dir is used with --static only", "add --static FOLDER, or omit --runtime-dir")
     try:
         from e2pose.runtimes.select import RUNTIMES
         from e2pose.serve.security import read_token
@@ -69,6 +79,15 @@ def serve(
 
     on_gpu = runtime.device_kind != "cpu" or runtime.runtime == "tensorrt"
     PoseServer(listener, options, load, token=token, on_gpu=on_gpu, on_ready=on_ready).serve_until_stopped()
+
+
+def _write_static_site(folder: Path, models: tuple[str, ...], runtime_dir: Path | None, *, quiet: bool) -> None:
+    from e2pose.serve.static_site import write_static_site
+
+    chosen = () if models == _DEFAULTS.model else tuple(_names(models).values())
+    size_mb = write_static_site(folder, chosen, runtime_dir) / 1e6
+    if not quiet:
+        print_message(f"wrote {size_mb:.0f} MB; try it with: python3 -m http.server --directory '{folder}'")
 
 
 def _names(models: tuple[str, ...]) -> dict[str, str]:

@@ -23,13 +23,16 @@ _AT_ROOT = ("index.html", "service-worker.js")  # a service worker controls the 
 _SERVER_MARK, _BROWSER_MARK = (f'<meta name="e2pose-compute" content="{place}">' for place in ("server", "browser"))
 
 
-def write_static_site(folder: Path, models: Sequence[str] = MODELS, runtime_folder: Path | None = None) -> None:
+def write_static_site(folder: Path, models: Sequence[str] = (), runtime_folder: Path | None = None) -> int:
     """Writes the page, ONNX Runtime Web, models and a manifest with their hashes; other files in the folder stay.
 
     Args:
         folder: Created if it is missing.
-        models: Names from the catalogue or paths of ONNX files; the page starts with the first.
+        models: Names from the catalogue or paths of ONNX files; the page starts with the first. Empty for `MODELS`.
         runtime_folder: The unpacked npm package of ONNX Runtime Web; None to fetch it with npm, once.
+
+    Returns:
+        Total size of the written files in bytes.
 
     Raises:
         ModelError: A model is unknown, or is no ONNX file.
@@ -37,7 +40,7 @@ def write_static_site(folder: Path, models: Sequence[str] = MODELS, runtime_fold
         OutputError: The folder cannot be written.
     """
     runtime = find_web_runtime(runtime_folder)
-    records = [_model_record(name) for name in models]
+    records = [_model_record(name) for name in models or MODELS]
     files = {f"runtime/{name}": path for name, path in runtime.items()}
     files |= {f"models/{path.name}": path for _, path in records}
     files |= {path.name if path.name in _AT_ROOT else f"static/{path.name}": path for path in sorted(_PAGE.iterdir())}
@@ -60,6 +63,7 @@ def write_static_site(folder: Path, models: Sequence[str] = MODELS, runtime_fold
     }
     with atomic_path(folder / "manifest.json") as target:
         target.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return sum((folder / name).stat().st_size for name in (*files, "manifest.json"))
 
 
 def _model_record(name: str) -> tuple[dict[str, Any], Path]:
