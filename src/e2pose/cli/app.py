@@ -23,6 +23,7 @@ from cyclopts import (
 from e2pose.cli.interrupts import graceful_termination
 from e2pose.cli.terminal import print_error, print_message
 from e2pose.core.errors import E2PoseError, OptionError
+from e2pose.core.files import expand_home
 
 COMMANDS = {
     "predict": "Detect poses in images, videos, cameras and streams.",
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         with graceful_termination(), _one_line_warnings():
-            code = build()(sys.argv[1:] if arguments is None else list(arguments)) or 0
+            code = build()(_expand_home(sys.argv[1:] if arguments is None else arguments)) or 0
             print(end="", flush=True)  # raises BrokenPipeError here instead of at interpreter exit
             return code
     except CycloptsError as error:
@@ -86,6 +87,16 @@ def build() -> App:
     for name, summary in GROUPS.items():
         app.command(f"e2pose.cli.{name}:{name}", name=name, help=summary)
     return app
+
+
+def _expand_home(words: Sequence[str]) -> list[str]:
+    """Replaces `~` by the home folder in words and in the values of options such as --output=~/poses.json."""
+    expanded = []
+    for word in words:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        is_path = value == "~" or value.startswith(("~/", f"~{os.sep}"))
+        expanded.append(f"{option}{equals}{expand_home(value)}" if is_path else word)
+    return expanded
 
 
 @contextmanager
@@ -149,7 +160,7 @@ def _usage_error(error: CycloptsError) -> OptionError:
 
 def _looks_like_an_input(word: str) -> bool:
     """Returns whether a word in the place of a command is a file, folder, pattern, camera, stream or screen."""
-    path = Path(word).expanduser() if word.startswith("~/") else Path(word)
+    path = Path(word)
     return path.exists() or word.isdecimal() or bool(path.suffix) or any(mark in word for mark in "/:*?")
 
 

@@ -19,6 +19,11 @@ _SIGNATURES = {
 }
 
 
+def expand_home(path: str | Path) -> Path:
+    """Returns a path in which a leading `~` or `~user` is replaced by the home folder, if that is known."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - `Path.expanduser` raises an error for unknown users
+
+
 def read_text(path: str | Path) -> str:
     """Reads a text file in UTF-8, with or without a byte-order mark.
 
@@ -27,7 +32,7 @@ def read_text(path: str | Path) -> str:
         UnicodeError: The file is not UTF-8 text; the message is one phrase, such as "it is UTF-16 text, not UTF-8".
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = expand_home(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         kinds = (kind for signature, kind in _SIGNATURES.items() if error.object.startswith(signature))
         kind = next(kinds, f"in another encoding or binary, with the byte {error.object[error.start]:#04x}")

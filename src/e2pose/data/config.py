@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os.path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -19,10 +20,14 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+FilePath = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A path in a recipe, in which `~` stands for the home folder."""
+
+
 class DataSetConfig(Record):
     """One set of labelled images; see `e2pose.data.image_sets`."""
 
-    path: str
+    path: FilePath
     """Folder with COCO or CrowdPose annotations and images, or with the `data.yaml` of a YOLO pose data set."""
     annotations: str = "annotations.json"
     """File of the COCO or CrowdPose annotations, relative to `path`."""
@@ -44,7 +49,7 @@ class DataSetConfig(Record):
 class DataConfig(Record):
     """The images of a training."""
 
-    root: str = "data"
+    root: FilePath = "data"
     """Folder of the sets, relative to the working directory."""
     sets: Annotated[tuple[DataSetConfig, ...], Field(min_length=1)]
     cache: bool = True

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError, SkippedImagesWarning
+from e2pose.core.files import expand_home
 from e2pose.sources.base import reason_of
 from e2pose.sources.encoded_image import COPY_AGAIN, EncodedImage
 
@@ -70,7 +71,7 @@ def read_bytes(path: Path) -> bytes:
         InputError: The file does not exist, is empty or cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = expand_home(path).read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"there is no file '{path}'", "check the spelling of the path") from error
     except IsADirectoryError as error:

@@ -78,7 +78,10 @@ def upright_rgb(frame: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
 
 def frame_orientation(frame: VideoFrame) -> Orientation:
     """Returns the orientation in the display matrix of a decoded frame; upright if it has none."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 has no name for newer kinds of side data, such as the EXIF block of a JPEG
+        return UPRIGHT
     if not isinstance(matrix, SideData):
         return UPRIGHT
     return display_orientation(np.frombuffer(bytes(matrix), np.int32))

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from e2pose.core.errors import OptionError
 from e2pose.core.files import read_text
 from e2pose.core.spec import Fit
-from e2pose.data.config import AugmentConfig, Count, DataConfig, Fraction, Positive, Record, Side
+from e2pose.data.config import AugmentConfig, Count, DataConfig, FilePath, Fraction, Positive, Record, Side
 from e2pose.models.config import NetworkConfig
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -25,10 +25,10 @@ PositiveCount = Annotated[int, Field(gt=0)]
 class InitialConfig(Record):
     """The weights that a training starts from, and which of them are frozen."""
 
-    weights: str | None = None
+    weights: FilePath | None = None
     """A model to fine-tune from: its name, or a `.safetensors` file relative to the current folder. It sets the
     entries of `[network]` that the recipe omits. Its schema may differ: keypoints are matched by name."""
-    backbone_weights: str | None = None
+    backbone_weights: FilePath | None = None
     """A `.pth` file with ImageNet weights in torchvision's naming, relative to the current folder."""
     freeze_stem: bool = True
     """Do not train the backbone's layers up to stride 4."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2pose.core.errors import TrainingError
+from e2pose.core.files import expand_home
 from e2pose.training.devices import launch
 from e2pose.training.interrupts import StoppedError, StopRequest, explained_errors
 from e2pose.training.loop import Progress, train_steps
@@ -55,14 +56,14 @@ def train(
         OutputError: A file of the run cannot be written; its previous version is intact.
     """
     recipe = load_recipe(Path(recipe_path), overrides)
-    folder = Path(output) if output else Path("runs") / recipe.name
+    folder = expand_home(output) if output else Path("runs") / recipe.name
     if not resume and (folder / CHECKPOINT).exists():
         raise TrainingError(
             f"'{folder}' already contains a run", "continue it with --resume, or choose another folder with -o"
         )
     previous = folder / WEIGHTS if resume and (folder / WEIGHTS).exists() else None
     recipe = with_initial_network(recipe, previous)
-    root, reporter = Path(root or recipe.data.root), reporter or TrainingReporter()
+    root, reporter = expand_home(root or recipe.data.root), reporter or TrainingReporter()
     work = partial(_train, recipe=recipe, folder=folder, root=root, resume=resume, reporter=reporter)
     return launch(recipe, work)
 

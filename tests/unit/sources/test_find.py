@@ -5,7 +5,7 @@ import pytest
 from e2pose.core.errors import InputError
 from e2pose.sources.files import KNOWN_SUFFIXES, FilesSource
 from e2pose.sources.find import find_files
-from helpers.media import HALVES, encode, save, write_clip
+from helpers.media import HALVES, encode, save, with_exif, write_clip
 
 TYPESCRIPT = b"export const get = (name: string) => `Hello, ${name}`;\n" * 9
 JPEG = encode(HALVES, ".jpg")
@@ -87,8 +87,9 @@ def test_video_in_a_folder_is_read(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".mjpeg", ".mjpg"])
-def test_joined_jpegs_are_a_video(tmp_path, suffix):
-    save(tmp_path / f"a{suffix}", JPEG * 4)
+@pytest.mark.parametrize("jpeg", [JPEG, with_exif(JPEG, 6)], ids=["plain", "exif"])
+def test_joined_jpegs_are_a_video(tmp_path, suffix, jpeg):
+    save(tmp_path / f"a{suffix}", jpeg * 4)
     assert len(list(FilesSource(find_files(str(tmp_path))))) == 4
 
 

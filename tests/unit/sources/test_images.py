@@ -186,6 +186,15 @@ def test_missing_file_folder_and_too_long_name_are_rejected(tmp_path):
         read_image(tmp_path / ("x" * 300 + ".jpg"))
 
 
+def test_home_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save(tmp_path / "a.png", encode(flat(RED)))
+    assert read_image("~/a.png").shape == (16, 24, 3)
+    with pytest.raises(InputError, match="there is no file"):
+        read_image("~no-such-user/a.png")
+
+
 def test_missing_permission_is_reported(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", encode(flat(RED)))
     path.chmod(0)

@@ -131,6 +131,14 @@ def test_recipe_written_as_json_is_read_back(tmp_path):
     assert load_recipe(path) == recipe
 
 
+def test_home_folder_is_expanded_in_paths(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write(tmp_path, MINIMAL)
+    recipe = load_recipe(Path("~/recipe.toml"), ["data.root=~/sets", "initial.weights=~/a.safetensors"])
+    assert (recipe.data.root, recipe.initial.weights) == (f"{tmp_path}/sets", f"{tmp_path}/a.safetensors")
+
+
 def test_byte_order_mark_of_a_recipe_is_skipped(tmp_path):
     path = tmp_path / "a.toml"
     path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
