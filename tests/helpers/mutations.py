@@ -17,7 +17,15 @@ few_examples = settings(
 )
 """Settings of a test in the suite; the environment variable E2POSE_FUZZ_EXAMPLES sets another number of examples."""
 
-RAW_WORDS = ("NoneType", "object is not", "invalid literal", "out of range", "codec can't", "Traceback", "unhashable")
+RAW_WORDS = (
+    "NoneType",
+    "object is not",
+    "invalid literal",
+    "out of range",
+    "codec can't",
+    "Traceback",
+    "unhashable type",
+)
 """Phrases of Python's own messages, which an error of e2pose must not contain."""
 
 _numbers = st.sampled_from([0, 1, -1, 2, 3, 7, 0.0, 0.5, -0.0, 1.0, 1e9, 1e300, -1e300, 2**53, 2**70, 10**400])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -56,7 +56,12 @@ def _parse_file_name(entry: Mapping[str, Any]) -> str:
     name = str(names[0]).replace("\\", "/")
     if isinstance(names[0], list | dict | bool) or "\0" in name or not _is_encodable(name):
         raise FieldError(f"'file_name' must be the name of a file, not {show(names[0])}")
-    return PurePosixPath(unquote(urlsplit(name).path)).name if "://" in name else name
+    if "://" in name:
+        _, _, address_path = name.partition("://")[2].partition("?")[0].partition("/")
+        name = PurePosixPath(unquote(address_path)).name
+    if not PurePosixPath(name).name:
+        raise FieldError(f"'file_name' must be the name of a file, not {show(names[0])}")
+    return name
 
 
 def _is_encodable(name: str) -> bool:

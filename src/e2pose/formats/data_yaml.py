@@ -72,12 +72,15 @@ def _load(path: Path) -> dict[str, Any]:
         import yaml
     except ImportError as error:
         raise MissingExtraError("yaml", "train") from error
-    invalid = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError)  # of explicit types
+    hint = "use the data.yaml of a YOLO pose data set"
     try:
         record = yaml.safe_load(read_text(path))
-    except (OSError, *invalid) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise AnnotationError(f"cannot read '{path}': {reason}", "use the data.yaml of a YOLO pose data set") from error
+        raise AnnotationError(f"cannot read '{path}': {reason}", hint) from error
+    except (LookupError, AttributeError, TypeError, RecursionError) as error:
+        reason = "its lists are nested too deeply, or a value contradicts its explicit type such as !!bool"
+        raise AnnotationError(f"cannot read '{path}': {reason}", hint) from error
     if not isinstance(record, dict):
         raise AnnotationError(f"'{path}' has no entries", "it needs 'train' or 'val', 'names' and 'kpt_shape'")
     return record

@@ -12,7 +12,7 @@ from typing import Any
 LARGEST = 1e9
 """Limit of the absolute value of coordinates and areas."""
 
-_FIRST_TEXT_ID = 1 << 52  # with 48 bits for the text, ids stay below 2**53, which JSON readers represent exactly
+_FIRST_TEXT_ID, _END_OF_IDS = 1 << 52, 1 << 53  # every JSON reader represents integers below 2**53 exactly
 _FLAGS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
 
@@ -85,21 +85,21 @@ def to_flag(value: object, name: str, *, default: bool = False) -> bool:
 def to_id(value: object, name: str) -> int:
     """Returns an id as integer.
 
-    A number may be written as text or with a decimal point: 7, "7" and 7.0 are the same id. Other text becomes a number
-    from 2**52 on that only depends on the text, so that ids in annotations and results agree.
+    A number may be written as text or with a decimal point: 7, "7" and 7.0 are the same id. Other text, and numbers
+    from 2**53 on, become a number from 2**52 on that only depends on the text, so that annotations and results agree.
 
     Raises:
         FieldError: The value is neither a whole number nor text.
     """
-    if type(value) is int and abs(value) < _FIRST_TEXT_ID:
+    if type(value) is int and abs(value) < _END_OF_IDS:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float | str) or is_missing(value):
         raise FieldError(f"'{name}' must be a whole number or text, not {show(value)}")
     if isinstance(value, float) and not value.is_integer():
         raise FieldError(f"'{name}' must be a whole number or text, not {show(value)}")
     text = str(int(value)) if isinstance(value, float) else str(value).strip()
-    if re.fullmatch(r"[+-]?[0-9]{1,15}(\.0*)?", text):
-        return int(text.partition(".")[0])  # below 2**52
+    if re.fullmatch(r"[+-]?[0-9]{1,16}(\.0*)?", text) and abs(number := int(text.partition(".")[0])) < _END_OF_IDS:
+        return number
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).digest()
     return _FIRST_TEXT_ID + int.from_bytes(digest, "big")
 

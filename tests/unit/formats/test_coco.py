@@ -147,6 +147,7 @@ def test_categories_without_keypoints_are_skipped(tmp_path):
         ({"images": [image(width=64.5)]}, "image 7: 'width' must be a whole number, not 64.5"),
         ({"images": [image(width=None)]}, "image 7: the fields 'height' and 'width' are missing"),
         ({"images": [{"id": 7}]}, "image 7: the field 'file_name' is missing"),
+        ({"images": [image(file_name="http://host/")]}, "image 7: 'file_name' must be the name of a file"),
         ({"images": [image(file_name=["a.jpg"])]}, "image 7: 'file_name' must be the name of a file"),
         ({"images": [image(file_name="a\0.jpg")]}, "image 7: 'file_name' must be the name of a file"),
         ({"images": [image(file_name="\ud800.jpg")]}, "image 7: 'file_name' must be the name of a file"),

@@ -155,6 +155,8 @@ def test_text_ids_do_not_depend_on_the_other_images(tmp_path):
     assert all(2**52 <= value < 2**53 for value in (first, second)), "exact in every JSON reader"
     huge = read_ids(2**70)
     assert 2**52 <= huge[0] < 2**53
+    assert read_ids(first, second) == [first, second], "written ids are read unchanged"
+    assert read_ids(str(first)) == [first]
 
 
 def test_annotation_of_an_image_that_is_not_listed_is_counted(tmp_path):
@@ -170,6 +172,7 @@ def test_annotation_of_an_image_that_is_not_listed_is_counted(tmp_path):
         ("train/a.jpg", "train/a.jpg"),
         ("images\\train\\a.jpg", "images/train/a.jpg"),
         ("https://host/files/a%20b.jpg?size=1", "a b.jpg"),
+        ("http://[/b.jpg", "b.jpg"),
         (17, "17"),
     ],
 )

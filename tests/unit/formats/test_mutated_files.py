@@ -80,8 +80,7 @@ def check_annotations(annotations, folder):
     written = to_coco_annotations(annotations)
     path = folder / "again.json"
     path.write_text(json.dumps(written, allow_nan=False), encoding="utf-8")
-    if annotations.images:
-        assert to_coco_annotations(read_coco(path))["images"] == written["images"]
+    assert to_coco_annotations(read_coco(path))["images"] == written["images"]
 
 
 @few_examples
