@@ -114,12 +114,29 @@ class EncodedImage:
                 f"{self.what} is truncated or damaged: its end is missing after {len(self.data):,} bytes", COPY_AGAIN
             )
         height, width = self.size_hw
-        if (pixels := max_decoded_pixels(self.data, self.format)) > max_pixels:
+        pixels = max_decoded_pixels(self.data, self.format)
+        if self.format == "AVIF" and pixels <= max_pixels:
+            pixels = max(pixels, self._coded_pixels())
+        if pixels > max_pixels:
             raise InputError(
                 f"{self.what} has {width:,} x {height:,} pixels and needs memory for {pixels:,}; accepted are "
                 f"{max_pixels:,}",
                 "scale the image down before, or raise 'max_pixels' of e2pose.sources.images.decode_image",
             )
+
+    def _coded_pixels(self) -> int:
+        """Returns the pixels of the largest frame in the data of an AVIF, which may be more than its boxes state."""
+        from av import FFmpegError  # takes long to import
+
+        from e2pose.sources.av1_size import max_coded_pixels
+
+        try:
+            pixels = max_coded_pixels(self.data)
+        except (FFmpegError, ValueError):
+            pixels = 0
+        if not pixels:
+            raise InputError(f"{self.what} is truncated or damaged: its AV1 data are incomplete", COPY_AGAIN)
+        return pixels
 
     def _decode(self, data: bytes) -> _Stored:
         """Decodes the stored pixels, with any bit depth, with alpha and not rotated.

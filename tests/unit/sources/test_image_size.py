@@ -134,6 +134,15 @@ def test_memory_stays_small_for_an_image_above_the_limit(tmp_path):
     assert int(done.stdout) < 20_000 * (1024 if sys.platform == "darwin" else 1)
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_limit_applies_to_the_data_of_an_avif_with_wrong_boxes(channels, monkeypatch):
+    data = cv2.imencode(".avif", np.zeros((600, 500, channels), np.uint8), (cv2.IMWRITE_AVIF_SPEED, 10))[1].tobytes()
+    data = patched(data, ((b"ispe", 8), struct.pack(">II", 100, 100)))
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(InputError, match="needs memory for 300,000; accepted are 299,999"):
+        decode_image(data, max_pixels=299_999)
+
+
 def test_the_default_limit_accepts_large_photos():
     assert MAX_PIXELS == 100_000_000
     assert decode_image(png((1, 60_000), 1, 0, [bytes(7500)])).shape == (1, 60_000, 3)
