@@ -3,7 +3,10 @@
 import base64
 import io
 import json
+import re
 import socket
+import time
+import urllib.request
 from pathlib import Path
 
 import av
@@ -105,6 +108,47 @@ def test_live_read_outs_have_numbers(live_page) -> None:
     assert int(live_page.inner_text("#dropped")) >= 0
     assert int(live_page.inner_text("#persons")) >= 1
     assert {"prepare", "network", "compute"} <= set(live_page.inner_text("#legend").split())
+
+
+def test_another_camera_can_be_chosen(live_page) -> None:
+    live_page.evaluate("""() => {
+      const devices = navigator.mediaDevices;
+      const [list, open] = [devices.enumerateDevices.bind(devices), devices.getUserMedia.bind(devices)];
+      const second = { kind: "videoinput", deviceId: "second", label: "Second camera" };
+      devices.enumerateDevices = async () => [...(await list()), second];
+      devices.getUserMedia = (constraints) => {
+        window.requested = constraints.video;
+        return open({ video: true });
+      };
+    }""")
+    start_camera(live_page)
+    assert live_page.evaluate("window.requested.facingMode") == "user"
+    next_results(live_page, act=lambda: live_page.select_option("#device", label="Second camera"))
+    assert live_page.evaluate("window.requested.deviceId") == {"exact": "second"}
+
+
+def test_screen_is_shared_until_the_user_ends_it(live_page) -> None:
+    live_page.evaluate("""() => {
+      const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 360 });
+      setInterval(() => canvas.getContext("2d").fillRect(0, 0, 9, 9), 30);
+      window.screenStream = canvas.captureStream(30);
+      navigator.mediaDevices.getDisplayMedia = async () => window.screenStream;
+    }""")
+    results = next_results(live_page, 2, act=lambda: live_page.click("#screen"))
+    assert [result["file"] for result in results] == ["screen", "screen"]
+    live_page.evaluate("window.screenStream.getTracks()[0].dispatchEvent(new Event('ended'))")
+    live_page.locator("#camera").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [("NotAllowedError", "did not allow"), ("NotReadableError", "another program")]
+)
+def test_refused_camera_is_explained(error: str, words: str, live_page) -> None:
+    refuse = "(name) => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', name); }; }"
+    live_page.evaluate(refuse, error)
+    live_page.click("#camera")
+    live_page.locator("#notice:not([hidden])").wait_for()
+    assert words in live_page.inner_text("#notice")
 
 
 def test_mirror_flips_the_image_and_not_the_results(live_page) -> None:
@@ -234,7 +278,19 @@ def test_page_reconnects_within_five_seconds_of_a_restart(open_page, token_file:
     with pose_server(*arguments, port=port):
         next_results(page, timeout_s=5)
         assert page.locator("#notice").is_hidden()
+        next_results(page, 3)
+        assert count_sessions(url) == 1
         page.click("#stop")
+        deadline = time.monotonic() + 10
+        while count_sessions(url) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert count_sessions(url) == 0
+
+
+def count_sessions(url: str) -> int:
+    request = urllib.request.Request(f"{url}metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return int(re.search(r"^e2pose_live_sessions (\d+)", response.read().decode(), re.M)[1])
 
 
 def test_keyboard_reaches_all_controls_in_order(live_page) -> None:

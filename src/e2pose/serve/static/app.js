@@ -1,7 +1,7 @@
 // The live page: the loop with one frame in flight, settings and controls.
 
 import { paint } from "./draw.js";
-import { BrowserEngine, ServerEngine, UserError } from "./engines.js";
+import { BrowserEngine, Interrupted, ServerEngine, UserError } from "./engines.js";
 import { addFrame, clearFrames, showReadOuts } from "./readouts.js";
 import { offerDownloads, Recording } from "./recording.js";
 import { listCameras, openCamera, openFile, openScreen, release } from "./sources.js";
@@ -145,8 +145,14 @@ function showSource() {
     return;
   }
   source.stream?.getVideoTracks()[0].addEventListener("ended", close);
-  navigator.wakeLock?.request("screen").then((lock) => (wakeLock = lock), () => {});
+  keepAwake(source);
   nextFrame(source);
+}
+
+async function keepAwake(current) {
+  const lock = await navigator.wakeLock?.request("screen").catch(() => null); // refused when the battery is low
+  if (current === source) wakeLock = lock;
+  else lock?.release();
 }
 
 // The loop: every new frame of a video is drawn, and computed if no other frame is in flight. Hidden pages get no frames.
@@ -194,7 +200,7 @@ async function compute() {
   } catch (error) {
     if (current !== source) return;
     source.persons = [];
-    if (error instanceof UserError) report(error);
+    if (!(error instanceof Interrupted)) report(error);
     await new Promise((resolve) => setTimeout(resolve, ERROR_PAUSE_MS));
   } finally {
     current.busy = false;

@@ -18,6 +18,9 @@ const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
 /** An error whose message is a sentence for the user. */
 export class UserError extends Error {}
 
+/** A frame without an answer, because the connection, the session or the model ended. */
+export class Interrupted extends Error {}
+
 export class ServerEngine {
   place = "Computed on this server";
   #token = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -47,7 +50,7 @@ export class ServerEngine {
 
   close() {
     this.#session++;
-    this.#socket?.then((socket) => socket.close(), () => {});
+    this.#socket?.then((socket) => this.#lose(socket), () => {});
     this.#socket = null;
     this.say("");
   }
@@ -73,6 +76,7 @@ export class ServerEngine {
   }
 
   async #send(frame, settings) {
+    const session = this.#session;
     const { width, height } = frame;
     const [inputHeight, inputWidth] = settings.model.input_size_hw;
     const scale = Math.min(1, inputWidth / width, inputHeight / height);
@@ -80,19 +84,24 @@ export class ServerEngine {
     drawScaled(this.#small, frame.image, Math.round(scale * width), Math.round(scale * height));
     const jpeg = await new Promise((resolve) => this.#small.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
     const encoded = performance.now();
+    if (session !== this.#session) throw new Interrupted();
     this.#socket ??= this.#connect(settings);
     const socket = await this.#socket;
     this.#update(socket, settings);
-    const answer = await new Promise((resolve, reject) => {
-      const timer = setTimeout(() => socket.close(), ANSWER_TIMEOUT_MS);
-      this.#pending = (act) => {
-        clearTimeout(timer);
-        this.#pending = null;
-        act(resolve, reject);
-      };
-      socket.send(jpeg);
-    });
+    const answer = await this.#ask(socket, jpeg);
     return toResult(answer, frame, encoded - started, performance.now() - encoded);
+  }
+
+  async #ask(socket, jpeg) {
+    const timer = setTimeout(() => this.#lose(socket), ANSWER_TIMEOUT_MS);
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#pending = { resolve, reject };
+        socket.send(jpeg);
+      });
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Sends settings that changed since the connection was opened. */
@@ -112,12 +121,21 @@ export class ServerEngine {
         this.say("");
         return socket;
       } catch {
-        this.say("The connection to the server is lost. Trying again.");
+        this.say(await this.#explainFailure());
         await pause(wait);
-        await this.models().catch((error) => error instanceof UserError && this.say(error.message));
       }
     }
-    throw new Error("the session ended");
+    throw new Interrupted();
+  }
+
+  /** Browsers do not tell a page why a WebSocket was refused; an ordinary request does. */
+  async #explainFailure() {
+    try {
+      await this.models();
+      return "The server answers, but all its live sessions may be in use. Trying again.";
+    } catch (error) {
+      return error instanceof UserError ? error.message : "The connection to the server is lost. Trying again.";
+    }
   }
 
   #open(settings) {
@@ -126,20 +144,27 @@ export class ServerEngine {
     url.hash = "";
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(url, ["e2pose.v1", ...(this.#token ? [`token.${this.#token}`] : [])]);
-      socket.onopen = () => resolve(socket);
       socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
-      socket.onclose = () => {
-        this.#socket = null;
-        this.#sent = "";
-        this.#pending?.((_, fail) => fail(new Error("the connection closed")));
-        reject(new Error("the connection closed"));
+      socket.onclose = () => reject(new Interrupted());
+      socket.onopen = () => {
+        socket.onclose = () => this.#lose(socket);
+        resolve(socket);
       };
     });
   }
 
+  #lose(socket) {
+    socket.onclose = socket.onmessage = null;
+    socket.close();
+    this.#socket = null;
+    this.#sent = "";
+    this.#pending?.reject(new Interrupted());
+  }
+
   #receive(answer) {
-    if (answer.error) this.#pending?.((_, reject) => reject(new UserError(toSentence(answer.error))));
-    else this.#pending?.((resolve) => resolve(answer));
+    if (!answer.error) this.#pending.resolve(answer); // one frame is in flight, so it is that one's
+    else if (answer.frame === undefined) this.say(toSentence(answer.error));
+    else this.#pending.reject(new UserError(toSentence(answer.error)));
   }
 }
 
@@ -198,7 +223,7 @@ export class BrowserEngine {
 
   #start(model, threads) {
     this.#worker?.terminate();
-    this.#abort(new Error("another model was chosen"));
+    this.#abort(new Interrupted());
     this.#worker = new Worker(new URL("compute.js", import.meta.url), { type: "module" });
     return this.#ask({ model, runtime: this.#manifest.runtime, threads });
   }
