@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 from e2pose.core.candidates import Candidates
 from e2pose.inference.estimator import Estimator
 from e2pose.runtimes.options import RuntimeOptions
+from e2pose.serve.compute import ServedModel
 from e2pose.serve.options import ServeOptions
 from e2pose.serve.server import Listener, PoseServer
 
@@ -53,24 +54,25 @@ class Client:
         )
 
 
+def _served(model):
+    if isinstance(model, Estimator):
+        return ServedModel(model, model)
+    return ServedModel(Estimator.open(model, RuntimeOptions(threads=2), num_images=2), Estimator.open(model))
+
+
 @contextmanager
 def serving(models, *, token=None, on_gpu=False, wait=True, **options):
     """Context with a client of a new server on a free port.
 
     Args:
-        models: Paths or estimators by name, or a function that returns estimators.
+        models: Paths or estimators by name, or a function that returns served models.
         wait: Wait until the models are loaded.
     """
 
     def load():
         if callable(models):
             return models()
-        return {
-            name: model
-            if isinstance(model, Estimator)
-            else Estimator.open(model, RuntimeOptions(threads=2), num_images=2)
-            for name, model in models.items()
-        }
+        return {name: _served(model) for name, model in models.items()}
 
     ready = threading.Event()
     chosen = ServeOptions(**{"port": 0, **options})

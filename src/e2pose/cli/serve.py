@@ -15,7 +15,7 @@ from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 from e2pose.serve.options import ServeOptions
 
 if TYPE_CHECKING:
-    from e2pose.inference.estimator import Estimator
+    from e2pose.serve.compute import ServedModel
 
 _DEFAULTS = ServeOptions()
 
@@ -64,8 +64,8 @@ def serve(
     listener = Listener(options)
     link = listener.url + (f"#token={token}" if token else "")
 
-    def load() -> dict[str, Estimator]:
-        return {name: open_estimator(model, runtime, num_images=None, quiet=quiet) for name, model in names.items()}
+    def load() -> dict[str, ServedModel]:
+        return {name: _open_model(model, runtime, quiet=quiet) for name, model in names.items()}
 
     def on_ready() -> None:
         if token and options.token_file is None:
@@ -98,3 +98,11 @@ def _names(models: tuple[str, ...]) -> dict[str, str]:
             f"two models have the same name: {', '.join(names)}", "name each model once, or rename the model files"
         )
     return dict(zip(names, models, strict=True))
+
+
+def _open_model(model: str, runtime: RuntimeOptions, *, quiet: bool) -> ServedModel:
+    from e2pose.serve.compute import ServedModel
+
+    estimator = open_estimator(model, runtime, num_images=None, quiet=quiet)
+    alone = open_estimator(model, runtime, quiet=True) if estimator.num_parallel > 1 else estimator
+    return ServedModel(estimator, alone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from e2pose.core.errors import E2PoseError
 from e2pose.core.poses import Poses
 from e2pose.formats.jsonl import to_json_persons
-from e2pose.inference.estimator import Estimator
 from e2pose.render.blur import Blur, blur_image
 from e2pose.render.overlay import draw_poses
 from e2pose.serve.compute import ComputeQueue, Done, Image, Job
@@ -150,15 +150,16 @@ class _Routes:
         check_content_type(request.headers.get("content-type", ""))
         answer = accepted_type(request.headers.get("accept", ""))
         queue = self._service.queue
-        model, estimator = self._service.estimator(request.query_params.get("model"), threshold)
+        name, model = self._service.model(request.query_params.get("model"), threshold)
+        await queue.wait_for_room()  # before the body is received
         finish: Callable[[Image, Poses], Any] = _to_persons
         if answer != "application/json":
-            finish = partial(_draw, answer.replace("/", "."), blur, estimator.spec.keypoint_threshold)
+            finish = partial(_draw, answer.replace("/", "."), blur, model.estimator.spec.keypoint_threshold)
         with self._transfers.upload(request) as upload:
             async with self._time_limit(408, "the body did not arrive"):
                 data = await upload.read()
             async with self._time_limit(504, "the result was not ready"):
-                done = await _unless_gone(request, self._submit(queue, data, estimator, finish))
+                done = await _unless_gone(request, self._submit(queue, Job(data, 0, model, finish)))
         if done is None:
             raise ClientDisconnect
         self._service.metrics.observe(done.latency_ms)
@@ -166,21 +167,19 @@ class _Routes:
         if answer != "application/json":
             return ImageResponse(done.value, self._transfers, answer, timing)
         height, width = done.size_hw
-        record = {"model": model, "width": width, "height": height, "persons": done.value}
+        record = {"model": name, "width": width, "height": height, "persons": done.value}
         return JSONResponse({**record, "latency_ms": done.latency_ms}, headers=timing)
 
-    async def _submit(
-        self, queue: ComputeQueue, data: bytes, estimator: Estimator, finish: Callable[[Image, Poses], Any]
-    ) -> Done:
-        pixels = await asyncio.to_thread(count_pixels, data, self._service.options.max_pixels)
-        return await queue.submit(Job(data, pixels, estimator, finish))
+    async def _submit(self, queue: ComputeQueue, job: Job) -> Done:
+        pixels = await asyncio.to_thread(count_pixels, job.data, self._service.options.max_pixels)
+        return await queue.submit(replace(job, pixels=pixels))
 
     async def live(self, websocket: WebSocket) -> None:
         """Poses of a stream of frames."""
         metrics, options = self._service.metrics, self._service.options
         try:
             settings = LiveSettings.from_query(websocket.query_params)
-            model, _ = self._service.estimator(websocket.query_params.get("model"), settings.threshold)
+            model, _ = self._service.model(websocket.query_params.get("model"), settings.threshold)
             if metrics.live_sessions >= options.max_sessions:
                 raise RequestError(
                     429,

@@ -120,13 +120,13 @@ class LiveSession:
     async def _compute(self, frame: _Frame) -> Mapping[str, Any]:
         settings = self._settings
         try:
-            _, estimator = self._service.estimator(self._model, settings.threshold)
-            threshold = estimator.threshold
+            _, model = self._service.model(self._model, settings.threshold)
+            threshold = model.estimator.threshold
             if settings.track:
-                estimator = estimator.with_threshold(TRACKED_THRESHOLD * threshold)
+                model = model.with_threshold(TRACKED_THRESHOLD * threshold)
             finish = partial(self._stages, settings, threshold, frame)
             pixels = await asyncio.to_thread(count_pixels, frame.data, self._service.options.max_pixels)
-            done = await self._service.queue.submit(Job(frame.data, pixels, estimator, finish), bounded=False)
+            done = await self._service.queue.submit(Job(frame.data, pixels, model, finish), bounded=False)
         except E2PoseError as error:
             return {"frame": frame.number, "dropped": self._num_dropped, "error": describe(error)}
         self._service.metrics.observe(done.latency_ms)

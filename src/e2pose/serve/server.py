@@ -16,8 +16,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from e2pose.core.errors import OptionError
-from e2pose.inference.estimator import Estimator
 from e2pose.serve.app import make_app
+from e2pose.serve.compute import ServedModel
 from e2pose.serve.options import ServeOptions
 from e2pose.serve.protocols import HttpProtocol, WebSocketProtocol
 from e2pose.serve.security import make_access, own_names
@@ -61,7 +61,7 @@ class PoseServer(uvicorn.Server):
         self,
         listener: Listener,
         options: ServeOptions,
-        load: Callable[[], Mapping[str, Estimator]],
+        load: Callable[[], Mapping[str, ServedModel]],
         *,
         token: str | None = None,
         on_gpu: bool = False,

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from e2pose.inference.estimator import Estimator
-from e2pose.serve.compute import ComputeQueue
+from e2pose.serve.compute import ComputeQueue, ServedModel
 from e2pose.serve.metrics import Metrics
 from e2pose.serve.options import ServeOptions
 from e2pose.serve.problems import RequestError
@@ -41,11 +40,11 @@ class Service:
         self.state = State.LOADING
         self.draining = asyncio.Event()
         self._on_gpu = on_gpu
-        self._models: dict[str, Estimator] = {}
+        self._models: dict[str, ServedModel] = {}
         self._queue: ComputeQueue | None = None
 
     @property
-    def models(self) -> Mapping[str, Estimator]:
+    def models(self) -> Mapping[str, ServedModel]:
         """The models by name."""
         return self._models
 
@@ -65,14 +64,14 @@ class Service:
         """Number of images that wait."""
         return 0 if self._queue is None else self._queue.num_waiting
 
-    async def start(self, load: Callable[[], Mapping[str, Estimator]]) -> None:
+    async def start(self, load: Callable[[], Mapping[str, ServedModel]]) -> None:
         """Loads the models in a thread and lets each process an image.
 
         Raises:
             E2PoseError: A model cannot be loaded.
         """
         self._models = dict(await asyncio.to_thread(_load_warm, load))
-        num_parallel = max(estimator.num_parallel for estimator in self._models.values())
+        num_parallel = max(model.estimator.num_parallel for model in self._models.values())
         self._queue = ComputeQueue(
             num_parallel=_GPU_THREADS if self._on_gpu else self.options.parallel or num_parallel,
             max_waiting=self.options.queue,
@@ -92,7 +91,7 @@ class Service:
         if self._queue is not None:
             self._queue.close()
 
-    def estimator(self, model: str | None, threshold: float | None) -> tuple[str, Estimator]:
+    def model(self, model: str | None, threshold: float | None) -> tuple[str, ServedModel]:
         """Returns a model and its name; the first model if none is named, with its own threshold if none is given.
 
         Raises:
@@ -106,8 +105,8 @@ class Service:
                 f"unknown model '{name}'; available: {', '.join(self._models)}",
                 "use one of these, or start the server with: e2pose serve --model NAME",
             )
-        estimator = self._models[name]
-        return name, estimator if threshold is None else estimator.with_threshold(threshold)
+        chosen = self._models[name]
+        return name, chosen if threshold is None else chosen.with_threshold(threshold)
 
     def describe_models(self) -> list[dict[str, Any]]:
         """Returns the models as plain values."""
@@ -121,12 +120,13 @@ class Service:
                 "keypoint_threshold": estimator.spec.keypoint_threshold,
                 "description": estimator.description,
             }
-            for name, estimator in self._models.items()
+            for name, estimator in ((name, model.estimator) for name, model in self._models.items())
         ]
 
 
-def _load_warm(load: Callable[[], Mapping[str, Estimator]]) -> Mapping[str, Estimator]:
+def _load_warm(load: Callable[[], Mapping[str, ServedModel]]) -> Mapping[str, ServedModel]:
     models = load()
-    for estimator in models.values():
-        estimator(np.zeros((*estimator.spec.input_size_hw, 3), np.uint8))
+    for model in models.values():
+        for estimator in dict.fromkeys((model.estimator, model.alone)):
+            estimator(np.zeros((*estimator.spec.input_size_hw, 3), np.uint8))
     return models

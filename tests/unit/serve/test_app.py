@@ -14,6 +14,7 @@ import pytest
 
 from e2pose.formats.jsonl import to_json_persons
 from e2pose.inference.estimator import Estimator
+from e2pose.serve.compute import ServedModel
 from helpers.serving import serving
 
 
@@ -225,7 +226,8 @@ def test_server_answers_while_the_models_are_loaded(tiny_model) -> None:
 
     def load():
         assert release.wait(20)
-        return {"tiny": Estimator.open(tiny_model)}
+        estimator = Estimator.open(tiny_model)
+        return {"tiny": ServedModel(estimator, estimator)}
 
     with serving(load, wait=False) as client:
         assert client("GET", "/healthz").status == 200

@@ -11,7 +11,7 @@ import pytest
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import InputError
 from e2pose.inference.estimator import Estimator
-from e2pose.serve.compute import ComputeQueue, Job
+from e2pose.serve.compute import ComputeQueue, Job, ServedModel
 from e2pose.serve.problems import RequestError
 from helpers.candidates import two_candidates
 
@@ -46,10 +46,13 @@ def encoded(brightness: int) -> bytes:
     return cv2.imencode(".png", np.full((64, 64, 3), brightness, np.uint8))[1].tobytes()
 
 
+def served(runtime, threshold: float = 0.4) -> ServedModel:
+    estimator = Estimator(runtime, threshold)
+    return ServedModel(estimator, estimator)
+
+
 def job(runtime, brightness: int, threshold: float = 0.4, pixels: int = 4096) -> Job:
-    return Job(
-        encoded(brightness), pixels, Estimator(runtime, threshold), lambda image, poses: (brightness, len(poses))
-    )
+    return Job(encoded(brightness), pixels, served(runtime, threshold), lambda _, poses: (brightness, len(poses)))
 
 
 def run(coroutine):
@@ -176,8 +179,8 @@ def test_damaged_image_of_a_batch_fails_alone(runtime) -> None:
         queue = ComputeQueue(num_parallel=1, max_waiting=100, max_pixels=10**6, max_batch=8)
         first = asyncio.create_task(queue.submit(job(runtime, 1)))
         await until_started(runtime)
-        damaged = Job(b"\x89PNG\r\n\x1a\n", 1, Estimator(runtime), lambda *_: None)
-        broken = Job(encoded(3), 4096, Estimator(runtime), lambda *_: {}["no result"])
+        damaged = Job(b"\x89PNG\r\n\x1a\n", 1, served(runtime), lambda *_: None)
+        broken = Job(encoded(3), 4096, served(runtime), lambda *_: {}["no result"])
         jobs = [job(runtime, 2), damaged, broken, job(runtime, 4)]
         tasks = [asyncio.create_task(queue.submit(one)) for one in jobs]
         await asyncio.sleep(0)
@@ -200,7 +203,7 @@ def test_failing_model_fails_its_jobs_only(runtime) -> None:
     async def scenario():
         queue = ComputeQueue(num_parallel=1, max_waiting=9, max_pixels=10**6)
         broken = job(runtime, 1)
-        object.__setattr__(broken, "estimator", failing)
+        object.__setattr__(broken, "model", SimpleNamespace(estimator=failing, alone=failing))
         with pytest.raises(ZeroDivisionError):
             await queue.submit(broken)
         result = await queue.submit(job(runtime, 2))
@@ -247,3 +250,25 @@ def test_abandoned_large_image_lets_the_next_one_start(runtime) -> None:
 
     run(scenario())
     assert runtime.batches == [[0], [2]]
+
+
+def test_single_job_gets_all_threads(runtime) -> None:
+    alone, shared = runtime, GatedRuntime(runtime.spec)
+    model = ServedModel(Estimator(shared), Estimator(alone))
+
+    async def scenario():
+        queue = ComputeQueue(num_parallel=2, max_waiting=9, max_pixels=10**6)
+        jobs = [Job(encoded(value), 4096, model, lambda _, poses: len(poses)) for value in (1, 2, 3)]
+        first = asyncio.create_task(queue.submit(jobs[0]))
+        await until_started(alone)
+        others = [asyncio.create_task(queue.submit(job)) for job in jobs[1:]]
+        await until_started(shared)
+        alone.gate.set()
+        shared.gate.set()
+        await asyncio.gather(first, *others)
+        await queue.submit(Job(encoded(4), 4096, model, lambda *_: None))
+        queue.close()
+
+    run(scenario())
+    assert alone.batches == [[1], [4]]
+    assert shared.batches == [[2], [3]]
