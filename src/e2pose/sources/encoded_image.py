@@ -15,10 +15,17 @@ from jaxtyping import UInt8
 from e2pose.core.errors import InputError
 from e2pose.sources.heif_header import read_heif_header
 from e2pose.sources.image_count import count_images, tiff_pages
-from e2pose.sources.image_format import FLOAT_FORMATS, SIGNATURE_LENGTH, detect_format, exif_block, is_complete
+from e2pose.sources.image_format import (
+    CONVERTERS,
+    FLOAT_FORMATS,
+    SIGNATURE_LENGTH,
+    detect_format,
+    exif_block,
+    is_complete,
+)
 from e2pose.sources.image_size import max_decoded_pixels, max_value, stored_size_hw
 from e2pose.sources.orientation import EXIF_ORIENTATIONS, UPRIGHT, Orientation, exif_orientation
-from e2pose.sources.tiff_header import page_data
+from e2pose.sources.tiff_header import is_camera_raw, page_data
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 _Stored = np.ndarray[Any, np.dtype[Any]]
@@ -216,10 +223,12 @@ def _detect(data: bytes, name: str) -> str:
             f"{what} is not an image in a supported format",
             "supported formats are JPEG, PNG, WebP, BMP, TIFF, GIF, JPEG 2000, AVIF and PNM",
         )
-    if image_format == "HEIC":
+    if image_format == "TIFF" and is_camera_raw(data):
+        image_format = "camera raw"
+    if image_format in CONVERTERS:
         raise InputError(
-            f"{_describe(image_format, name)} cannot be read: HEIC is not supported",
-            "convert it to JPEG, for example with: heif-convert photo.heic photo.jpg",
+            f"{_describe(image_format, name)} cannot be read: {image_format} is not supported",
+            f"convert it to JPEG, for example with: {CONVERTERS[image_format]}",
         )
     if image_format in FLOAT_FORMATS:
         raise InputError(

@@ -17,6 +17,7 @@ _SIGNATURES = {
     "BMP": (b"BM",),
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
     "GIF": (b"GIF87a", b"GIF89a"),
     "PFM": (b"PF\n", b"Pf\n"),
     "Radiance HDR": (b"#?RADIANCE", b"#?RGBE"),
@@ -26,6 +27,13 @@ _AVIF_BRANDS = (b"avif", b"avis")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1")
 FLOAT_FORMATS = ("PFM", "Radiance HDR", "OpenEXR")
 """Formats that hold light intensities, which have no fixed maximum."""
+
+CONVERTERS = {
+    "HEIC": "heif-convert photo.heic photo.jpg",
+    "JPEG XL": "djxl photo.jxl photo.jpg",
+    "camera raw": "dcraw -e photo.dng",
+}
+"""Formats that are recognised but not read, with a command that converts them."""
 
 SIGNATURE_LENGTH = 64
 """Number of bytes from the start of a file that `detect_format` needs."""

@@ -60,6 +60,14 @@ def read_directories(data: bytes) -> list[TiffDirectory]:
     ]
 
 
+def is_camera_raw(data: bytes) -> bool:
+    """Returns whether a TIFF is a photo in a raw format such as DNG, NEF or CR2, whose pages are only previews."""
+    if data[8:10] == b"CR":  # CR2
+        return True
+    directories = read_directories(data)
+    return bool(directories) and not any(directory.is_page for directory in directories)
+
+
 def page_data(data: bytes, page: TiffDirectory) -> bytes:
     """Returns the file with `page` as its first page and without any orientation.
 

@@ -11,6 +11,7 @@ import pytest
 
 from e2pose.core.errors import InputError
 from e2pose.sources.images import decode_image, read_image, read_image_size
+from helpers.image_files import avif, tiff
 from helpers.media import BLUE, GREEN, RED, WHITE, assert_colour, cmyk_jpeg, encode, flat, png, save
 
 LOSSY = {".jpg": 3, ".webp": 3}
@@ -165,6 +166,11 @@ def test_damaged_png_is_an_error(tmp_path, capfd):
         (b"\xff\xd8\xff", "truncated"),
         (png((0, 5), 8, 2, []), "a width or height of 0"),
         (b"\0\0\0\x18ftypheic" + bytes(50), "the HEIC image .* cannot be read: HEIC is not supported"),
+        (b"\xff\x0a" + bytes(50), "the JPEG XL image .* cannot be read: JPEG XL is not supported"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "JPEG XL is not supported"),
+        (tiff([flat(RED)], subfile_types=(1,)), "the camera raw image .* cannot be read"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(50), "the camera raw image .* cannot be read"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0heicmif1" + bytes(50), "the HEIC image .* cannot be read"),
         (cv2.imencode(".tif", np.ones((4, 4, 3), np.float32))[1].tobytes(), "3 channels of float32 values"),
         (cv2.imencode(".hdr", np.ones((4, 4, 3), np.float32))[1].tobytes(), "floating-point values"),
         (cv2.imencode(".pfm", np.ones((4, 4, 3), np.float32))[1].tobytes(), "floating-point values"),
@@ -175,6 +181,11 @@ def test_unsupported_or_damaged_files_are_rejected(tmp_path, data, message, capf
         read_image(save(tmp_path / "a.jpg", data))
     assert caught.value.hint
     assert capfd.readouterr() == ("", "")
+
+
+def test_avif_with_a_general_major_brand_is_read(tmp_path):
+    data = avif(flat(RED)).replace(b"ftypavif", b"ftypmif1", 1)
+    assert_colour(read_image(save(tmp_path / "a.avif", data))[2, 2], RED, 8)
 
 
 def test_missing_file_folder_and_too_long_name_are_rejected(tmp_path):
