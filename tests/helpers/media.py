@@ -9,11 +9,13 @@ import av
 import cv2
 import numpy as np
 
+from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.core.schema import load_schema
 from e2pose.sinks.open import open_sink
 from e2pose.sources.open import open_source
+from e2pose.sources.video import VideoSource
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 NTSC = Fraction(30_000, 1001)
@@ -212,6 +214,19 @@ def rotate_track(path, a, b, c, d):
     one = 1 << 16
     data[start : start + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
     return save(path, bytes(data))
+
+
+def read_video(path):
+    """Returns the frames of a `VideoSource` and the message of the error after them, empty if there is none."""
+    frames = []
+    try:
+        with VideoSource(path) as source:
+            for frame in source:
+                frames.append(frame)  # noqa: PERF402 - keeps those before an error
+    except InputError as error:
+        assert error.hint
+        return frames, error.message
+    return frames, ""
 
 
 def decode_video(path: Path):

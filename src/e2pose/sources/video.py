@@ -137,7 +137,7 @@ class VideoSource:
         # FFmpeg also marks the last packet of a recording as damaged if another recording is joined to it.
         num_damaged = max(0, self._num_damaged - clock.num_joints) + self._decoder.num_damaged
         if num_damaged:
-            return f"{num_damaged} frame{'s' if num_damaged > 1 else ''} cannot be decoded or only in part"
+            return f"{num_damaged} frame{'s are' if num_damaged > 1 else ' is'} damaged or missing"
         if self._is_transport and self.origin.path and ends_inside_packet(self.origin.path):
             return "it ends inside a packet, so the last frames are missing"
         return ""
