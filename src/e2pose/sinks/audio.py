@@ -175,4 +175,5 @@ class _Track:
 def _can_be_copied(stream: AudioStream, suffix: str) -> bool:
     codec = stream.codec_context.codec.canonical_name
     rate_is_too_low = suffix == ".mp4" and codec == "mp3" and stream.rate < _MIN_MP3_RATE
-    return codec in _COPIED_CODECS[suffix] and not rate_is_too_low
+    is_known = stream.rate > 0 and stream.channels > 0  # unknown if the sound starts late or never
+    return is_known and codec in _COPIED_CODECS[suffix] and not rate_is_too_low

@@ -11,8 +11,8 @@ class Clock:
     """Converts the timestamps of a video, in display order, to seconds since its first frame, which rise strictly.
 
     A frame without a timestamp follows its predecessor after the duration of a frame, and so does the first frame of a
-    joined recording, whose timestamps step back. A single timestamp that steps back, or one that repeats, is moved
-    behind its predecessor.
+    joined recording, whose timestamps step back. A single timestamp that does not lie between its neighbours, or one
+    that repeats, is moved between them.
 
     Args:
         frame_s: Duration of a frame in seconds.
@@ -36,19 +36,19 @@ class Clock:
             return expected_s
         if self.shift_s is None:
             self.shift_s = expected_s - stamp_s
-        elif self._is_joint(stamp_s + self.shift_s, next_stamp_s):
-            self.shift_s = expected_s - stamp_s
-            self.num_joints += 1
         time_s = stamp_s + self.shift_s
-        if time_s <= self._last_s:
-            next_s = expected_s if next_stamp_s is None else next_stamp_s + self.shift_s
-            time_s = self._last_s + (next_s - self._last_s if next_s > self._last_s else self._frame_s) / 2
+        next_s = None if next_stamp_s is None else next_stamp_s + self.shift_s
+        if next_s is not None and next_s > self._last_s and not self._last_s < time_s <= next_s:
+            time_s = (self._last_s + next_s) / 2  # a single wrong timestamp
+        elif self._is_joint(time_s):
+            self.shift_s += expected_s - time_s
+            self.num_joints += 1
+            time_s = expected_s
+        elif time_s <= self._last_s:
+            time_s = self._last_s + self._frame_s / 2
         self._last_s = time_s
         return time_s
 
-    def _is_joint(self, time_s: Fraction, next_stamp_s: Fraction | None) -> bool:
-        """Returns whether another recording starts at a time: its next frame is not later than the last frame."""
-        if self._closes_gaps and time_s > self._last_s + _MAX_GAP_S:
-            return True
-        next_s = None if next_stamp_s is None or self.shift_s is None else next_stamp_s + self.shift_s
-        return time_s < self._last_s - self._frame_s and (next_s is None or next_s <= self._last_s)
+    def _is_joint(self, time_s: Fraction) -> bool:
+        is_forward = self._closes_gaps and time_s > self._last_s + _MAX_GAP_S
+        return is_forward or time_s < self._last_s - self._frame_s

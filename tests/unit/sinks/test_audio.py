@@ -123,3 +123,15 @@ def test_concatenated_recordings_keep_all_their_audio(tmp_path):
         write_frames(VideoFileSink(tmp_path / "b.mp4", draw_nothing), source)
     assert decode_audio(tmp_path / "b.mp4")[1] == pytest.approx(2.0, abs=0.15)
     assert decode_video(tmp_path / "b.mp4")[1][-1] == pytest.approx(2.0, abs=0.15)
+
+
+def test_announced_audio_that_is_missing_leaves_the_video_intact(tmp_path):
+    """A transport stream without packets of its audio does not state the sample rate."""
+    data = write_clip(tmp_path / "a.ts", [HALVES] * 25, sound="ac3").read_bytes()
+    packets = [data[start : start + 188] for start in range(0, len(data), 188)]
+    silent = b"".join(packet for packet in packets if packet[1] & 0x1F != 1 or packet[2] != 1)  # PID 0x101
+    source = save(tmp_path / "silent.ts", silent)
+    with av.open(str(source)) as container:
+        assert container.streams.audio[0].rate == 0
+    for name in ("b.mp4", "b.mov", "b.mkv"):
+        assert len(decode_video(convert_video(source, tmp_path / name))[0]) == 25
