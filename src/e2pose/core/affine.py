@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from e2pose.core.arguments import check_number, check_type, show, to_array
 from e2pose.core.errors import OptionError
 
 
@@ -28,10 +29,11 @@ class Affine:
     matrix: Float[np.ndarray, "2 3"]
 
     def __post_init__(self) -> None:
-        matrix = np.array(self.matrix, dtype=np.float64)
+        matrix = to_array("the matrix of an affine map", self.matrix, np.float64)
         if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
             raise OptionError(
-                f"an affine map needs a finite 2x3 matrix, not {self.matrix!r}", "check the matrix for NaN and infinity"
+                f"an affine map needs a finite 2x3 matrix, not {show(self.matrix)}",
+                "check the matrix for NaN and infinity",
             )
         if abs(_determinant(matrix)) < 1e-12:
             raise OptionError(
@@ -49,27 +51,28 @@ class Affine:
     @staticmethod
     def translation(x: float, y: float) -> Affine:
         """Returns the map that shifts points by (x, y)."""
-        return Affine(np.array([[1.0, 0.0, x], [0.0, 1.0, y]]))
+        return _from_rows((1, 0, x), (0, 1, y))
 
     @staticmethod
     def scaling(x: float, y: float | None = None) -> Affine:
         """Returns the map that multiplies coordinates by (x, y); a single factor scales both axes."""
-        return Affine(np.array([[x, 0.0, 0.0], [0.0, x if y is None else y, 0.0]]))
+        return _from_rows((x, 0, 0), (0, x if y is None else y, 0))
 
     @staticmethod
     def rotation(degrees: float) -> Affine:
         """Returns the rotation about the origin, clockwise on a screen, where y points down."""
-        angle = np.deg2rad(degrees)
-        cos, sin = np.cos(angle), np.sin(angle)
-        return Affine(np.array([[cos, -sin, 0.0], [sin, cos, 0.0]]))
+        angle = math.radians(check_number("an angle", degrees, hint="use a finite number of degrees"))
+        cos, sin = math.cos(angle), math.sin(angle)
+        return _from_rows((cos, -sin, 0), (sin, cos, 0))
 
     @staticmethod
     def horizontal_flip(width: float) -> Affine:
         """Returns the map that mirrors an image of the given width left to right."""
-        return Affine(np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0]]))
+        return _from_rows((-1, 0, width), (0, 1, 0))
 
     def __matmul__(self, first: Affine) -> Affine:
         """Returns the map that applies `first` and then this map."""
+        check_type("the right side of @", first, Affine, hint="map points with apply")
         linear = self.matrix[:, :2] @ first.matrix[:, :2]
         shift = self.matrix[:, :2] @ first.matrix[:, 2] + self.matrix[:, 2]
         return Affine(np.column_stack([linear, shift]))
@@ -91,10 +94,26 @@ class Affine:
         return _determinant(self.matrix) < 0
 
     def apply(self, points_xy: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
-        """Maps points; the result has the dtype of the input."""
-        linear = self.matrix[:, :2]
-        moved = np.asarray(points_xy, dtype=np.float64) @ linear.T + self.matrix[:, 2]
-        return np.asarray(moved, dtype=points_xy.dtype)
+        """Maps points; the result has the dtype of the input.
+
+        Raises:
+            OptionError: The last axis of the points is not (x, y).
+        """
+        points = np.asarray(points_xy) if isinstance(points_xy, np.ndarray | list | tuple) else np.zeros(0)
+        if points.shape[-1:] != (2,) or points.dtype.kind not in "fiu":
+            raise OptionError(
+                f"points must have the shape (..., 2), unlike {show(points_xy)}", "pass one or more (x, y)"
+            )
+        moved = points.astype(np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return np.asarray(moved, dtype=points.dtype)
+
+    def __reduce__(self) -> tuple[type[Affine], tuple[Float[np.ndarray, "2 3"]]]:
+        return Affine, (np.array(self.matrix),)  # which makes the copy read-only, too
+
+
+def _from_rows(*rows: tuple[float, float, float]) -> Affine:
+    hint = "use finite numbers of pixels"
+    return Affine(np.array([[check_number("a coordinate", value, hint=hint) for value in row] for row in rows]))
 
 
 def _determinant(matrix: Float[np.ndarray, "2 3"]) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from e2pose.core.arguments import check_count, check_number, check_type, show
 from e2pose.core.errors import OptionError
 
 
@@ -60,6 +61,14 @@ class Frame:
     file_time_s: float | None = None
     is_last: bool = False
 
+    def __post_init__(self) -> None:
+        check_image(self.image)
+        check_type("the origin of a frame", self.origin, Origin, hint="omit it for an image in memory")
+        index = check_count("the index of a frame", self.index, 0, hint="count frames from 0")
+        time_s = check_number("the time of a frame", self.time_s, hint="use seconds from the start of the origin")
+        object.__setattr__(self, "index", index)
+        object.__setattr__(self, "time_s", time_s)
+
     @property
     def size_hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
@@ -74,7 +83,7 @@ def check_image(image: object) -> UInt8[np.ndarray, "h w 3"]:
     """
     if not isinstance(image, np.ndarray):
         raise OptionError(
-            f"an image must be a NumPy array, not {type(image).__name__}",
+            f"an image must be a NumPy array, not {show(image)}",
             "convert a Pillow image with: np.asarray(image)",
         )
     if image.ndim != 3 or image.shape[2] != 3:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int64
 
+from e2pose.core.arguments import check_number, check_type, show, to_array
 from e2pose.core.errors import OptionError
 from e2pose.core.schema import KeypointSchema
 
@@ -31,7 +32,7 @@ class Poses:
         track_ids: Track id of each person across frames, from 1, or `NO_TRACK`; None without tracking.
 
     Raises:
-        OptionError: The shapes are inconsistent.
+        OptionError: A field is no array of numbers, or the shapes are inconsistent.
     """
 
     keypoints: Float32[np.ndarray, "n k 2"]
@@ -41,7 +42,14 @@ class Poses:
     track_ids: Int64[np.ndarray, "n"] | None = None
 
     def __post_init__(self) -> None:
-        num_persons, num_keypoints = len(self.keypoints), len(self.schema)
+        hint = "load it with e2pose.load_schema, or use estimator.spec.schema"
+        check_type("the schema of poses", self.schema, KeypointSchema, hint=hint)
+        arrays = {
+            name: to_array(f"'{name}'", getattr(self, name), np.int64 if name == "track_ids" else np.float32)
+            for name in ("keypoints", "keypoint_scores", "scores", "track_ids")
+            if name != "track_ids" or self.track_ids is not None
+        }
+        num_persons, num_keypoints = len(np.atleast_1d(arrays["keypoints"])), len(self.schema)
         expected = {
             "keypoints": (num_persons, num_keypoints, 2),
             "keypoint_scores": (num_persons, num_keypoints),
@@ -50,22 +58,22 @@ class Poses:
         if self.track_ids is not None:
             expected["track_ids"] = (num_persons,)
         for name, shape in expected.items():
-            if np.shape(getattr(self, name)) != shape:
+            if arrays[name].shape != shape:
                 raise OptionError(
                     f"'{name}' must have the shape {shape} for {num_persons} persons of the schema "
-                    f"'{self.schema.name}', not {np.shape(getattr(self, name))}",
+                    f"'{self.schema.name}', not {arrays[name].shape}",
                     "pass one entry per person in every array; Poses.empty(schema) creates poses without persons",
                 )
-        order = np.argsort(-np.asarray(self.scores, dtype=np.float32), kind="stable")
+        order = np.argsort(-arrays["scores"], kind="stable")
         for name in expected:
-            dtype = np.int64 if name == "track_ids" else np.float32
-            array = np.array(getattr(self, name), dtype=dtype)[order]
+            array = arrays[name][order]
             array.setflags(write=False)
             object.__setattr__(self, name, array)
 
     @staticmethod
     def empty(schema: KeypointSchema) -> Poses:
         """Returns the poses of an image without persons."""
+        check_type("the schema of poses", schema, KeypointSchema, hint="load it with e2pose.load_schema")
         num_keypoints = len(schema)
         keypoints = np.zeros((0, num_keypoints, 2), np.float32)
         return Poses(keypoints, np.zeros((0, num_keypoints), np.float32), np.zeros(0, np.float32), schema)
@@ -76,11 +84,19 @@ class Poses:
     def __getitem__(
         self, index: Bool[np.ndarray, "n"] | Int[np.ndarray, "m"] | slice | Sequence[int] | int | np.integer[Any]
     ) -> Poses:
-        """Selects persons with a mask, indices, a slice or a single index: `poses[poses.scores > 0.5]`."""
-        selected = [index] if isinstance(index, int | np.integer) else index
+        """Selects persons with a mask, indices, a slice or a single index: `poses[poses.scores > 0.5]`.
+
+        Raises:
+            IndexError: There is no such person. Iteration over single persons relies on it.
+            OptionError: The index has another type.
+        """
+        is_single = isinstance(index, int | np.integer) and not isinstance(index, bool)
+        selected = [index] if is_single else index
         if isinstance(selected, list | tuple):
             is_mask = bool(selected) and isinstance(selected[0], bool | np.bool_)
-            selected = np.array(selected, dtype=bool if is_mask else np.int64)
+            selected = to_array("indices of persons", selected, bool if is_mask else np.int64)
+        if not isinstance(selected, slice) and not (isinstance(selected, np.ndarray) and selected.dtype.kind in "biu"):
+            raise OptionError(f"cannot select persons with {show(index)}", "use an index, a slice, a list or a mask")
         return Poses(
             keypoints=self.keypoints[selected],
             keypoint_scores=self.keypoint_scores[selected],
@@ -91,7 +107,17 @@ class Poses:
 
     def visible(self, threshold: float) -> Bool[np.ndarray, "n k"]:
         """Returns the mask of the keypoints that score at least the threshold."""
+        threshold = check_number("the threshold", threshold, hint="use a score from 0 to 1")
         return np.asarray(self.keypoint_scores >= threshold)
+
+    def __reduce__(self) -> tuple[type[Poses], tuple[Any, ...]]:
+        return Poses, (
+            self.keypoints,
+            self.keypoint_scores,
+            self.scores,
+            self.schema,
+            self.track_ids,
+        )  # read-only again
 
     def boxes(self, threshold: float = 0.0) -> Float32[np.ndarray, "n 4"]:
         """Returns the boxes (x, y, width, height) around the keypoints that score at least the threshold.

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from e2pose.core.arguments import check_path, check_type
 from e2pose.core.errors import SchemaError
 from e2pose.core.files import read_text
 from e2pose.core.sides import find_mirrored_names, parts_of, side_of
@@ -132,6 +133,21 @@ class KeypointSchema:
         Raises:
             SchemaError: A name is unknown or the fields are inconsistent.
         """
+        check_type("the name of a schema", name, str, hint="use a short word", error=SchemaError)
+        fields = {
+            "keypoints": keypoints,
+            "edges": edges,
+            "flip_pairs": flip_pairs,
+            "sigmas": sigmas,
+            "groups": {} if groups is None else groups,
+        }
+        for field_name, value in fields.items():
+            if not _is_of_kind(value, _KINDS[field_name]):
+                raise SchemaError(
+                    f"schema '{name}': '{field_name}' must be {_KINDS[field_name]}, not {reprlib.repr(value)}",
+                    "correct this field",
+                )
+        keypoints = [str(keypoint) for keypoint in keypoints]
         position = {keypoint: index for index, keypoint in enumerate(keypoints)}
 
         def index_of(keypoint: str) -> int:
@@ -170,21 +186,16 @@ class KeypointSchema:
         Raises:
             SchemaError: A field is missing, unknown or invalid.
         """
+        check_type("a schema", record, dict, hint="pass a dict with 'name' and 'keypoints'", error=SchemaError)
         if not {"name", "keypoints"} <= set(record) <= _FIELDS:
             raise SchemaError(
                 f"a schema needs 'name' and 'keypoints' and may have {', '.join(sorted(_FIELDS))}; "
                 f"received: {', '.join(sorted(record)) or 'nothing'}",
                 "add the missing fields and remove the unknown ones",
             )
-        for field_name, kind in _KINDS.items():
-            if field_name in record and not _is_of_kind(record[field_name], kind):
-                value = reprlib.repr(record[field_name])
-                raise SchemaError(
-                    f"schema '{record['name']}': '{field_name}' must be {kind}, not {value}", "correct this field"
-                )
         return KeypointSchema.from_names(
             str(record["name"]),
-            [str(keypoint) for keypoint in record["keypoints"]],
+            record["keypoints"],
             edges=record.get("edges", ()),
             flip_pairs=record.get("flip_pairs", ()),
             sigmas=record.get("sigmas", ()),
@@ -227,13 +238,17 @@ def find_built_in_schema(names: tuple[str, ...]) -> KeypointSchema | None:
     return next((schema for schema in map(load_schema, schema_names()) if schema.keypoints == names), None)
 
 
-@cache
 def load_schema(name_or_path: str | Path) -> KeypointSchema:
     """Reads a bundled schema by name, or a schema file by path.
 
     Raises:
         SchemaError: There is no such schema, or the file is not a valid schema.
     """
+    return _load_schema(check_path("a schema", name_or_path, error=SchemaError))
+
+
+@cache
+def _load_schema(name_or_path: str | Path) -> KeypointSchema:
     path = _SCHEMAS / f"{name_or_path}.toml" if str(name_or_path) in schema_names() else Path(name_or_path)
     try:
         record = tomllib.loads(read_text(path))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
+from e2pose.core.arguments import check_count, check_number, check_share, check_type, show
 from e2pose.core.errors import ModelError
 from e2pose.core.schema import KeypointSchema
 
@@ -18,6 +19,7 @@ METADATA_KEY = "e2pose.spec"
 PRECISION_KEY = "e2pose.precision"
 """Metadata key of a model file for the precision that it was written for, if that is not f32."""
 
+_MAX_SIDE = 16_384  # pixels; larger inputs exceed any memory
 _HINT = "correct the value, or export the model again with this version of e2pose"
 
 
@@ -54,20 +56,22 @@ class ModelSpec:
     trained_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.fit not in get_args(Fit):
-            raise ModelError(f"'fit' must be one of {', '.join(get_args(Fit))}, not '{self.fit}'", _HINT)
-        if len(self.input_size_hw) != 2 or min(self.input_size_hw) < 1:
-            raise ModelError(f"the input size must be a positive height and width, not {self.input_size_hw}", _HINT)
+        if not isinstance(self.fit, str) or self.fit not in get_args(Fit):
+            raise ModelError(f"'fit' must be one of {', '.join(get_args(Fit))}, not {show(self.fit)}", _HINT)
+        check_type("'schema'", self.schema, KeypointSchema, hint=_HINT, error=ModelError)
+        object.__setattr__(self, "input_size_hw", check_size(self.input_size_hw))
         for name in ("threshold", "keypoint_threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ModelError(f"'{name}' must be between 0 and 1, not {getattr(self, name)}", _HINT)
-        if not self.keypoint_score_scale > 0:
+            object.__setattr__(self, name, check_share(f"'{name}'", getattr(self, name), hint=_HINT, error=ModelError))
+        scale = check_number("'keypoint_score_scale'", self.keypoint_score_scale, hint=_HINT, error=ModelError)
+        if not scale > 0:
             raise ModelError(f"'keypoint_score_scale' must be above 0, not {self.keypoint_score_scale}", _HINT)
         if self.multiple_of is None:
             return
+        multiple_of = check_count("'multiple_of'", self.multiple_of, 1, _MAX_SIDE, hint=_HINT, error=ModelError)
+        object.__setattr__(self, "multiple_of", multiple_of)
         if self.fit != "letterbox":
             raise ModelError(f"'multiple_of' ({self.multiple_of}) requires the fit letterbox, not {self.fit}", _HINT)
-        if self.multiple_of < 1 or any(side % self.multiple_of for side in self.input_size_hw):
+        if any(side % self.multiple_of for side in self.input_size_hw):
             raise ModelError(
                 f"both sides of the input size must be multiples of {self.multiple_of}, not {self.input_size_hw}",
                 "choose the nearest multiples for height and width",
@@ -79,7 +83,10 @@ class ModelSpec:
         Raises:
             ModelError: The model has a fixed input size, or requires other multiples.
         """
-        if input_size_hw is None or input_size_hw == self.input_size_hw:
+        if input_size_hw is None:
+            return self
+        input_size_hw = check_size(input_size_hw)
+        if input_size_hw == self.input_size_hw:
             return self
         height, width = input_size_hw
         if self.multiple_of is None:
@@ -103,7 +110,7 @@ class ModelSpec:
             ModelError: The text is not a spec.
         """
         try:
-            record: dict[str, Any] = json.loads(text)
+            record: dict[str, Any] = json.loads(check_type("a spec", text, str, hint=_HINT, error=ModelError))
             return ModelSpec(
                 **{
                     **record,
@@ -128,3 +135,20 @@ class ModelSpec:
                 "write a model file that e2pose can use with: e2pose export",
             )
         return ModelSpec.from_json(metadata[METADATA_KEY])
+
+
+def check_size(input_size_hw: object) -> tuple[int, int]:
+    """Returns an input size as two whole numbers.
+
+    Raises:
+        ModelError: It is no height and width in pixels.
+    """
+    what = "the input size must be a height and a width in pixels"
+    if not isinstance(input_size_hw, tuple | list) or len(input_size_hw) != 2:
+        raise ModelError(f"{what}, not {show(input_size_hw)}", "use two numbers, for example (320, 320)")
+    hint = f"{what}, for example (320, 320)"
+    height, width = (
+        check_count("each side of the input size", side, 1, _MAX_SIDE, hint=hint, error=ModelError)
+        for side in input_size_hw
+    )
+    return height, width

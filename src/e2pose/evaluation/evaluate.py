@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from e2pose.core.annotations import Annotations
-from e2pose.core.errors import AnnotationError, OptionError
+from e2pose.core.arguments import check_callable, check_count, check_path, check_share
+from e2pose.core.errors import AnnotationError
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.evaluation.calibration import Calibration, measure_calibration
@@ -109,6 +110,8 @@ def evaluate(
         >>> result = e2pose.evaluate(e2pose.load(), "annotations.json", "images/")
         >>> result.metrics.ap
     """
+    check_callable("the estimator", estimator, hint="load one with e2pose.load()")
+    images_folder = check_path("the folder of the images", images_folder)
     import_coco_eval()  # fails before the images are processed
     if isinstance(estimator, Estimator):
         threshold = estimator.threshold if threshold is None else threshold
@@ -182,6 +185,8 @@ def _compare(
 
 
 def _read(annotations: Annotations | str | Path) -> Annotations:
+    if not isinstance(annotations, Annotations):
+        check_path("the annotations", annotations, error=AnnotationError)
     dataset = annotations if isinstance(annotations, Annotations) else read_coco(annotations)
     if not dataset.images:
         name = "the data set" if isinstance(annotations, Annotations) else f"'{annotations}'"
@@ -190,16 +195,14 @@ def _read(annotations: Annotations | str | Path) -> Annotations:
 
 
 def _first_images(dataset: Annotations, limit: int | None) -> Annotations:
-    if limit is not None and limit < 1:
-        raise OptionError(f"the limit must be at least 1 image, not {limit}", "omit it to use all images")
+    if limit is not None:
+        limit = check_count("the limit", limit, hint="omit it to use all images")
     return replace(dataset, images=dataset.images[:limit])
 
 
 def _check_threshold(threshold: float | None) -> float:
     threshold = _DEFAULT_THRESHOLD if threshold is None else threshold
-    if not 0 <= threshold <= 1:
-        raise OptionError(f"the threshold must be between 0 and 1, not {threshold}", "omit it, or use 0.5")
-    return threshold
+    return check_share("the threshold", threshold, hint="omit it, or use 0.5")
 
 
 def _check_images(dataset: Annotations, folder: Path) -> None:

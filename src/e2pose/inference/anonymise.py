@@ -16,6 +16,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from e2pose.core.arguments import check_type
 from e2pose.core.frame import Frame, check_image
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.spec import ModelSpec
@@ -59,6 +60,7 @@ def anonymise_image(
     Raises:
         OptionError: The keypoints of the model do not locate the region.
     """
+    check_type("the estimator", estimator, Estimator, hint="load one with e2pose.load()")
     check_region(estimator.spec.schema, region)
     thresholds = BlurThresholds.of(estimator.threshold, estimator.spec)
     return blur_image(image, estimator.with_threshold(thresholds.blurred)(check_image(image)), region)

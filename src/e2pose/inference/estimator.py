@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from e2pose.core.arguments import check_count, check_list, check_share, check_type, show
 from e2pose.core.errors import FallbackWarning, MissingExtraError, OptionError, RuntimeChoiceError
 from e2pose.core.frame import check_image
 from e2pose.core.poses import Poses
@@ -36,17 +37,17 @@ class Estimator:
         num_parallel: Number of images that the caller may process in parallel; see `Estimator.open`.
 
     Raises:
-        OptionError: The threshold is out of range.
+        OptionError: An argument has the wrong type or is out of range.
     """
 
     def __init__(self, runtime: Runtime, threshold: float | None = None, *, num_parallel: int = 1) -> None:
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise OptionError(
-                f"the threshold must be between 0 and 1, not {threshold}", "omit it to use the model's own threshold"
-            )
+        if not callable(runtime) or not isinstance(getattr(runtime, "spec", None), ModelSpec):
+            raise OptionError(f"an estimator needs a loaded model, not {show(runtime)}", "load one with e2pose.load()")
         self.runtime = runtime
-        self.threshold = runtime.spec.threshold if threshold is None else threshold
-        self.num_parallel = num_parallel
+        self.threshold = runtime.spec.threshold
+        if threshold is not None:
+            self.threshold = check_share("the threshold", threshold, hint="omit it to use the model's own threshold")
+        self.num_parallel = check_count("'num_parallel'", num_parallel, hint="use 1 to process single images")
 
     @classmethod
     def open(
@@ -70,6 +71,9 @@ class Estimator:
         Raises:
             E2PoseError: As `load`.
         """
+        check_type("'options'", options, RuntimeOptions, hint="pass a RuntimeOptions, or use e2pose.load()")
+        if num_images is not None:
+            check_count("'num_images'", num_images, 0, hint="use None if the number of images is unknown")
         try:
             runtime, num_parallel = _open_model(model, options, num_images)
         except (RuntimeChoiceError, MissingExtraError) as error:
@@ -91,7 +95,7 @@ class Estimator:
         return f"{self.spec.name}, {self.runtime.description}"
 
     def with_threshold(self, threshold: float) -> Estimator:
-        """Returns the same model with another threshold."""
+        """Returns the same model with another threshold; None for the model's own."""
         return Estimator(self.runtime, threshold, num_parallel=self.num_parallel)
 
     def __call__(self, image: Image) -> Poses:
@@ -113,10 +117,15 @@ class Estimator:
         """Finds all persons in several images of any sizes, with one run of the network per input size.
 
         Raises:
-            OptionError: An array is not an RGB image.
+            OptionError: An array is not an RGB image, or `images` is a single image.
             InputError: A file or bytes cannot be read.
         """
-        arrays = [_to_array(image) for image in images]
+        if getattr(images, "ndim", 4) < 4:
+            raise OptionError(
+                "a batch must be a list of images, not one image", "pass [image], or call estimator(image)"
+            )
+        items = check_list("a batch", images, hint="pass a list of images, or call estimator(image) for one")
+        arrays = [_to_array(image) for image in items]
         sizes = [input_size_for(array.shape[:2], self.spec) for array in arrays]
         results: dict[int, Poses] = {}
         for size in dict.fromkeys(sizes):

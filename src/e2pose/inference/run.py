@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 from jaxtyping import UInt8
 
-from e2pose.core.errors import OptionError
+from e2pose.core.arguments import check_callable, check_count, check_list, check_methods
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.sinks.base import Sink
@@ -56,10 +56,19 @@ def run(
             rate and delay each frame by as many frames: useful for files, harmful for cameras.
 
     Raises:
-        OptionError: `num_parallel` is below 1.
+        OptionError: An argument has the wrong type, or `num_parallel` is below 1.
     """
-    if num_parallel < 1:
-        raise OptionError(f"'num_parallel' must be at least 1, not {num_parallel}", "use 1 to process single frames")
+    check_callable("the estimator", estimator, hint="load one with e2pose.load()")
+    check_methods("the source", source, ("__iter__", "__enter__"), hint="open one with e2pose.open_source(...)")
+    stages = check_list("the stages", stages, hint="pass a list of functions: [tracker]")
+    sinks = check_list("the sinks", sinks, hint="pass a list of sinks: [e2pose.open_sink(...)]")
+    for stage in stages:
+        check_callable("a stage", stage, hint="pass functions that take a frame and poses and return poses")
+    for sink in sinks:
+        check_methods("a sink", sink, ("write", "__enter__"), hint="open one with e2pose.open_sink(...)")
+    if on_frame is not None:
+        check_callable("'on_frame'", on_frame, hint="pass a function that takes a frame and poses, or omit it")
+    num_parallel = check_count("'num_parallel'", num_parallel, hint="use 1 to process single frames")
     frames, persons, estimator_s, start = 0, 0, 0.0, perf_counter()
     with ExitStack() as opened:
         opened.enter_context(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from e2pose.core.arguments import check_choice, check_flag, check_list, check_path, check_share
 from e2pose.core.errors import OptionError
 
 
@@ -37,13 +38,20 @@ class PredictOptions:
     fps: bool = False
 
     def __post_init__(self) -> None:
+        names = check_list("the models", self.model, hint="pass a tuple of names, for example ('default',)")
+        object.__setattr__(self, "model", tuple(str(check_path("a model", name)) for name in names))
+        if not self.model:
+            raise OptionError("the list of models is empty", "pass at least one name, for example ('default',)")
         if len(self.model) > 1 and not self.show:
             raise OptionError(
                 f"{len(self.model)} models are given, but a run without --show takes one: {', '.join(self.model)}",
                 "use one --model, or add --show to switch between them with the key m",
             )
-        if self.keypoint_threshold is not None and not 0 <= self.keypoint_threshold <= 1:
-            raise OptionError(
-                f"the keypoint threshold must be between 0 and 1, not {self.keypoint_threshold}",
-                "omit it to use the model's own keypoint threshold",
-            )
+        for name in ("threshold", "keypoint_threshold"):
+            what = name.replace("_", " ")
+            if getattr(self, name) is not None:
+                check_share(f"the {what}", getattr(self, name), hint=f"omit it to use the model's own {what}")
+        for name in ("track", "smooth", "show", "fps"):
+            check_flag(f"'{name}'", getattr(self, name))
+        if self.blur is not None:
+            check_choice("the blurred region", self.blur, ("heads", "bodies", "frame"))

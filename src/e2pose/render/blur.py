@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from e2pose.core.arguments import check_choice
+from e2pose.core.arguments import check_choice, check_type, to_array
 from e2pose.core.errors import OptionError
 from e2pose.core.frame import check_image
 from e2pose.core.poses import Poses
@@ -65,12 +65,18 @@ def blur_image(
         >>> anonymous = e2pose.blur_image(image, estimator(image), "heads")
     """
     check_image(image)
+    check_type("'poses'", poses, Poses, hint="pass the result of an estimator")
     check_region(poses.schema, region)
     blurred = np.array(image, order="C")
     if region == "frame":
         return _average_cells(blurred, max(blurred.shape) / _CELLS_PER_FRAME)
     head = list(poses.schema.head)
-    margins_px = np.zeros(len(poses)) if margins_px is None else margins_px
+    margins_px = to_array("'margins_px'", np.zeros(len(poses)) if margins_px is None else margins_px, np.float64)
+    if margins_px.shape != (len(poses),):
+        raise OptionError(
+            f"'margins_px' must have one number for each of {len(poses)} persons, not the shape {margins_px.shape}",
+            "omit it, or pass one margin per person",
+        )
     for keypoints_xy, added in zip(poses.keypoints.astype(np.float64), margins_px.tolist(), strict=True):
         finite = np.isfinite(keypoints_xy).all(axis=1)
         if not finite.any():

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from e2pose.core.arguments import check_type
+from e2pose.core.frame import check_image
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.render.stroke import Rgb, Stroke
@@ -37,7 +39,12 @@ def draw_poses(image: UInt8[np.ndarray, "h w 3"], poses: Poses, *, threshold: fl
         image: RGB; not modified.
         poses: Persons to draw, in pixels of the image.
         threshold: Minimum score of a keypoint, in [0, 1]; edges need both ends.
+
+    Raises:
+        OptionError: The image is not an RGB image, or another argument has the wrong type.
     """
+    check_image(image)
+    check_type("'poses'", poses, Poses, hint="pass the result of an estimator")
     drawn = np.array(image, order="C")  # OpenCV draws only into C-contiguous arrays
     visible = poses.visible(threshold) & np.isfinite(poses.keypoints).all(axis=-1)
     ids = [NO_TRACK] * len(poses) if poses.track_ids is None else poses.track_ids.tolist()

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from e2pose.core.errors import OptionError, RuntimeChoiceError
+from e2pose.core.arguments import check_count, check_flag, show
+from e2pose.core.errors import RuntimeChoiceError
+from e2pose.core.spec import check_size
 
 RuntimeName = Literal["onnxruntime", "openvino", "tensorrt", "torch"]
 Precision = Literal["f32", "f16", "bf16"]
@@ -30,7 +32,8 @@ class RuntimeOptions:
 
     Raises:
         RuntimeChoiceError: The runtime, device or precision is unknown.
-        OptionError: The number of threads is out of range.
+        ModelError: The input size is no height and width.
+        OptionError: Another value has the wrong type or is out of range.
     """
 
     runtime: RuntimeName | None = None
@@ -43,21 +46,23 @@ class RuntimeOptions:
     def __post_init__(self) -> None:
         for name, kind in (("runtime", RuntimeName), ("precision", Precision)):
             value = getattr(self, name)
-            if value is not None and value not in get_args(kind):
+            if value is not None and (not isinstance(value, str) or value not in get_args(kind)):
                 raise RuntimeChoiceError(
-                    f"unknown {name} '{value}'; available: {', '.join(get_args(kind))}",
+                    f"unknown {name} {show(value)}; available: {', '.join(get_args(kind))}",
                     f"use one of these, or omit the {name}",
                 )
-        if self.device is not None and not _DEVICE.fullmatch(self.device):
+        if self.device is not None and not (isinstance(self.device, str) and _DEVICE.fullmatch(self.device)):
             raise RuntimeChoiceError(
-                f"unknown device '{self.device}'; available: cpu, cuda, cuda:1 and so on, mps",
-                "omit the device to use the CPU",
+                f"unknown device {show(self.device)}; available: cpu, cuda, cuda:1 and so on, mps",
+                "use 'cuda:0' for the first GPU, or omit the device to use the CPU",
             )
-        if self.threads is not None and not 1 <= self.threads <= _MAX_THREADS:
-            raise OptionError(
-                f"the number of threads must be between 1 and {_MAX_THREADS}, not {self.threads}",
-                "omit it to use all cores that are available to this process",
-            )
+        if self.input_size is not None:
+            object.__setattr__(self, "input_size", check_size(self.input_size))
+        if self.threads is not None:
+            hint = "omit it to use all cores that are available to this process"
+            threads = check_count("the number of threads", self.threads, 1, _MAX_THREADS, hint=hint)
+            object.__setattr__(self, "threads", threads)
+        check_flag("allow_fallback", self.allow_fallback)
 
     @property
     def device_kind(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from e2pose.core.address import is_address, redact_address
+from e2pose.core.arguments import check_callable, check_list, check_path
 from e2pose.core.errors import OptionError, OutputError
 from e2pose.core.files import check_folder
 from e2pose.sinks.base import Draw, Sink
@@ -49,8 +50,12 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
         MissingExtraError: The sink needs a package that is not installed.
         OutputError: The target is an input, or its folder cannot be written.
     """
-    if not str(target).strip():
-        raise OptionError("the name of an output is empty", "use a file name, or a folder name that ends with a slash")
+    check_callable("'draw'", draw, hint="pass a function that takes a frame and poses and returns an image")
+    listed = list(inputs) if isinstance(inputs, set | frozenset) else inputs
+    inputs = [
+        Path(check_path("an input", path)) for path in check_list("'inputs'", listed, hint="pass a list of paths")
+    ]
+    target = check_path("the name of an output", target)
     if is_address(target):
         raise OptionError(
             f"cannot write to the network address '{redact_address(target)}'", "write a file, and publish it afterwards"

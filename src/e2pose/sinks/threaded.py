@@ -6,7 +6,7 @@ from queue import SimpleQueue
 from threading import Semaphore, Thread
 from typing import Self
 
-from e2pose.core.errors import OptionError
+from e2pose.core.arguments import check_count, check_methods
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.sinks.base import Sink
@@ -23,11 +23,8 @@ class ThreadedSink:
     """
 
     def __init__(self, sink: Sink, depth: int = 4) -> None:
-        if depth < 1:
-            raise OptionError(
-                f"'depth' must be at least 1, not {depth}",
-                "use a larger number; the default is 4",
-            )
+        depth = check_count("'depth'", depth, hint="use a larger number; the default is 4")
+        check_methods("the sink", sink, ("write", "__enter__"), hint="open one with e2pose.open_sink(...)")
         self._sink = sink
         self._items: SimpleQueue[tuple[Frame, Poses] | None] = SimpleQueue()
         self._slots = Semaphore(depth)

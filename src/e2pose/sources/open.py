@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 from e2pose.core.address import SCHEMES, is_address, redact_address
+from e2pose.core.arguments import check_callable, check_list, check_path
 from e2pose.core.errors import InputError
 from e2pose.sources.base import ErrorHandler, NoticeHandler, Source, ignore_notice, raise_error
 from e2pose.sources.camera import CameraConnection
@@ -43,10 +45,14 @@ def open_source(
         >>> with open_source("clips/*.mp4") as source:
         ...     times_s = [frame.time_s for frame in source]
     """
-    inputs = [inputs] if isinstance(inputs, str | Path) else inputs
+    check_callable("'on_error'", on_error, hint="pass a function that takes an error, or omit it")
+    check_callable("'on_notice'", on_notice, hint="pass a function that takes a text, or omit it")
+    inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
+    inputs = check_list("the inputs", inputs, hint="pass a path, an address, or a list of them")
     found: dict[Path, Path] = {}
     for name in inputs:
         try:
+            name = check_path("the name of an input", name, error=InputError)  # noqa: PLW2901
             if isinstance(name, str) and _is_live(name) and not _exists(name):
                 return _open_live(name, on_notice, is_alone=len(inputs) == 1)
             paths = find_files(str(name), on_notice)

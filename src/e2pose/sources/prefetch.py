@@ -9,7 +9,8 @@ from threading import Event, Semaphore, Thread
 from types import TracebackType
 from typing import Self
 
-from e2pose.core.errors import InputError, OptionError
+from e2pose.core.arguments import check_count, check_methods
+from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame
 from e2pose.sources.base import Source, SourceInfo
 
@@ -34,11 +35,8 @@ class Prefetch:
     """Called about every 30 ms, in the consumer's thread, while the consumer waits for a frame."""
 
     def __init__(self, source: Source, depth: int = 4) -> None:
-        if depth < 1:
-            raise OptionError(
-                f"'depth' must be at least 1, not {depth}",
-                "use a larger number; the default is 4",
-            )
+        depth = check_count("'depth'", depth, hint="use a larger number; the default is 4")
+        check_methods("the source", source, ("__iter__", "__enter__"), hint="open one with e2pose.open_source(...)")
         self._source = source
         self._items: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
         self._slots = Semaphore(depth)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
-from e2pose.core.errors import OptionError
+from e2pose.core.arguments import check_number
 from e2pose.core.frame import Frame, Origin
 
 STILL_STEP_S = 1 / 30
@@ -39,9 +37,6 @@ class Clock:
 
 
 def check_time(time_s: float, previous_s: float) -> None:
-    """Raises an `OptionError` if a time decreases or is not finite."""
-    if not isfinite(time_s) or time_s < previous_s:
-        raise OptionError(
-            f"the time of a frame must be at least {previous_s} seconds, not {time_s}",
-            "pass frames in order of time; call reset() before another video",
-        )
+    """Raises an `OptionError` if a time decreases or is no finite number."""
+    hint = "pass frames in order of time; call reset() before another video"
+    check_number("the time of a frame in seconds", time_s, previous_s, hint=hint)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from e2pose.core.arguments import check_type
 from e2pose.core.errors import OptionError
 from e2pose.core.frame import Frame
 from e2pose.core.poses import NO_TRACK, Poses
@@ -42,6 +43,7 @@ class Smoother:
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
         """Smooths the poses of a frame, like `update` with the time of the frame. Resets where a new video starts."""
+        check_type("a frame", frame, Frame, hint="wrap an image with e2pose.Frame(image), or call update")
         if not self._clock.advance(frame):
             self.reset()
         return self.update(poses, self._clock.time_s)
@@ -61,6 +63,7 @@ class Smoother:
         Raises:
             OptionError: The poses have no track ids, or the time decreases or is not finite.
         """
+        check_type("'poses'", poses, Poses, hint="pass the result of a tracker")
         if poses.track_ids is None:
             raise OptionError(
                 "cannot smooth poses without track ids", "assign them first, with e2pose.Tracker() or --track"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from e2pose.core.arguments import check_number, check_share, check_type
 from e2pose.core.errors import OptionError
 from e2pose.core.frame import Frame
 from e2pose.core.poses import NO_TRACK, Poses
@@ -55,7 +56,8 @@ class Tracker:
     """
 
     def __init__(self, threshold: float = 0.4, *, memory_s: float = 2.0) -> None:
-        if not 0 < memory_s < np.inf:
+        memory_s = check_number("'memory_s'", memory_s, hint="omit it, or use 2 seconds")
+        if memory_s <= 0:
             raise OptionError(f"'memory_s' must be a positive number of seconds, not {memory_s}", "omit it, or use 2")
         self.threshold = threshold
         self._memory_s = memory_s
@@ -71,9 +73,7 @@ class Tracker:
 
     @threshold.setter
     def threshold(self, threshold: float) -> None:
-        if not 0 <= threshold <= 1:
-            raise OptionError(f"the threshold must be between 0 and 1, not {threshold}", "omit it to use 0.4")
-        self._threshold = threshold
+        self._threshold = check_share("the threshold", threshold, hint="omit it to use 0.4")
 
     def __call__(self, frame: Frame, poses: Poses) -> Poses:
         """Assigns ids to the poses of a frame.
@@ -87,6 +87,7 @@ class Tracker:
         Raises:
             OptionError: The poses have another schema than before.
         """
+        check_type("a frame", frame, Frame, hint="wrap an image with e2pose.Frame(image), or call update")
         continues = self._clock.advance(frame)
         if self._is_cut(frame.image) or not continues:
             self.reset()
@@ -111,6 +112,7 @@ class Tracker:
         Raises:
             OptionError: The time decreases or is not finite, or the poses have another schema than before.
         """
+        check_type("'poses'", poses, Poses, hint="pass the result of an estimator")
         check_time(time_s, self._time_s)
         if self._schema is not None and poses.schema != self._schema:
             raise OptionError(

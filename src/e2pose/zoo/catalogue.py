@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from e2pose.core.address import is_address, redact_address
+from e2pose.core.arguments import check_path
 from e2pose.core.errors import ModelError
 from e2pose.zoo.authors import read_authors_models
 from e2pose.zoo.download import cached_path, fetch
@@ -103,6 +104,7 @@ def resolve_model(name_or_path: str | Path, suffixes: Sequence[str] = (".onnx",)
         ModelError: The name is unknown, the model has no such file, or the download fails.
         OutputError: The cache folder cannot be written.
     """
+    name_or_path = check_path("the model", name_or_path, error=ModelError)
     if is_address(name_or_path):
         raise ModelError(
             f"a model cannot be loaded from the address '{redact_address(name_or_path)}'",

@@ -29,8 +29,8 @@ def test_valid_image_is_returned_unchanged():
 @pytest.mark.parametrize(
     ("image", "message", "hint"),
     [
-        ([[1]], "must be a NumPy array, not list", "np.asarray"),
-        (None, "must be a NumPy array, not NoneType", "np.asarray"),
+        ([[1]], "must be a NumPy array, not \\[\\[1\\]\\]", "np.asarray"),
+        (None, "must be a NumPy array, not None", "np.asarray"),
         (np.zeros((4, 6), np.uint8), r"shape \(H, W, 3\), not \(4, 6\)", "np.stack"),
         (np.zeros((4, 6, 4), np.uint8), r"not \(4, 6, 4\)", "image\\[:, :, :3\\]"),
         (np.zeros((1, 4, 6, 3), np.uint8), r"not \(1, 4, 6, 3\)", "grey"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from e2pose.core.errors import SchemaError
-from e2pose.core.schema import KeypointSchema, load_schema
+from e2pose.core.schema import KeypointSchema
 from helpers.mutations import RAW_WORDS, few_examples, mutated_records, mutated_texts
 
 RECORD = {
@@ -48,4 +48,4 @@ def test_schema_records(record):
 def test_schema_files(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "mutated.toml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    read(load_schema.__wrapped__, path)
+    read(_load_schema.__wrapped__, path)

@@ -70,7 +70,7 @@ def test_inconsistent_fields_are_rejected(changes, message):
         ({"flip_pairs": [["a", "b"], ["a", "c"]]}, "'b' flips to 'a', which flips to 'c'"),
         ({"flip_pairs": [["b", "a"], ["c", "a"]]}, "'b' flips to 'a', which flips to 'c'"),
         ({"edges": [["a", "b", "c"]]}, "each entry of 'edges' must be a pair"),
-        ({"edges": ["ab"]}, "each entry of 'edges' must be a pair"),
+        ({"edges": ["ab"]}, "'edges' must be a list of pairs, not \\['ab'\\]"),
         ({"flip_pairs": [["a"]]}, "each entry of 'flip_pairs' must be a pair"),
     ],
 )

@@ -47,13 +47,13 @@ def test_missing_fields_take_their_defaults():
     ("changes", "message"),
     [
         ({"fit": "crop"}, "one of letterbox, stretch, not 'crop'"),
-        ({"input_size_hw": (0, 5)}, "positive height and width"),
+        ({"input_size_hw": (0, 5)}, "each side of the input size must be between 1 and 16384, not 0"),
         ({"threshold": 1.5}, "'threshold' must be between 0 and 1, not 1.5"),
         ({"keypoint_threshold": -0.1}, "'keypoint_threshold' must be between 0 and 1"),
         ({"threshold": float("nan")}, "'threshold' must be between 0 and 1"),
         ({"keypoint_score_scale": 0.0}, "'keypoint_score_scale' must be above 0"),
         ({"multiple_of": 100}, "input size must be multiples of 100, not \\(256, 384\\)"),
-        ({"multiple_of": 0}, "input size must be multiples of 0"),
+        ({"multiple_of": 0}, "'multiple_of' must be between 1 and 16384, not 0"),
         ({"fit": "stretch"}, "'multiple_of' \\(128\\) requires the fit letterbox, not stretch"),
     ],
 )

@@ -154,7 +154,7 @@ def test_limit_selects_the_first_images(annotated):
     assert evaluate_results(whole.results, annotations, limit=2).to_record() == limited.to_record() | {"latency": {}}
     with pytest.raises(AnnotationError, match="1 images with results are not among the 2 annotated images"):
         evaluate_results([{**whole.results[0], "image_id": 77}], annotations, limit=2)
-    with pytest.raises(OptionError, match="at least 1 image, not 0"):
+    with pytest.raises(OptionError, match="the limit must be at least 1, not 0"):
         evaluate(oracle(dataset), annotations, images, limit=0)
 
 

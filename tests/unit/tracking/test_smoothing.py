@@ -246,7 +246,7 @@ def test_poses_without_track_ids_are_rejected():
 def test_decreasing_or_infinite_time_is_rejected(time_s):
     smoother = Smoother()
     smoother.update(make_poses([standing()]), 1)
-    with pytest.raises(OptionError, match="at least 1 seconds"):
+    with pytest.raises(OptionError, match="must be at least 1, not"):
         smoother.update(make_poses([standing()]), time_s)
     smoother.reset()
     smoother.update(make_poses([standing()]), 0.5)

@@ -323,7 +323,7 @@ def test_options_out_of_range_are_rejected(options):
 def test_decreasing_or_infinite_time_is_rejected(time_s):
     tracker = Tracker()
     tracker.update(poses_of(person()), 1)
-    with pytest.raises(OptionError, match="at least 1 seconds"):
+    with pytest.raises(OptionError, match="must be at least 1, not"):
         tracker.update(poses_of(person()), time_s)
     tracker.reset()
     tracker.update(poses_of(person()), 0)
