@@ -6,7 +6,7 @@ import os
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-NUM_EXAMPLES = int(os.environ.get("E2POSE_FUZZ_EXAMPLES", "30"))
+NUM_EXAMPLES = int(os.environ.get("E2POSE_FUZZ_EXAMPLES", "20"))
 
 few_examples = settings(
     max_examples=NUM_EXAMPLES,

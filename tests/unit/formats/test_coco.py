@@ -224,7 +224,7 @@ def test_file_of_another_kind_is_refused(tmp_path, content, message):
 
 
 def test_folder_is_refused(tmp_path):
-    with pytest.raises(AnnotationError, match="Is a directory"):
+    with pytest.raises(AnnotationError, match="cannot read the annotations"):
         read_coco(tmp_path)
 
 
