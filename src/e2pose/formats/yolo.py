@@ -94,8 +94,7 @@ def _find_images(data: DataYaml, split: str, suffixes: Collection[str], log: Rea
     for entry in data.splits[split]:
         path = _resolve(data, entry)
         if path.is_dir():
-            files = (file for file in path.rglob("*") if file.suffix.lower() in suffixes)
-            yield from sorted(file for file in files if not _is_hidden(file.relative_to(path)))
+            yield from _list_folder(path, suffixes)
             continue
         for number, line in enumerate(_read_lines(path), start=1):
             image = data.folder / line.strip().replace("\\", "/")
@@ -105,6 +104,15 @@ def _find_images(data: DataYaml, split: str, suffixes: Collection[str], log: Rea
                 log.invalid(f"'{path}', line {number}", f"it must be the path of an image, not {show(line)}")
             else:
                 yield image
+
+
+def _list_folder(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    try:
+        files = [file for file in folder.rglob("*") if file.suffix.lower() in suffixes]
+    except OSError as error:
+        reason = error.strerror or error
+        raise AnnotationError(f"cannot read the folder '{folder}': {reason}", "check its permissions") from error
+    return sorted(file for file in files if not _is_hidden(file.relative_to(folder)))
 
 
 def _is_hidden(path: Path) -> bool:

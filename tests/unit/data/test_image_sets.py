@@ -111,6 +111,16 @@ def test_category_can_be_chosen(tmp_path):
         assert read_set(config, tmp_path)[1].schema.keypoints == names
 
 
+def test_omissions_are_those_of_the_training_images(tmp_path):
+    write_coco(tmp_path / "a", make_annotations(num_images=4))
+    path = tmp_path / "a" / "annotations.json"
+    text = path.read_text(encoding="utf-8").replace('"category_id": 1', '"category_id": 7', 1)
+    path.write_text(text, encoding="utf-8")
+    opened = open_set(DataSetConfig(path="a", holdout=2), tmp_path, TOOL)
+    assert [one.reason for one in opened.training.omitted] == ["the category is not listed"]
+    assert opened.held_out.omitted == (), "they are reported once"
+
+
 def test_missing_image_size_is_read_from_the_file(tmp_path):
     annotations = make_annotations()
     write_coco(tmp_path / "a", annotations)

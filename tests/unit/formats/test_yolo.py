@@ -1,5 +1,7 @@
 """YOLO pose data sets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -212,6 +214,15 @@ def test_hidden_files_of_operating_systems_are_skipped(tmp_path):
     (tmp_path / "list.txt").write_text("images/train/._1.jpg\nimages/train/1.jpg\n", encoding="utf-8")
     path.write_text(YAML.replace("images/train", "list.txt"), encoding="utf-8")
     assert [image.file_name for image in read(path).images] == ["images/train/1.jpg"]
+
+
+def test_folder_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
+    def refuse(folder, pattern):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "rglob", refuse)
+    with pytest.raises(AnnotationError, match=r"cannot read the folder .*train': Permission denied"):
+        read(write(tmp_path, train_1=LINE))
 
 
 @pytest.mark.parametrize("line", ["/", "..", "a/..", "a\0.jpg"])
