@@ -321,7 +321,9 @@ def test_layout_fits_desktop_and_phone(scheme: str, size: str, live_page, tmp_pa
     video = write_panning_video(SAMPLES / "park.jpg", tmp_path / "park.webm")
     next_results(live_page, act=lambda: live_page.set_input_files("#file", video))
     live_page.click("#track")
+    live_page.click("#step")
     next_results(live_page, 5)
+    live_page.evaluate("scrollTo(0, 0)")
     live_page.wait_for_timeout(300)
     assert live_page.evaluate("document.documentElement.scrollWidth") <= width
     for selector in ("#stop", "#pause", "#record"):

@@ -44,12 +44,12 @@ def write_y4m(source: Path, target: Path, size_wh: tuple[int, int], num_frames: 
 def write_panning_video(image: Path, target: Path) -> Path:
     """Writes a WebM video that moves over an image."""
     rgb = read_image(image)
-    width, height = 2 * (rgb.shape[1] * 9 // 20), 2 * (rgb.shape[0] * 9 // 20)
+    width, height = rgb.shape[1] // 10 * 9 // 2 * 2, rgb.shape[0] // 2 * 2
     with av.open(str(target), "w") as video:
         stream = video.add_stream("libvpx", rate=25, options={"crf": "20", "b": "4M", "cpu-used": "8"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for left in range(0, rgb.shape[1] - width, 4):
-            view = np.ascontiguousarray(rgb[-height:, left : left + width])
+        for left in range(0, rgb.shape[1] - width, 2):
+            view = np.ascontiguousarray(rgb[:height, left : left + width])
             video.mux(stream.encode(av.VideoFrame.from_ndarray(view, format="rgb24")))
         video.mux(stream.encode())
     return target
