@@ -224,8 +224,8 @@ def test_models_are_named_like_their_files(e2pose, tiny_model: Path) -> None:
     [
         (["--model", "nosuch"], "unknown model 'nosuch'", "use one of these"),
         (["--model", "missing.onnx"], "missing.onnx", "check the path"),
-        (["--port", "70000"], "--port must be between 0 and 65535, not 70000", "in this range"),
-        (["--queue", "-1"], "--queue must be between 0 and 10000, not -1", "in this range"),
+        (["--port", "70000"], "--port must be between 0 and 65535, not 70000", "use another value"),
+        (["--queue", "-1"], "--queue must be between 0 and 10000, not -1", "use another value"),
         (["--tls-cert", "a.pem"], "--tls-cert and --tls-key must be used together", "add the other"),
         (["--tls-cert", "a.pem", "--tls-key", "b.pem"], "cannot use the certificate 'a.pem'", "PEM files"),
         (["--token-file", "none"], "cannot read the token file 'none': No such file", "check the path"),

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +21,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from e2pose.core.errors import E2PoseError
 from e2pose.core.poses import Poses
 from e2pose.formats.jsonl import to_json_persons
-from e2pose.render.blur import Blur, blur_image
-from e2pose.render.overlay import draw_poses
 from e2pose.serve.compute import ComputeQueue, Done, Image, Job
 from e2pose.serve.decoding import count_pixels
+from e2pose.serve.drawing import Drawing
 from e2pose.serve.live import LiveSession
 from e2pose.serve.media import accepted_type, check_content_type
 from e2pose.serve.metrics import RequestCounter
@@ -35,7 +33,6 @@ from e2pose.serve.problems import RequestError, answer_error, problem
 from e2pose.serve.security import SUBPROTOCOL, Access, Guard
 from e2pose.serve.service import Service, State
 from e2pose.serve.transfers import ImageResponse, TransferBudget
-from e2pose.sinks.images import encode_image
 
 T = TypeVar("T")
 
@@ -154,7 +151,8 @@ class _Routes:
         await queue.wait_for_room()  # before the body is received
         finish: Callable[[Image, Poses], Any] = _to_persons
         if answer != "application/json":
-            finish = partial(_draw, answer.replace("/", "."), blur, model.estimator.spec.keypoint_threshold)
+            finish = drawing = Drawing(answer.replace("/", "."), model, blur)
+            model = drawing.blurred_model
         with self._transfers.upload(request) as upload:
             async with self._time_limit(408, "the body did not arrive"):
                 data = await upload.read()
@@ -239,10 +237,3 @@ async def _unless_gone(request: Request, result: Awaitable[T]) -> T | None:
 
 def _to_persons(_image: Image, poses: Poses) -> list[dict[str, Any]]:
     return to_json_persons(poses)
-
-
-def _draw(name: str, blur: Blur | None, keypoint_threshold: float, image: Image, poses: Poses) -> bytes:
-    """Returns the encoded image with poses."""
-    if blur is not None:
-        image = blur_image(image, poses, blur)
-    return encode_image(draw_poses(image, poses, threshold=keypoint_threshold), Path(name))

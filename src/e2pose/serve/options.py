@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 
+from e2pose.core.arguments import check_count, check_number
 from e2pose.core.errors import OptionError
 
 _HOST = re.compile(r"(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(?::\d{1,5})?")
@@ -57,13 +57,12 @@ class ServeOptions:
     tls_key: Path | None = None
 
     def __post_init__(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if value is not None and not (isfinite(value) and low <= value <= high):
-                raise OptionError(
-                    f"--{name.replace('_', '-')} must be between {low:g} and {high:g}, not {value:g}",
-                    "use a value in this range, or omit the option",
-                )
+        hint = "use another value, or omit the option"
+        for name, low, high in _COUNTS:
+            if getattr(self, name) is not None:
+                check_count(f"--{name.replace('_', '-')}", getattr(self, name), low, high, hint=hint)
+        for name, smallest, largest in _NUMBERS:
+            check_number(f"--{name.replace('_', '-')}", getattr(self, name), smallest, largest, hint=hint)
         for host in self.allow_host:
             if not _HOST.fullmatch(host.lower()):
                 raise OptionError(
@@ -94,13 +93,6 @@ class ServeOptions:
         return min(self.max_bytes, _MAX_LIVE_BYTES)
 
 
-_RANGES = (
-    ("port", 0, 65_535),
-    ("parallel", 1, 64),
-    ("queue", 0, 10_000),
-    ("timeout", 0.1, 3600),
-    ("max_megabytes", 0.001, 1000),
-    ("max_megapixels", 0.001, 1000),
-    ("max_sessions", 0, 1000),
-)
-"""Name, minimum and maximum of each number."""
+_COUNTS = (("port", 0, 65_535), ("parallel", 1, 64), ("queue", 0, 10_000), ("max_sessions", 0, 1000))
+_NUMBERS = (("timeout", 0.1, 3600.0), ("max_megabytes", 0.001, 1000.0), ("max_megapixels", 0.001, 1000.0))
+"""Name, minimum and maximum of each option with a number."""

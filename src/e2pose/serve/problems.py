@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from e2pose.core.errors import E2PoseError, InputError, OptionError
+from e2pose.core.errors import E2PoseError, InputError, OptionError, OutputError
 
 _HINTS = {
     404: "GET /openapi.json lists all addresses",
@@ -40,7 +40,7 @@ def status_of(error: E2PoseError) -> int:
         return error.status
     if isinstance(error, InputError):
         return 400
-    return 422 if isinstance(error, OptionError) else 500
+    return 422 if isinstance(error, OptionError | OutputError) else 500
 
 
 def problem(error: E2PoseError) -> Response:

@@ -116,6 +116,17 @@ def test_drawn_answer_has_the_poses_and_the_blur(client, white) -> None:
     assert np.abs(np.diff(blurred[30:, :9].astype(int))).mean() < np.abs(np.diff(plain[30:, :9].astype(int))).mean() / 3
 
 
+def test_blur_covers_persons_that_are_too_uncertain_to_be_drawn(client) -> None:
+    noise = np.random.default_rng(0).integers(50, 130, (400, 600, 3), np.uint8)  # the score of the person is 0.35
+    data = cv2.imencode(".png", noise)[1].tobytes()
+    assert client.post(data).json["persons"] == []
+    answers = [client.post(data, query, Accept="image/png").body for query in ("", "?blur=bodies", "?threshold=0.3")]
+    plain, blurred, drawn = (cv2.imdecode(np.frombuffer(answer, np.uint8), cv2.IMREAD_COLOR) for answer in answers)
+    assert (plain == cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)).all()
+    assert (drawn != plain).any()
+    assert blurred[200, 300:310].std() < plain[200, 300:310].std() / 3
+
+
 @pytest.mark.parametrize(
     ("content_type", "status"),
     [
