@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from e2pose.core.frame import Frame, Origin
 from e2pose.sinks.video import VideoFileSink
 from e2pose.sources.open import open_source
 from helpers.media import (
@@ -135,3 +136,11 @@ def test_announced_audio_that_is_missing_leaves_the_video_intact(tmp_path):
         assert container.streams.audio[0].rate == 0
     for name in ("b.mp4", "b.mov", "b.mkv"):
         assert len(decode_video(convert_video(source, tmp_path / name))[0]) == 25
+
+
+def test_frames_without_file_times_are_written_without_audio(tmp_path):
+    """Frames of an animation, for example, whose file is no video."""
+    origin = Origin("a.bin", save(tmp_path / "a.bin", b"no media"), Fraction(25))
+    frames = [Frame(HALVES, origin, index, index / 25) for index in range(3)]
+    write_frames(VideoFileSink(tmp_path / "b.mp4", draw_nothing), frames)
+    assert len(decode_video(tmp_path / "b.mp4")[0]) == 3
