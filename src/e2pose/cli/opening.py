@@ -49,5 +49,5 @@ def read_images(names: tuple[str, ...], max_images: int) -> list[UInt8[np.ndarra
         return default_scenes()
     from e2pose.sources.open import open_source
 
-    with open_source(names) as source:
+    with open_source(names, on_notice=print_message) as source:
         return [frame.image for frame in islice(source, max_images)]
