@@ -29,6 +29,8 @@ class EvaluateOptions:
         threshold: Minimum score, from 0 to 1, of duplicates and of poses in the report; by default that of the model,
             or 0.4 for stored poses.
         limit: Evaluate only the first LIMIT images.
+        category: Name or id of the category to evaluate, where more than one has keypoints; can be repeated for
+            categories with the same keypoints.
         json_path: Write all numbers to this file.
         detections: Write the poses to this file, as COCO results.
         report: Write charts and the images with the most errors to this folder, which must be new or empty.
@@ -40,6 +42,7 @@ class EvaluateOptions:
     schema: str | None = None
     threshold: float | None = None
     limit: int | None = None
+    category: tuple[str, ...] = ()
     json_path: Annotated[Path | None, Parameter(name="--json")] = None
     detections: Path | None = None
     report: Path | None = None
@@ -67,6 +70,7 @@ def evaluate(
         "schema": None if options.schema is None else load_schema(options.schema),
         "threshold": options.threshold,
         "limit": options.limit,
+        "category": options.category or None,
     }
     if model.lower().endswith(".json"):
         result = evaluation.evaluate_results(model, annotations, **common)

@@ -18,10 +18,11 @@ from e2pose.evaluation.latency import Latency, TimedEstimator
 from e2pose.evaluation.matching import MAX_DETECTIONS, count_duplicates
 from e2pose.evaluation.metrics import KeypointMetrics, Protocol, apply_protocol, compute_metrics, import_coco_eval
 from e2pose.formats.coco import read_coco
+from e2pose.formats.coco_categories import CategoryChoice
 from e2pose.formats.coco_results import read_coco_results, results_to_poses, to_coco_results
 from e2pose.inference.estimator import Estimator
 from e2pose.inference.run import PoseFunction
-from e2pose.sources.images import read_image
+from e2pose.sources.images import read_image, read_image_size
 
 EVALUATION_THRESHOLD = 0.01
 """The person threshold of evaluated models: average precision includes poses with low scores."""
@@ -85,6 +86,7 @@ def evaluate(
     schema: KeypointSchema | None = None,
     threshold: float | None = None,
     limit: int | None = None,
+    category: CategoryChoice = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> EvaluationResult:
     """Runs an estimator on annotated images and compares its poses with the annotations.
@@ -97,6 +99,7 @@ def evaluate(
         schema: Schema with other sigmas than those of the estimator.
         threshold: Minimum score of duplicates; None for the threshold of the estimator, or 0.4 if it has none.
         limit: Maximum number of images; the first ones are used.
+        category: Name or id of the category, or several, where more than one has keypoints; see `read_coco`.
         progress: Called after each image with the number of evaluated images and of all images.
 
     Raises:
@@ -117,7 +120,7 @@ def evaluate(
         threshold = estimator.threshold if threshold is None else threshold
         estimator = estimator.with_threshold(EVALUATION_THRESHOLD)
     threshold = _check_threshold(threshold)
-    dataset = _first_images(_read(annotations), limit)
+    dataset = _first_images(_read(annotations, category, Path(images_folder)), limit)
     _check_images(dataset, Path(images_folder))
     timed = TimedEstimator(estimator)
     results: list[dict[str, Any]] = []
@@ -139,6 +142,7 @@ def evaluate_results(
     schema: KeypointSchema | None = None,
     threshold: float | None = None,
     limit: int | None = None,
+    category: CategoryChoice = None,
 ) -> EvaluationResult:
     """Compares poses with annotations: the entries of a COCO results file, or the path of such a file.
 
@@ -150,7 +154,7 @@ def evaluate_results(
         MissingExtraError: faster-coco-eval is not installed.
     """
     threshold = _check_threshold(threshold)
-    whole = _read(annotations)
+    whole = _read(annotations, category)
     dataset = _first_images(whole, limit)
     dataset = dataset if schema is None else _with_schema(dataset, schema)
     entries = read_coco_results(results, dataset.schema) if isinstance(results, str | Path) else list(results)
@@ -184,10 +188,15 @@ def _compare(
     )
 
 
-def _read(annotations: Annotations | str | Path) -> Annotations:
-    if not isinstance(annotations, Annotations):
+def _read(
+    annotations: Annotations | str | Path, category: CategoryChoice, images_folder: Path | None = None
+) -> Annotations:
+    if isinstance(annotations, Annotations):
+        dataset = annotations
+    else:
         check_path("the annotations", annotations, error=AnnotationError)
-    dataset = annotations if isinstance(annotations, Annotations) else read_coco(annotations)
+        size_of = None if images_folder is None else lambda name: read_image_size(images_folder / name)
+        dataset = read_coco(annotations, category=category, size_of=size_of)
     if not dataset.images:
         name = "the data set" if isinstance(annotations, Annotations) else f"'{annotations}'"
         raise AnnotationError(f"{name} lists no images", "use annotations of at least one image")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2pose.core.errors import AnnotationError, SchemaError
+from e2pose.core.errors import AnnotationError, OptionError, SchemaError
 from e2pose.core.schema import KeypointSchema, find_built_in_schema, load_schema
 from e2pose.core.sides import find_mirrored_names
 from e2pose.formats.fields import FieldError, is_missing, show, to_id, to_integer, to_names
@@ -100,11 +100,12 @@ def _select(categories: Sequence[Category], choice: CategoryChoice, path: str | 
         if len(with_keypoints) > 1:
             raise AnnotationError(
                 f"'{path}' has {len(with_keypoints)} categories with keypoints: {names}",
-                f'choose one with category = "{with_keypoints[0].name}", or a list of names with the same keypoints',
+                f'choose one: category = "{with_keypoints[0].name}" of the image set in a recipe, --category on the '
+                "command line; or several with the same keypoints",
             )
         return with_keypoints
     selected = []
-    for wanted in [choice] if isinstance(choice, str | int) else choice:
+    for wanted in list_choices(choice):
         found = [one for one in with_keypoints if _is_named(one, wanted)]
         found = found or [one for one in with_keypoints if str(one.id) == str(wanted).strip()]
         if len(found) != 1:
@@ -120,6 +121,20 @@ def _select(categories: Sequence[Category], choice: CategoryChoice, path: str | 
             "read categories with different keypoints as separate sets",
         )
     return selected
+
+
+def list_choices(choice: CategoryChoice) -> list[str | int]:
+    """Returns the names and ids of a choice of categories.
+
+    Raises:
+        OptionError: It is something else.
+    """
+    choices = [choice] if isinstance(choice, str | int) else choice
+    if not isinstance(choices, Sequence) or not all(isinstance(one, str | int) for one in choices):
+        raise OptionError(
+            f"the category must be a name, an id or a list of them, not {show(choice)}", 'use, for example, "person"'
+        )
+    return list(choices)
 
 
 def _is_named(category: Category, name: object) -> bool:

@@ -14,7 +14,7 @@ from e2pose.core.errors import AnnotationError, MissingExtraError, SchemaError
 from e2pose.core.files import read_text
 from e2pose.core.schema import KeypointSchema, find_built_in_schema
 from e2pose.core.sides import find_mirrored_names
-from e2pose.formats.coco_categories import CategoryChoice
+from e2pose.formats.coco_categories import CategoryChoice, list_choices
 from e2pose.formats.fields import FieldError, is_missing, show, to_integer, to_names
 
 _MAX_KEYPOINTS = 10_000
@@ -105,7 +105,7 @@ def _select(classes: Mapping[int, str], choice: CategoryChoice) -> list[int]:
             )
         return selected
     selected = []
-    for wanted in [choice] if isinstance(choice, str | int) else choice:
+    for wanted in list_choices(choice):
         text = str(wanted).strip().lower()
         found = [index for index, name in classes.items() if name.lower() == text]
         found = found or [index for index in classes if str(index) == text]

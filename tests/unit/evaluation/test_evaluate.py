@@ -220,3 +220,15 @@ def test_schema_with_other_keypoints_is_rejected(annotated):
         evaluate(lambda _: Poses.empty(crowdpose), annotations, images)
     with pytest.raises(AnnotationError, match="'crowdpose' of the poses has left_shoulder"):
         evaluate_results([], annotations, schema=crowdpose)
+
+
+def test_category_can_be_chosen(tmp_path):
+    record = to_coco_annotations(random_dataset(COCO, np.random.default_rng(0)))
+    record["categories"].append({"id": 2, "name": "dog", "keypoints": list(COCO.keypoints)})
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(AnnotationError, match="2 categories with keypoints") as caught:
+        evaluate_results([], path)
+    assert "--category" in caught.value.hint
+    assert evaluate_results([], path, category="person").num_persons > 0
+    assert evaluate_results([], path, category=("dog",)).num_persons == 0

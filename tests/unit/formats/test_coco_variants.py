@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from e2pose.core.annotations import Omission
-from e2pose.core.errors import AnnotationError, InputError
+from e2pose.core.errors import AnnotationError, InputError, OptionError
 from e2pose.formats.boxes import DEFAULT_AREA_RATIO
 from e2pose.formats.coco import read_coco, to_coco_annotations
 
@@ -310,6 +310,13 @@ def test_category_that_cannot_be_chosen_is_refused(tmp_path, choice, names, mess
     with pytest.raises(AnnotationError, match=message) as caught:
         read(tmp_path, two_categories(names), category=choice)
     assert caught.value.hint
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("choice", [1.5, [None], {"thing": 1}])
+def test_category_of_the_wrong_type_is_refused(tmp_path, choice):
+    with pytest.raises(OptionError, match="the category must be a name, an id or a list of them, not"):
+        read(tmp_path, two_categories(), category=choice)
 
 
 def test_ambiguous_category_name_is_refused(tmp_path):
