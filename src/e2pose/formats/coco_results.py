@@ -84,9 +84,11 @@ def _parse(entry: object, schema: KeypointSchema) -> dict[str, Any]:
         raise FieldError(f"it must have 'image_id', 'keypoints' and 'score', not {show(entry)}")
     image_id, keypoints, score = to_id(entry["image_id"], "image_id"), entry["keypoints"], entry["score"]
     if not _are_numbers(keypoints, 3 * len(schema)):
+        is_count_wrong = isinstance(keypoints, list) and len(keypoints) != 3 * len(schema)
+        received = f"{len(keypoints)} values" if is_count_wrong else show(keypoints)
         raise FieldError(
             f"'keypoints' must be {3 * len(schema)} finite numbers: x, y, score for each of {len(schema)} keypoints of "
-            f"the annotations, not {show(keypoints)}"
+            f"the annotations, not {received}"
         )
     x, y = keypoints[0::3], keypoints[1::3]
     box = entry.get("bbox")

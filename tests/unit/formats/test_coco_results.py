@@ -89,7 +89,7 @@ def test_given_box_is_kept_because_coco_computes_areas_from_it(tmp_path):
         ({"image_id": 4, "score": 1}, "must have 'image_id', 'keypoints' and 'score'"),
         (entry(image_id=4.5), "'image_id' must be a whole number or text, not 4.5"),
         (entry(image_id=None), "'image_id' must be a whole number or text, not null"),
-        (entry(keypoints=[1, 2, 3]), "'keypoints' must be 6 finite numbers"),
+        (entry(keypoints=[1, 2, 3]), "'keypoints' must be 6 finite numbers: .*, not 3 values"),
         (entry(keypoints=[1, 2, 3, 4, 5, float("nan")]), "'keypoints' must be 6 finite numbers"),
         (entry(keypoints=[1, 2, 3, 4, 5, "6"]), "'keypoints' must be 6 finite numbers"),
         (entry(keypoints=[1, 2, 3, 4, 5, 10**400]), "'keypoints' must be 6 finite numbers"),
