@@ -8,7 +8,7 @@ from pathlib import Path
 
 from e2pose.cli.opening import read_images
 from e2pose.cli.terminal import print_message
-from e2pose.core.errors import MissingExtraError
+from e2pose.core.errors import MissingExtraError, ModelError
 
 MAX_IMAGES = 50
 
@@ -22,8 +22,17 @@ def convert(model: str, output: Path, /, *, name: str | None = None, images: tup
         name: Name of the model; by default the stem of the output.
         images: Compare both models on these images, folders or patterns; by default on synthetic scenes.
     """
+    from e2pose.core.files import check_suffix, check_target
     from e2pose.zoo.authors import fetch_authors_model, read_authors_models
 
+    is_known = model in read_authors_models() and not Path(model).exists()
+    if not is_known and not Path(model).is_file():
+        raise ModelError(
+            f"there is no file '{model}', and it is not the name of a model of the original authors",
+            "check the path, or list the names with: e2pose models",
+        )
+    check_suffix(output, ".onnx", "an ONNX model")
+    check_target(output)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # suppresses advice for the developers of tf2onnx
     try:
@@ -31,7 +40,6 @@ def convert(model: str, output: Path, /, *, name: str | None = None, images: tup
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "tensorflow", "upstream") from error
 
-    is_known = model in read_authors_models() and not Path(model).exists()
     path = fetch_authors_model(model) if is_known else Path(model)
     deviation = convert_frozen_graph(
         path, output, name=name or (model if is_known else None), images=read_images(images, MAX_IMAGES)

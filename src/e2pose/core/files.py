@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from e2pose.core.errors import OptionError, OutputError
+from e2pose.core.errors import ModelError, OptionError, OutputError
 
+_LFS_POINTER = b"version https://git-lfs.github.com/"
 _SIGNATURES = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
@@ -88,6 +89,29 @@ def check_target(target: Path) -> None:
         check_folder(target.parent)
     except OSError as error:
         raise write_error(target, error) from error
+
+
+def check_model_file(path: Path) -> None:
+    """Checks that a model file exists and is neither empty nor a pointer of Git LFS.
+
+    Raises:
+        ModelError: It does not, or is.
+    """
+    try:
+        if path.is_dir():
+            raise ModelError(f"'{path}' is a folder, not a model file", "use the path of a file in it")
+        with path.open("rb") as file:
+            start = file.read(len(_LFS_POINTER))
+    except FileNotFoundError:
+        hint = "check the path, or list the models with: e2pose models"
+        raise ModelError(f"the model file '{path}' does not exist", hint) from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise ModelError(f"cannot read the model file '{path}': {reason}", "check its permissions") from error
+    if not start:
+        raise ModelError(f"the model file '{path}' is empty: it has 0 bytes", "copy or download it again")
+    if start == _LFS_POINTER:
+        raise ModelError(f"'{path}' is a pointer of Git LFS, not the model", "download the model with: git lfs pull")
 
 
 def check_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from e2pose.core.arguments import check_count, check_list, check_share, check_type, show
 from e2pose.core.errors import FallbackWarning, MissingExtraError, OptionError, RuntimeChoiceError
+from e2pose.core.files import check_model_file
 from e2pose.core.frame import check_image
 from e2pose.core.poses import Poses
 from e2pose.core.spec import ModelSpec
@@ -30,6 +31,9 @@ Image = np.ndarray | str | Path | bytes | bytearray | memoryview
 
 class Estimator:
     """Finds persons and their keypoints: `poses = estimator(image)`.
+
+    Estimators can be pickled and copied, for example for worker processes: a copy opens the same model file with the
+    same options again, so the file must still exist. With torch, the copy contains the weights instead.
 
     Args:
         runtime: A loaded model.
@@ -146,6 +150,7 @@ def _to_array(image: Image) -> UInt8[np.ndarray, "h w 3"]:
 
 def _open_model(model: str | Path, options: RuntimeOptions, num_images: int | None) -> tuple[Runtime, int]:
     path, input_size = resolve_model(model, RUNTIMES[options.runtime or "onnxruntime"].suffixes)
+    check_model_file(path)
     num_parallel, options = share_threads(path, options, num_images)
     return open_runtime(path, replace(options, input_size=options.input_size or input_size)), num_parallel
 

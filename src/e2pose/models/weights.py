@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from e2pose.core.errors import ModelError
-from e2pose.core.files import atomic_path
+from e2pose.core.files import atomic_path, check_model_file
 from e2pose.core.spec import METADATA_KEY, ModelSpec
 from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
@@ -56,6 +56,7 @@ def load_weights(path: str | Path) -> tuple[E2Pose, ModelSpec]:
     Raises:
         ModelError: The file is missing, damaged or not written by e2pose.
     """
+    check_model_file(Path(path))
     with _open(path) as file:
         metadata = file.metadata() or {}
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping

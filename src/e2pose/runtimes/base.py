@@ -77,13 +77,6 @@ def join_batches(batches: list[Candidates], count: int) -> Candidates:
     return Candidates(*(np.concatenate(parts)[:count] for parts in fields))
 
 
-def missing_file(path: object) -> ModelError:
-    """Returns the error for a model file that does not exist."""
-    return ModelError(
-        f"the model file '{path}' does not exist", "check the path, or list the models with: e2pose models"
-    )
-
-
 def format_threads(threads: int) -> str:
     """Formats a number of threads as text."""
     return f"{threads} thread{'s' if threads > 1 else ''}"

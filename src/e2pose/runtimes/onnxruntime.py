@@ -12,8 +12,9 @@ from jaxtyping import UInt8
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, RuntimeChoiceError
+from e2pose.core.files import check_model_file
 from e2pose.core.spec import PRECISION_KEY, ModelSpec
-from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, format_threads, join_batches, missing_file, split_batch
+from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, format_threads, join_batches, split_batch
 from e2pose.runtimes.cpu import has_vnni, usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
@@ -36,6 +37,7 @@ class OnnxRuntime:
     """
 
     def __init__(self, path: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) -> None:
+        self._opened = Path(path).absolute(), options
         threads = options.threads or usable_cores()
         self._session = _open_session(Path(path), threads, options)
         metadata = self._session.get_modelmeta().custom_metadata_map
@@ -52,6 +54,9 @@ class OnnxRuntime:
         self.description = f"onnxruntime {onnxruntime.__version__} on {options.device or 'cpu'} in {precision}" + (
             f", {format_threads(threads)}" if options.device_kind == "cpu" else ""
         )
+
+    def __reduce__(self) -> tuple[type[OnnxRuntime], tuple[Path, RuntimeOptions]]:
+        return OnnxRuntime, self._opened  # a copy opens the same file again
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         """Runs the network on a batch."""
@@ -89,8 +94,7 @@ def _open_session(path: Path, threads: int, options: RuntimeOptions) -> onnxrunt
     session_options.add_session_config_entry("session.force_spinning_stop", "1")
     if has_vnni() is False:  # converts int8 weights to unsigned ones, whose products accumulate in 32 bits
         session_options.add_session_config_entry("session.x64quantprecision", "1")
-    if not path.is_file():
-        raise missing_file(path)
+    check_model_file(path)
     try:
         session = onnxruntime.InferenceSession(path, session_options, providers=[(provider, settings)])
     except Exception as error:  # its exceptions share no base class

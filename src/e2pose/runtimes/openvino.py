@@ -13,8 +13,9 @@ from jaxtyping import UInt8
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import AccuracyWarning, ModelError, RuntimeChoiceError
+from e2pose.core.files import check_model_file
 from e2pose.core.spec import METADATA_KEY, PRECISION_KEY, ModelSpec
-from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, format_threads, join_batches, missing_file, split_batch
+from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, format_threads, join_batches, split_batch
 from e2pose.runtimes.cpu import has_vnni, usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
@@ -37,6 +38,7 @@ class OpenVinoRuntime:
             raise RuntimeChoiceError(
                 f"openvino cannot run on '{options.device}' here; available: cpu", "omit the device"
             )
+        self._opened = Path(path).absolute(), options
         model = _read(Path(path))
         metadata = _read_metadata(model)
         self.spec = ModelSpec.from_metadata(metadata, str(path)).with_input_size(options.input_size)
@@ -65,6 +67,9 @@ class OpenVinoRuntime:
         version = openvino.__version__.partition("-")[0]
         precisions = f"int8 and {precision}" if is_int8 else precision
         self.description = f"openvino {version} on cpu in {precisions}, {format_threads(threads)}"
+
+    def __reduce__(self) -> tuple[type[OpenVinoRuntime], tuple[Path, RuntimeOptions]]:
+        return OpenVinoRuntime, self._opened  # a copy opens the same file again
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         """Runs the network on a batch."""
@@ -98,9 +103,13 @@ def rt_info_path(key: str) -> list[str]:
 
 
 def _read(path: Path) -> openvino.Model:
-    for file in (path, path.with_suffix(".bin")) if path.suffix.lower() == ".xml" else (path,):
-        if not file.is_file():
-            raise missing_file(file)
+    check_model_file(path)
+    weights = path.with_suffix(".bin")
+    if path.suffix.lower() == ".xml" and not weights.is_file():
+        raise ModelError(
+            f"'{path}' is incomplete: its weights '{weights.name}' are not beside it",
+            f"copy '{weights.name}' into the same folder, or export the model again",
+        )
     try:
         return openvino_core().read_model(path)
     except RuntimeError as error:

@@ -13,8 +13,9 @@ from jaxtyping import UInt8
 
 from e2pose.core.candidates import Candidates
 from e2pose.core.errors import ModelError, RuntimeChoiceError
+from e2pose.core.files import check_model_file
 from e2pose.core.spec import ModelSpec
-from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, join_batches, missing_file
+from e2pose.runtimes.base import INPUT, OUTPUTS, check_graph, join_batches
 from e2pose.runtimes.engine import MAX_BATCH, cached_engine, load_plan, read_engine
 from e2pose.runtimes.gpu import Gpu
 from e2pose.runtimes.options import DEFAULT_OPTIONS, Precision, RuntimeOptions
@@ -35,6 +36,7 @@ class TensorRtRuntime:
 
     def __init__(self, path: str | Path, options: RuntimeOptions = DEFAULT_OPTIONS) -> None:
         path = Path(path)
+        self._opened = path.absolute(), options
         if options.device is not None and options.device_kind != "cuda":
             raise RuntimeChoiceError(f"tensorrt cannot run on '{options.device}'; available: cuda", "omit the device")
         self._gpu = Gpu(options.device_index)
@@ -61,6 +63,9 @@ class TensorRtRuntime:
         self.description = (
             f"tensorrt {tensorrt.__version__} on cuda:{options.device_index} ({self._gpu.name}) in {header.precision}"
         )
+
+    def __reduce__(self) -> tuple[type[TensorRtRuntime], tuple[Path, RuntimeOptions]]:
+        return TensorRtRuntime, self._opened  # a copy opens the same file again
 
     def __call__(self, pixels: UInt8[np.ndarray, "b 3 h w"]) -> Candidates:
         """Runs the network on a batch."""
@@ -94,8 +99,7 @@ def default_precision() -> Precision:
 
 def _read_onnx_spec(path: Path) -> ModelSpec:
     """Reads the spec from an ONNX file."""
-    if not path.is_file():
-        raise missing_file(path)
+    check_model_file(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

@@ -76,7 +76,7 @@ def test_cpu_is_the_only_device(tiny_model: Path) -> None:
 def test_missing_files_are_reported(tiny_xml: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.xml"
     alone.write_bytes(tiny_xml.read_bytes())
-    with pytest.raises(ModelError, match=r"'.*alone\.bin' does not exist"):
+    with pytest.raises(ModelError, match=r"weights 'alone\.bin' are not beside it"):
         OpenVinoRuntime(alone)
     with pytest.raises(ModelError, match=r"'.*none\.onnx' does not exist"):
         OpenVinoRuntime(tmp_path / "none.onnx")
@@ -90,7 +90,7 @@ def test_invalid_file_is_reported(
     path = tmp_path / f"model{suffix}"
     path.write_bytes(content)
     path.with_suffix(".bin").touch()
-    with pytest.raises(ModelError, match=rf"openvino cannot load '.*model\{suffix}'"):
+    with pytest.raises(ModelError, match=rf"(openvino cannot load|the model file) '.*model\{suffix}'"):
         OpenVinoRuntime(path)
     assert capfd.readouterr().out == ""
 
