@@ -15,12 +15,15 @@ from e2pose.cli.terminal import Progress, print_message
 from e2pose.core.errors import MissingExtraError, OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from jaxtyping import UInt8
 
-    from e2pose.data.inspection.findings import Finding
+    from e2pose.data.inspection.findings import Finding, Subset
     from e2pose.data.inspection.inspect import DataReport, RecipeSets
     from e2pose.data.inspection.statistics import Statistics
+    from e2pose.data.selection import Selection
 
 doctor = App(name="doctor", help_format="markdown")
 doctor.default(machine)
@@ -55,7 +58,7 @@ def data(
         quiet: Hide the progress.
     """
     from e2pose.core.files import atomic_path
-    from e2pose.data.inspection.inspect import DataReport, inspect, open_subsets
+    from e2pose.data.inspection.inspect import inspect, open_subsets
     from e2pose.data.inspection.label_sheet import draw_label_sheet
 
     if count < 1:
@@ -67,11 +70,10 @@ def data(
             f"--augmented needs exactly one recipe, not {len(recipes)}", "add the path of one recipe (.toml)"
         )
     sources = [_recipe_sets(path, root) if path.suffix == ".toml" else path for path in paths]
-    subsets, unusable = open_subsets(sources, images=images)
+    subsets, unread = open_subsets(sources, images=images)
     with Progress(shown=not quiet) as progress:
-        report = inspect(subsets, progress=progress.advance)
-    report = DataReport((*unusable, *report.findings), report.statistics)
-    print(_format_report(report))
+        report = inspect(subsets, unread, progress=progress.advance)
+    print(_format_report(report, subsets))
     if json_path is not None:
         with atomic_path(json_path) as temporary:
             temporary.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
@@ -103,7 +105,15 @@ def _recipe_sets(path: Path, root: Path | None) -> RecipeSets:
     from e2pose.training.recipe import load_recipe
 
     recipe = load_recipe(path)
-    return RecipeSets(recipe.data.sets, recipe.schema_name, root or Path(recipe.data.root))
+    return RecipeSets(
+        name=str(path),
+        sets=recipe.data.sets,
+        schema_name=recipe.schema_name,
+        root=root or Path(recipe.data.root),
+        input_size_hw=recipe.input_size_hw,
+        fit=recipe.fit,
+        augment=recipe.augment,
+    )
 
 
 def _draw_augmented(recipe: Path, root: Path | None, count: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -123,13 +133,29 @@ def _write_image(path: Path, image: UInt8[np.ndarray, "h w 3"]) -> None:
     print_message(f"written to {path}")
 
 
-def _format_report(report: DataReport) -> str:
+def _format_report(report: DataReport, subsets: Sequence[Subset]) -> str:
     """Returns the statistics of each subset, then the findings, then a summary."""
-    lines = [line for statistics in report.statistics for line in (*_format_statistics(statistics), "")]
+    lines = []
+    for statistics, selection, subset in zip(report.statistics, report.selections, subsets, strict=True):
+        lines += [*_format_statistics(statistics), *_format_use(selection, subset), ""]
     for finding in report.findings:
         lines += _format_finding(finding)
+    for verdict in report.verdicts:
+        learned = f"{verdict.persons} persons in {verdict.images} images are learned"
+        lines.append(f"{verdict.source}: {f'usable, {learned}' if verdict.usable else 'not usable for training'}")
     errors = sum(finding.check.is_error for finding in report.findings)
     return "\n".join([*lines, f"kinds of errors: {errors}, kinds of warnings: {len(report.findings) - errors}"])
+
+
+def _format_use(selection: Selection | None, subset: Subset) -> list[str]:
+    """Returns what a training uses of a subset and what it omits, as `e2pose train` reports it."""
+    from e2pose.data.mirroring import describe_mirroring
+
+    if selection is None:
+        return []
+    lines = [f"{selection.persons} persons in {selection.images} images are learned", *map(str, selection.omitted)]
+    lines += [*subset.annotations.notes, *describe_mirroring(subset.augment, subset.annotations.schema)]
+    return [f"  {'' if index else 'training':<10}{line}" for index, line in enumerate(lines)]
 
 
 def _format_statistics(statistics: Statistics) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from e2pose.cli.opening import open_estimator
-from e2pose.cli.terminal import Progress
+from e2pose.cli.terminal import Progress, print_message
 from e2pose.core.errors import OptionError, OutputError
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
@@ -85,6 +85,8 @@ def evaluate(
             result = evaluation.evaluate(
                 estimator, annotations, images, progress=lambda _, total: progress.advance(total), **common
             )
+    for line in describe_annotations(result):
+        print_message(line)
     print(format_table(result))
     write_outputs(result, options, images)
 
@@ -125,6 +127,14 @@ def write_outputs(result: EvaluationResult, options: EvaluateOptions, images: Pa
         from e2pose.evaluation.report import write_report
 
         write_report(options.report, result, images)
+
+
+def describe_annotations(result: EvaluationResult) -> list[str]:
+    """Returns lines about annotations that do not count."""
+    lines = [f"annotations: {text}" for text in (*result.dataset.notes, *result.omitted)]
+    if not result.num_persons:
+        lines.append("annotations: no person with labelled keypoints, so precision and recall are undefined")
+    return lines
 
 
 def format_table(result: EvaluationResult) -> str:

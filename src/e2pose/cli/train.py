@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from e2pose.core.errors import MissingExtraError, OptionError
+from e2pose.training.recipe import load_recipe
 from e2pose.training.reporter import TrainingReporter
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def train(
     """
     if profile and (resume or output):
         raise OptionError("--profile writes no files", "omit --resume and --output")
+    load_recipe(recipe, overrides)  # reports a wrong recipe at once: importing torch takes seconds
     try:
         from e2pose.training.profile import profile as profile_recipe
         from e2pose.training.train import train as train_recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -35,6 +35,8 @@ class Batches:
     process: int = 0  # index of this process
     workers: int = 0  # processes that prepare images for this one; 0 prepares them in this process
     pin_memory: bool = False  # page-locked memory, from which copies to a GPU are faster
+    errors: dict[str, E2PoseError] = field(default_factory=dict)
+    """Errors of images that could not be read any more, by message; filled by `from_step`."""
 
     def from_step(self, step: int) -> Generator[list[MiniBatch], None, None]:
         """Yields this process's mini-batches of each step, one per pass, from the given step to the last.
@@ -42,9 +44,9 @@ class Batches:
         Close the generator to end the worker processes.
 
         Raises:
-            E2PoseError: An image cannot be read or does not match its annotation.
+            InputError: Many images in succession cannot be read.
         """
-        loader: DataLoader[Sample | E2PoseError] = DataLoader(
+        loader: DataLoader[_Item] = DataLoader(
             _ErrorsAsValues(self.images),
             batch_size=self._mini_batch_size,
             sampler=[index for s in range(step, self.steps) for index in self.image_numbers(s)],
@@ -55,7 +57,7 @@ class Batches:
             pin_memory=self.pin_memory,
         )
         iterator = iter(loader)
-        mini_batches = map(_raise_errors, iterator)
+        mini_batches = map(self._take_errors, iterator)
         try:
             while parts := list(islice(mini_batches, self.accumulate)):
                 yield parts
@@ -70,38 +72,42 @@ class Batches:
         starts = [first + index * self.processes * size for index in range(self.accumulate)]
         return [start + offset for start in starts for offset in range(size)]
 
+    def _take_errors(self, batch: tuple[MiniBatch | None, list[E2PoseError]]) -> MiniBatch:
+        """Records the errors of a mini-batch and returns its images, or raises the last error if it has none."""
+        images, errors = batch
+        if images is None:
+            raise errors[-1]
+        self.errors.update({error.message: error for error in errors})
+        return images
+
     @property
     def _mini_batch_size(self) -> int:
         return self.batch_size // self.processes // self.accumulate
 
 
-class _ErrorsAsValues(Dataset[Sample | E2PoseError]):
+_Item = tuple[Sample | None, list[E2PoseError]]  # no sample if the last error has to be raised
+
+
+class _ErrorsAsValues(Dataset[_Item]):
     """Returns errors instead of raising them: torch adds the whole traceback to a message raised in a worker."""
 
     def __init__(self, images: TrainingImages) -> None:
         self._images = images
 
-    def __getitem__(self, number: int) -> Sample | E2PoseError:
+    def __getitem__(self, number: int) -> _Item:
         try:
-            return self._images[number]
+            return self._images.read(number)
         except E2PoseError as error:
-            return error
+            return None, [error]
 
 
-def _collate(samples: Sequence[Sample | E2PoseError]) -> MiniBatch | E2PoseError:
-    images, labels = [], []
-    for sample in samples:
-        if isinstance(sample, E2PoseError):
-            return sample
-        images.append(sample[0])
-        labels.append(sample[1])
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), collate_labels(labels)
-
-
-def _raise_errors(batch: MiniBatch | E2PoseError) -> MiniBatch:
-    if isinstance(batch, E2PoseError):
-        raise batch
-    return batch
+def _collate(items: Sequence[_Item]) -> tuple[MiniBatch | None, list[E2PoseError]]:
+    samples = [sample for sample, _ in items if sample is not None]
+    if len(samples) < len(items):
+        return None, next(errors for sample, errors in items if sample is None)
+    images = torch.from_numpy(np.stack([pixels for pixels, _ in samples])).permute(0, 3, 1, 2)
+    target = collate_labels([labels for _, labels in samples])
+    return (images, target), [error for _, errors in items for error in errors]
 
 
 def _ignore_signals(_: int) -> None:

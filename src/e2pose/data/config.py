@@ -5,23 +5,39 @@ from __future__ import annotations
 import os.path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
-Side = Annotated[int, Field(gt=0, multiple_of=32)]
-GridSide = Annotated[int, Field(ge=1, le=4)]
+
+def _reject_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, not {str(value).lower()}")  # noqa: TRY004 - pydantic converts it
+    return value
+
+
+def _reject_zero_byte(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain the character U+0000")
+    return text
+
+
+Real = Annotated[float, BeforeValidator(_reject_boolean)]
+Integer = Annotated[int, BeforeValidator(_reject_boolean)]
+Text = Annotated[str, AfterValidator(_reject_zero_byte)]
+FilePath = Annotated[Text, AfterValidator(os.path.expanduser)]
+"""A path in a recipe, in which `~` stands for the home folder."""
+
+Fraction = Annotated[Real, Field(ge=0, le=1)]
+Positive = Annotated[Real, Field(gt=0, le=1e30)]
+Count = Annotated[Integer, Field(ge=0, lt=2**31)]
+Side = Annotated[Integer, Field(gt=0, le=16384, multiple_of=32)]
+Scale = Annotated[Real, Field(ge=0.01, le=100)]
+GridSide = Annotated[Integer, Field(ge=1, le=4)]
 
 
 class Record(BaseModel):
     """A frozen part of a recipe that rejects unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-FilePath = Annotated[str, AfterValidator(os.path.expanduser)]
-"""A path in a recipe, in which `~` stands for the home folder."""
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataSetConfig(Record):
@@ -29,20 +45,20 @@ class DataSetConfig(Record):
 
     path: FilePath
     """Folder with COCO or CrowdPose annotations and images, or with the `data.yaml` of a YOLO pose data set."""
-    annotations: str = "annotations.json"
+    annotations: Text = "annotations.json"
     """File of the COCO or CrowdPose annotations, relative to `path`."""
-    images: str = "images"
+    images: Text = "images"
     """Folder of their image files, relative to `path`."""
     split: Literal["train", "val", "test"] = "train"
     """Split of a YOLO pose data set."""
-    category: str | int | tuple[str | int, ...] | None = None
+    category: Text | Integer | tuple[Text | Integer, ...] | None = None
     """Category to read, by name or id, where several have keypoints; or several with the same keypoints."""
-    schema_name: Annotated[str | None, Field(alias="schema")] = None
+    schema_name: Annotated[Text | None, Field(alias="schema")] = None
     """Names of the keypoints where the annotations have none or others than the recipe's schema: a schema that comes
     with e2pose, or the path of a TOML file."""
     weight: Positive = 1.0
     """Share of the training images drawn from this set, relative to the other sets."""
-    holdout: Annotated[int, Field(ge=2)] | None = None
+    holdout: Annotated[Integer, Field(ge=2)] | None = None
     """Hold out every n-th image: exclude it from training and evaluate on it during the training."""
 
 
@@ -60,15 +76,15 @@ class DataConfig(Record):
 class AugmentConfig(Record):
     """Augmentation of the training images. Lengths are relative to the input size."""
 
-    flip: Fraction = 0.5
-    """Chance of a horizontal flip."""
-    scale: tuple[Positive, Positive] = (0.75, 1.7)
+    flip: Fraction | Literal["auto"] = "auto"
+    """Chance of a horizontal flip; "auto" is 0.5, or 0 if keypoints lack flip pairs, see `e2pose.data.mirroring`."""
+    scale: tuple[Scale, Scale] = (0.75, 1.7)
     """Range of the factor on the size of the fitted image, uniform on a logarithmic scale."""
-    rotation: Annotated[float, Field(ge=0, le=180)] = 30.0
+    rotation: Annotated[Real, Field(ge=0, le=180)] = 30.0
     """Largest rotation in degrees in either direction."""
     rotation_chance: Fraction = 0.5
     """Chance of a rotation."""
-    aspect: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    aspect: Annotated[Real, Field(ge=0, lt=1)] = 0.1
     """Largest relative change of the aspect ratio."""
     shift: Fraction = 0.1
     """Largest shift in either direction."""
@@ -96,6 +112,17 @@ class AugmentConfig(Record):
     """Chance of strong JPEG compression."""
     clean: Fraction = 0.0
     """Share of the training, at its end, without mosaic, paste, cutout, grey, blur, noise and jpeg."""
+
+    @model_validator(mode="after")
+    def _check_scale(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"augment.scale must be [smallest, largest], not {list(self.scale)}")
+        return self
+
+    @property
+    def flip_chance(self) -> float:
+        """The chance of a horizontal flip, in [0, 1]."""
+        return 0.5 if self.flip == "auto" else self.flip
 
     def cleaned(self) -> Self:
         """Returns the configuration of the last part of a training, see `clean`."""

@@ -8,6 +8,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from e2pose.core.annotations import ImageAnnotation
+from e2pose.core.errors import AnnotationError, E2PoseError, InputError
 from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import Fit
 from e2pose.data.augmentation.composition import Composition, Layer, render
@@ -17,10 +18,13 @@ from e2pose.data.augmentation.mosaic import add_cut_out, draw_tiles, extract_pie
 from e2pose.data.config import AugmentConfig
 from e2pose.data.image_sets import ImageSet
 from e2pose.data.image_store import ImageStore, Pixels
+from e2pose.data.mirroring import resolve_flip
+from e2pose.data.selection import find_reason
 from e2pose.data.targets import SampleLabels
 
 Sample = tuple[Pixels, SampleLabels]
 
+_MAX_ATTEMPTS = 20  # to draw a training image whose source images can be read
 _PASTE_SIZE = (0.25, 0.75)  # longer side of a pasted person, relative to the shorter side of the training image
 
 
@@ -31,9 +35,7 @@ class TrainingImages(Dataset[Sample]):
     `s * batch_size` on, so `n` also determines whether an image belongs to that part. With `cache`, decoded images are
     kept in memory, see `ImageStore`.
 
-    Raises:
-        AnnotationError: With `cache`, the size of an image differs from its annotation.
-        InputError: With `cache`, an image cannot be read.
+    Images that cannot be used are never drawn; `image_errors` holds their errors for each set, by index of the image.
     """
 
     def __init__(
@@ -50,21 +52,50 @@ class TrainingImages(Dataset[Sample]):
         cache: bool = True,
     ) -> None:
         self.store = ImageStore(sets, input_size_hw=input_size_hw, fit=fit, max_scale=max(augment.scale), cache=cache)
-        self._images = [part.training.images for part in sets]
-        self._offsets = np.cumsum([0, *map(len, self._images)]).tolist()
+        sizes = [len(part.training.images) for part in sets]
+        offsets = np.cumsum([0, *sizes]).tolist()
+        self.image_errors: list[dict[int, E2PoseError]] = [
+            {number - start: error for number, error in self.store.errors.items() if start <= number < start + size}
+            for start, size in zip(offsets, sizes, strict=False)
+        ]
+        self._images = [
+            [(start + i, image) for i, image in enumerate(part.training.images) if i not in errors]
+            for start, part, errors in zip(offsets, sets, self.image_errors, strict=False)
+        ]
         weights = np.array([part.weight for part in sets], dtype=np.float64)
         self._probabilities = weights / weights.sum()
         self._schema = schema
         self._size_hw = input_size_hw
         self._fit: Fit = fit
-        self._augment = augment
+        self._augment = resolve_flip(augment, schema)
         self._first_clean = round(steps * (1 - augment.clean)) * batch_size
         self._seed = seed
 
     def __getitem__(self, number: int) -> Sample:
         """Returns the pixels (H, W, 3) uint8 RGB and the labels of training image `number`."""
-        composition, effects = self.draw(number)
-        return apply_effects(render(composition, self.store, self._size_hw), effects), composition.labels
+        return self.read(number)[0]
+
+    def read(self, number: int) -> tuple[Sample, list[E2PoseError]]:
+        """Returns training image `number`, and the errors of images that cannot be read any more.
+
+        A training image with such an image is replaced by one of a single other image.
+
+        Raises:
+            InputError: Many images in succession cannot be read.
+        """
+        errors: list[E2PoseError] = []
+        for attempt in range(_MAX_ATTEMPTS):
+            composition, effects = self.draw(number) if not attempt else self._draw_replacement(number, attempt)
+            try:
+                pixels = apply_effects(render(composition, self.store, self._size_hw), effects)
+            except (AnnotationError, InputError) as error:
+                errors.append(error)
+            else:
+                return (pixels, composition.labels), errors
+        raise InputError(
+            f"{len(errors)} images in succession cannot be read any more; the last error: {errors[-1].message}",
+            "make the files of the image sets available again and continue with --resume",
+        )
 
     def draw(self, number: int) -> tuple[Composition, Effects]:
         """Draws composition and effects of training image `number` without reading any pixels."""
@@ -78,6 +109,10 @@ class TrainingImages(Dataset[Sample]):
             for _ in range(rng.integers(1, 4)):
                 composition = add_cut_out(composition, self._size_hw, rng)
         return composition, draw_effects(config, rng)
+
+    def _draw_replacement(self, number: int, attempt: int) -> tuple[Composition, Effects]:
+        rng = np.random.default_rng([self._seed, number, attempt])
+        return self._draw_single(self._size_hw, rng), draw_effects(self._augment.cleaned(), rng)
 
     def _draw_mosaic(self, rng: np.random.Generator) -> Composition:
         grids = self._augment.grids
@@ -93,7 +128,7 @@ class TrainingImages(Dataset[Sample]):
     def _paste_person(self, below: Composition, rng: np.random.Generator) -> Composition:
         """Pastes a person of a random image, if there is one and it fits into the training image."""
         number, image = self._draw_image(rng)
-        persons = [person for person in image.persons if person.has_keypoints and min(person.box[2:]) > 0]
+        persons = [one for one in image.persons if find_reason(one, image) is None and min(one.box[2:]) > 0]
         if not persons:
             return below
         size = min(self._size_hw) * float(np.exp(rng.uniform(*np.log(_PASTE_SIZE))))
@@ -110,5 +145,4 @@ class TrainingImages(Dataset[Sample]):
     def _draw_image(self, rng: np.random.Generator) -> tuple[int, ImageAnnotation]:
         """Draws a set by weight and one of its images; returns the image's number in the store."""
         part = int(rng.choice(len(self._images), p=self._probabilities))
-        index = int(rng.integers(len(self._images[part])))
-        return self._offsets[part] + index, self._images[part][index]
+        return self._images[part][int(rng.integers(len(self._images[part])))]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from e2pose.core.annotations import Annotations
+from e2pose.core.annotations import Annotations, Omission
 from e2pose.core.arguments import check_callable, check_count, check_path, check_share
 from e2pose.core.errors import AnnotationError
 from e2pose.core.poses import Poses
@@ -17,6 +17,7 @@ from e2pose.evaluation.calibration import Calibration, measure_calibration
 from e2pose.evaluation.latency import Latency, TimedEstimator
 from e2pose.evaluation.matching import MAX_DETECTIONS, count_duplicates
 from e2pose.evaluation.metrics import KeypointMetrics, Protocol, apply_protocol, compute_metrics, import_coco_eval
+from e2pose.evaluation.omissions import find_omissions
 from e2pose.formats.coco import read_coco
 from e2pose.formats.coco_categories import CategoryChoice
 from e2pose.formats.coco_results import read_coco_results, results_to_poses, to_coco_results
@@ -64,11 +65,17 @@ class EvaluationResult:
         """Number of annotated persons with at least one labelled keypoint, without crowds."""
         return sum(person.has_keypoints for image in self.dataset.images for person in image.persons)
 
+    @property
+    def omitted(self) -> tuple[Omission, ...]:
+        """What the reader of the annotations omitted, and persons that no pose can match."""
+        return find_omissions(self.dataset)
+
     def to_record(self) -> dict[str, Any]:
         """Returns all numbers by name, for JSON."""
         return {
             "num_images": self.num_images,
             "num_persons": self.num_persons,
+            "omitted": [asdict(omission) for omission in self.omitted],
             **self.metrics.to_record(),
             "threshold": self.threshold,
             "duplicates_per_image": self.duplicates_per_image,

@@ -1,7 +1,7 @@
 """E2Pose with our extensions: every keypoint is refined by what the image shows at its own place.
 
 The published network computes the initial keypoints. A coarse offset map moves them, and optionally a fine one of
-stride 4, whose features then also enter the pyramid. docs/concepts/training.md describes it.
+stride 4, whose features then also enter the pyramid. docs/concepts/network.md describes it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def evaluate_sets(
 
     Returns:
         Means over the sets of AP and AR, in [0, 1], and of duplicates per image; for several sets, AP of each as
-        `ap/<path>` too. Empty if no set holds out images.
+        `ap/<path>` too. Sets are left out whose chosen images contain no person; empty if no set is left.
     """
     paths = [part.path for part in recipe.data.sets]
     names = [path if paths.count(path) == 1 else f"{path} {index}" for index, path in enumerate(paths)]
@@ -30,6 +30,8 @@ def evaluate_sets(
         chosen = tuple(images[index] for index in spread(len(images), count))
         result = evaluate(estimator, replace(part.held_out, images=chosen), part.folder)
         metrics = result.metrics
+        if metrics.ap < 0:  # undefined without persons
+            continue
         rows[name] = {
             "ap": metrics.ap,
             "ap50": metrics.ap50,

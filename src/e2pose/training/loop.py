@@ -37,6 +37,7 @@ class Progress:
 
     step: int  # steps done
     losses: dict[str, float]  # the terms of the loss and their total
+    persons_per_image: float  # that have labels in the training images
     rate: float  # learning rate of the last step relative to its peak
     images_per_s: float  # of all processes together
     seconds: dict[str, float]  # sums by phase, of this process; see `e2pose.training.step_timer`
@@ -49,7 +50,7 @@ class Progress:
     def to_record(self) -> dict[str, float]:
         """Returns the record for the log."""
         speed = {"rate": self.rate, "images_per_s": self.images_per_s, "waiting": self.waiting}
-        return {"step": self.step, **self.losses, **speed}
+        return {"step": self.step, **self.losses, "persons_per_image": self.persons_per_image, **speed}
 
 
 class Trainer:
@@ -148,10 +149,11 @@ def train_steps(trainer: Trainer, batches: Batches, stop: StopRequest) -> Genera
     Raises:
         StoppedError: A process received a signal; the next step is not trained.
         TrainingError: The training diverged.
-        E2PoseError: An image cannot be used.
+        InputError: Many images in succession cannot be read.
     """
     fabric, recipe, state, timer = trainer.fabric, trainer.recipe, trainer.state, trainer.timer
     sums, last_report = torch.zeros(len(trainer.loss_names), device=fabric.device), state.step
+    persons = torch.zeros((), device=fabric.device)  # of all processes together
     timer.start("waiting")
     with closing(batches.from_step(state.step)) as stream:
         for mini_batches in stream:
@@ -166,23 +168,25 @@ def train_steps(trainer: Trainer, batches: Batches, stop: StopRequest) -> Genera
             if num_signals:
                 raise StoppedError(stop.signal)
             sums += trainer.step(batch, num_persons.clamp(min=1))
+            persons += num_persons
             timer.start(None)
             progress = None
             if state.step % recipe.log_every == 0 or state.step == recipe.optim.steps:
-                progress = _summarise(trainer, sums, state.step - last_report)
-                sums, last_report = torch.zeros_like(sums), state.step
+                progress = _summarise(trainer, sums, persons, state.step - last_report)
+                sums, persons, last_report = torch.zeros_like(sums), torch.zeros_like(persons), state.step
                 timer.reset()
             yield progress
             timer.start("waiting")
 
 
-def _summarise(trainer: Trainer, sums: Tensor, num_steps: int) -> Progress:
+def _summarise(trainer: Trainer, sums: Tensor, persons: Tensor, num_steps: int) -> Progress:
     """Summarises the steps since the last report; `sums` holds this process's part of their losses."""
     state, optim, seconds = trainer.state, trainer.recipe.optim, trainer.timer.seconds
     means = (_sum_processes(trainer.fabric, sums) / num_steps).tolist()
     return Progress(
         step=state.step,
         losses=dict(zip(trainer.loss_names, means, strict=True)),
+        persons_per_image=float(persons) / (num_steps * optim.batch_size),
         rate=rate_factor(state.step - 1, optim),
         images_per_s=num_steps * optim.batch_size / sum(seconds.values()),
         seconds=seconds,

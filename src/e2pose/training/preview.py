@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from e2pose.core.errors import InputError
 from e2pose.data.image_sets import ImageSet
 from e2pose.inference.estimator import Estimator
 from e2pose.render.overlay import draw_poses
@@ -24,7 +26,10 @@ Image = UInt8[np.ndarray, "_ _ 3"]
 
 
 def read_preview_images(sets: Iterable[ImageSet]) -> list[Image]:
-    """Reads twelve letterboxed images, evenly from all sets; held-out images where a set has any."""
+    """Reads twelve letterboxed images, evenly from all sets; held-out images where a set has any.
+
+    Images that cannot be read are omitted.
+    """
     pools = [(part.folder, part.held_out.images or part.training.images) for part in sets]
     counts = [len(range(index, _NUM_IMAGES, len(pools))) for index in range(len(pools))]
     paths = [
@@ -32,7 +37,7 @@ def read_preview_images(sets: Iterable[ImageSet]) -> list[Image]:
         for (folder, images), count in zip(pools, counts, strict=True)
         for index in spread(len(images), count)
     ]
-    return [_letterbox(read_image(path)) for path in paths]
+    return [_letterbox(image) for image in _read_images(paths)]
 
 
 def draw_preview(estimator: Estimator, images: Sequence[Image]) -> Image:
@@ -42,6 +47,14 @@ def draw_preview(estimator: Estimator, images: Sequence[Image]) -> Image:
         for image, poses in zip(images, estimator.batch(list(images)), strict=True)
     ]
     return contact_sheet(tiles, _NUM_COLUMNS)
+
+
+def _read_images(paths: Iterable[Path]) -> Iterator[Image]:
+    for path in paths:
+        try:
+            yield read_image(path)
+        except InputError:  # counted by the training
+            continue
 
 
 def _letterbox(image: Image) -> Image:

@@ -9,17 +9,29 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from e2pose.core.errors import OptionError
 from e2pose.core.files import read_text
 from e2pose.core.spec import Fit
-from e2pose.data.config import AugmentConfig, Count, DataConfig, FilePath, Fraction, Positive, Record, Side
+from e2pose.data.config import (
+    AugmentConfig,
+    Count,
+    DataConfig,
+    FilePath,
+    Fraction,
+    Integer,
+    Positive,
+    Real,
+    Record,
+    Side,
+    Text,
+)
 from e2pose.models.config import NetworkConfig
 
-NonNegative = Annotated[float, Field(ge=0)]
-PositiveCount = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[Real, Field(ge=0, le=1e30)]
+PositiveCount = Annotated[Integer, Field(gt=0, lt=2**31)]
 
 
 class InitialConfig(Record):
@@ -92,7 +104,7 @@ class OptimConfig(Record):
     """Learning rate of the last step relative to its peak."""
     clip_norm: Positive = 5.0
     """Largest norm of the gradient."""
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    ema_decay: Annotated[Real, Field(ge=0, lt=1)] = 0.999
     """Share of the old average of the weights that each step keeps."""
     precision: Literal["f32", "bf16", "f16"] = "bf16"
     """Precision of the forward pass; "f16" is for GPUs without bf16."""
@@ -101,13 +113,14 @@ class OptimConfig(Record):
 class Recipe(Record):
     """All settings of a training."""
 
-    name: str
-    schema_name: Annotated[str, Field(alias="schema")] = "coco"
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    """Name of the model and of the folder of its run."""
+    schema_name: Annotated[Text, Field(alias="schema")] = "coco"
     """A bundled keypoint schema, the path of a TOML file, or "data" for the schema of the first image set."""
     input_size_hw: tuple[Side, Side] = (256, 256)
     fit: Fit = "letterbox"
-    seed: int = 0
-    licence: str = "Apache-2.0"
+    seed: Annotated[Integer, Field(ge=0, lt=2**63)] = 0
+    licence: Text = "Apache-2.0"
     """Licence of the resulting weights."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device of the network; "auto" selects a GPU if there is one."""
@@ -144,6 +157,13 @@ class Recipe(Record):
         """Number of training processes on all machines."""
         return self.devices * self.nodes
 
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if name in (".", "..") or "/" in name or "\\" in name or not name.isprintable():
+            raise ValueError(f"must be the name of a folder, not {name!r}")
+        return name
+
     @model_validator(mode="after")
     def _check_batch_size(self) -> Self:
         if self.optim.batch_size % (self.processes * self.optim.accumulate):
@@ -177,6 +197,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        raise OptionError(f"the recipe '{path}' is a folder", f"use a TOML file in it, such as '{path / 'my.toml'}'")
     is_json = path.suffix.lower() == ".json"
     try:
         text = read_text(path)
@@ -216,7 +238,7 @@ def _assign(record: dict[str, Any], assignment: str) -> None:
 def _parse_value(assignment: str, text: str) -> object:
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         if text[:1] not in ("", "'", '"', "[", "{"):
             return text
         raise OptionError(

@@ -58,7 +58,9 @@ class RunFolder:
         return metrics
 
     def write_preview(self) -> None:
-        """Writes a sheet of predictions of the averaged weights."""
+        """Writes a sheet of predictions of the averaged weights, if there are images for it."""
+        if not self._preview_images:
+            return
         sheet = draw_preview(self._estimator(), self._preview_images)
         with atomic_path(self.path / PREVIEWS / f"{self._trainer.state.step:07}.jpg") as temporary:
             temporary.write_bytes(encode_image(sheet, temporary))

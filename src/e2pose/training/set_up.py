@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from e2pose.core.errors import OptionError
 from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import ModelSpec
 from e2pose.data.batches import Batches
-from e2pose.data.image_sets import ImageSet, open_set, resolve_schema
+from e2pose.data.image_sets import ImageSet
 from e2pose.data.training_images import TrainingImages
 from e2pose.models.build import build_network
 from e2pose.models.paper import E2Pose
 from e2pose.models.weights import load_backbone
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.devices import keep_freed_memory
+from e2pose.training.image_data import open_image_data
 from e2pose.training.loop import Trainer, set_training_mode
 from e2pose.training.optim import WeightAverage, build_optimizer
-from e2pose.training.recipe import InitialConfig, Recipe
+from e2pose.training.recipe import InitialConfig, OptimConfig, Recipe
 from e2pose.training.step_timer import StepTimer
 from e2pose.training.sync_norm import synchronise_batch_norms
 from e2pose.training.warm_start import resolve_weights, warm_start
@@ -48,17 +50,18 @@ def set_up(
     A checkpoint replaces the initial weights of the recipe. For `exact_timing`, see `StepTimer`.
 
     Raises:
-        AnnotationError: The image sets cannot be used.
+        OptionError: The batch is too small for batch norms.
+        AnnotationError: The image sets cannot be used, or no person can be learned.
         ModelError: The initial weights cannot be used.
         TrainingError: The checkpoint cannot be used.
     """
+    _check_batch_norms(recipe)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     if fabric.device.type == "cpu":
         keep_freed_memory()
-    schema = resolve_schema(recipe.schema_name, recipe.data.sets, root)
-    sets = [open_set(part, root, schema) for part in recipe.data.sets]
-    summary = [_describe(sets)]
+    data = open_image_data(recipe, root)
+    schema, summary = data.schema, [*data.summary, *_describe_schedule(recipe.optim)]
     torch.manual_seed(recipe.seed)
     network = new_network(recipe, schema)
     if checkpoint is None:
@@ -74,24 +77,32 @@ def set_up(
     average.network.to(fabric.device)
     if checkpoint is not None:
         state.load(checkpoint)
-    images = open_training_images(recipe, sets, schema)
-    batches = open_batches(recipe, images, fabric.global_rank, pin_memory=fabric.device.type == "cuda")
-    return Training(sets, trainer, batches, summary)
+    batches = open_batches(recipe, data.images, fabric.global_rank, pin_memory=fabric.device.type == "cuda")
+    return Training(data.sets, trainer, batches, summary)
 
 
-def open_training_images(recipe: Recipe, sets: Sequence[ImageSet], schema: KeypointSchema) -> TrainingImages:
-    """Returns the augmented images of a training."""
-    return TrainingImages(
-        sets,
-        schema,
-        input_size_hw=recipe.input_size_hw,
-        fit=recipe.fit,
-        augment=recipe.augment,
-        steps=recipe.optim.steps,
-        batch_size=recipe.optim.batch_size,
-        seed=recipe.seed,
-        cache=recipe.data.cache,
-    )
+def _check_batch_norms(recipe: Recipe) -> None:
+    """Raises `OptionError` if a trained batch norm would have a single value for each channel."""
+    network = recipe.network
+    fine = network.refinement and network.refinement.fine
+    stride = network.strides[-1]
+    if not recipe.initial.freeze_batch_norm:  # strides of the backbone
+        stride = max(stride, 64 if fine and fine.half_resolution_branch else 32)
+    images = recipe.optim.batch_size // recipe.optim.accumulate  # of all processes, which share their statistics
+    height, width = recipe.input_size_hw
+    if images == 1 and max(height, width) <= stride:
+        raise OptionError(
+            f"batch norms need two values, but the coarsest map of the network, of stride {stride}, has a single cell "
+            f"for one image of {height}x{width} per pass",
+            "raise optim.batch_size or input_size_hw, lower optim.accumulate, or end network.strides earlier",
+        )
+
+
+def _describe_schedule(optim: OptimConfig) -> list[str]:
+    """Returns a line if the learning rate never reaches its peak."""
+    if optim.warmup_steps <= optim.steps:
+        return []
+    return [f"the learning rate stays below its peak: optim.warmup_steps {optim.warmup_steps} > steps {optim.steps}"]
 
 
 def open_batches(recipe: Recipe, images: TrainingImages, process: int = 0, *, pin_memory: bool = False) -> Batches:
@@ -132,14 +143,4 @@ def new_spec(recipe: Recipe, schema: KeypointSchema) -> ModelSpec:
         multiple_of=32 if recipe.fit == "letterbox" else None,  # the largest stride of the backbones
         licence=recipe.licence,
         trained_on=tuple(part.path for part in recipe.data.sets),
-    )
-
-
-def _describe(sets: Sequence[ImageSet]) -> str:
-    images = [image for part in sets for image in part.training.images]
-    num_persons = sum(len(image.persons) for image in images)
-    num_held_out = sum(len(part.held_out.images) for part in sets)
-    return (
-        f"image sets: {len(sets)}, training images: {len(images)} with {num_persons} persons, "
-        f"held-out images: {num_held_out}"
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2pose.core.errors import TrainingError
+from e2pose.core.errors import AnnotationError, E2PoseError, InputError, TrainingError
 from e2pose.core.files import expand_home
 from e2pose.training.devices import launch
 from e2pose.training.interrupts import StoppedError, StopRequest, explained_errors
@@ -90,8 +90,8 @@ def _train(
 def _train_and_record(
     steps: Iterable[Progress | None], training: Training, recipe: Recipe, folder: Path, reporter: TrainingReporter
 ) -> None:
-    """Takes all steps, reports them and writes the files of the run, also if a signal stops the training."""
-    state = training.trainer.state
+    """Takes all steps, reports them and writes the files of the run, also if the training stops early."""
+    state, num_errors = training.trainer.state, 0
     with closing(reporter):
         for line in training.summary:
             reporter.message(line)
@@ -99,10 +99,13 @@ def _train_and_record(
             try:
                 for progress in steps:
                     _after_step(run, recipe, progress, state.step, reporter)
-            except StoppedError:
-                run.save()
-                run.log.summarise()
-                reporter.message(f"stopped after step {state.step}; continue with --resume")
+                    if progress is not None:
+                        num_errors = _report_errors(training.batches.errors, num_errors, reporter)
+            except (StoppedError, InputError) as error:  # a signal, or images that cannot be read any more
+                if state.step > 0 or isinstance(error, StoppedError):
+                    run.save()
+                    run.log.summarise()
+                    reporter.message(f"stopped after step {state.step}; continue with --resume")
                 raise
     reporter.message(f"weights written to {folder / WEIGHTS}")
 
@@ -119,13 +122,12 @@ def _after_step(
     if progress is not None:
         run.log.write(progress.to_record())
         reporter.message(_format_progress(progress, steps))
+        if not progress.persons_per_image:
+            reporter.message("these images contain no labelled person; check [augment] and the labels")
     if is_due(recipe.save_every):
         run.save()
     if is_due(recipe.evaluate_every):
-        metrics = run.evaluate()
-        if metrics:
-            values = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-            reporter.message(f"step {step}  held-out images: {values}")
+        _evaluate(run, step, reporter)
     if is_due(recipe.preview_every):
         run.write_preview()
     if step == steps:
@@ -133,9 +135,30 @@ def _after_step(
     reporter.step(step, steps)
 
 
+def _evaluate(run: RunFolder, step: int, reporter: TrainingReporter) -> None:
+    """Evaluates on held-out images and reports the metrics, or why there are none."""
+    try:
+        metrics = run.evaluate()
+    except (AnnotationError, InputError) as error:  # images that cannot be read any more
+        reporter.message(f"step {step}  held-out images were not evaluated: {error.message}")
+        return
+    if metrics:
+        values = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+        reporter.message(f"step {step}  held-out images: {values}")
+
+
+def _report_errors(errors: Mapping[str, E2PoseError], num_reported: int, reporter: TrainingReporter) -> int:
+    """Reports images that could not be read since the last report; returns the number of all such images."""
+    if len(errors) > num_reported:
+        reporter.message(
+            f"{len(errors)} images cannot be read any more and are replaced, the last one: {[*errors][-1]}"
+        )
+    return len(errors)
+
+
 def _format_progress(progress: Progress, steps: int) -> str:
     losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
     return (
-        f"step {progress.step}/{steps}  {losses}  rate {progress.rate:.2f}  "
-        f"{progress.images_per_s:.1f} images/s  waiting {progress.waiting:.0%}"
+        f"step {progress.step}/{steps}  {losses}  {progress.persons_per_image:.1f} persons/image  "
+        f"rate {progress.rate:.2f}  {progress.images_per_s:.1f} images/s  waiting {progress.waiting:.0%}"
     )

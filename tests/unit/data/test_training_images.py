@@ -1,13 +1,14 @@
 """Training images are reproducible, drawn by weight and free of strong augmentation at the end."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
-from e2pose.core.errors import AnnotationError
+from e2pose.core.errors import InputError
 from e2pose.data import image_store
 from e2pose.data.config import AugmentConfig, DataSetConfig
 from e2pose.data.image_sets import open_set
@@ -142,21 +143,58 @@ def test_labels_are_at_their_pixels_with_and_without_cache(root, cache):
 
 def test_cache_has_the_resolution_of_the_largest_scale(root):
     images = open_images(root, scale=(0.5, 1.2))
-    sizes = {pixels.shape for pixels in images.store}
+    sizes = {images.store[number].shape for number in range(3)}
     assert sizes == {(round(1.2 * 0.64 * 150), round(1.2 * 0.64 * 200), 3)}
     for original in (open_images(root, scale=(0.5, 3.0)), open_images(root, scale=(0.5, 1.2), cache=False)):
         assert {original.store[number].shape for number in range(3)} == {(150, 200, 3)}
 
 
-def test_image_of_another_size_than_annotated_is_refused(root, tmp_path):
+@pytest.mark.parametrize("cache", [True, False])
+def test_images_of_another_size_than_annotated_are_never_drawn(root, tmp_path, cache):
     (tmp_path / "spots" / "images").mkdir(parents=True)
     text = (root / "spots" / "annotations.json").read_text(encoding="utf-8")
     (tmp_path / "spots" / "annotations.json").write_text(text, encoding="utf-8")
     for number in range(3):
         pixels = np.zeros((150, 100 + 50 * number, 3), np.uint8)
         cv2.imwrite(str(tmp_path / "spots" / "images" / f"{number}.png"), pixels)
-    with pytest.raises(AnnotationError, match=r"0\.png' has 150x100 pixels, but its annotation has 150x200"):
-        open_images(tmp_path)
+    images = open_images(tmp_path, cache=cache, mosaic=0.5, paste=0.5)
+    (errors,) = images.image_errors
+    assert list(errors) == [0, 1]
+    assert errors[0].message.endswith("0.png' has 150x100 pixels, but its annotation has 150x200")
+    drawn = {layer.image for number in range(20) for layer in images.draw(number)[0].layers}
+    assert drawn == {2}
+
+
+def copy_set(root, tmp_path):
+    shutil.copytree(root / "spots", tmp_path / "spots")
+    return tmp_path
+
+
+def test_images_that_disappear_are_replaced_by_others(root, tmp_path):
+    images = open_images(copy_set(root, tmp_path), cache=False, mosaic=0.5)
+    before = {number: images[number] for number in range(20)}
+    (tmp_path / "spots" / "images" / "0.png").unlink()
+    data = (tmp_path / "spots" / "images" / "1.png").read_bytes()
+    (tmp_path / "spots" / "images" / "1.png").write_bytes(data[:100])
+    messages = set()
+    for number in range(20):
+        sample, errors = images.read(number)
+        messages.update(error.message for error in errors)
+        assert are_equal(sample, before[number]) == (not errors)
+        assert are_equal(sample, images[number]), "the replacement is reproducible, too"
+    assert len(messages) == 2
+    assert any("there is no file" in message for message in messages)
+    assert any("truncated" in message for message in messages)
+
+
+def test_images_that_all_disappear_are_an_error(root, tmp_path):
+    images = open_images(copy_set(root, tmp_path), cache=False)
+    shutil.rmtree(tmp_path / "spots" / "images")
+    with pytest.raises(
+        InputError, match=r"20 images in succession cannot be read any more; .* there is no file"
+    ) as failure:
+        images[0]
+    assert "--resume" in failure.value.hint
 
 
 def test_cache_decodes_each_image_once(root, monkeypatch):

@@ -10,6 +10,7 @@ from e2pose.data.batches import Batches
 from e2pose.data.targets import collate_labels
 from e2pose.training.checkpoint import TrainingState
 from e2pose.training.devices import open_fabric
+from e2pose.training.image_data import open_training_images
 from e2pose.training.interrupts import StoppedError, StopRequest
 from e2pose.training.layout import Layout
 from e2pose.training.loop import Trainer, set_training_mode, train_steps
@@ -17,7 +18,7 @@ from e2pose.training.losses import compute_losses
 from e2pose.training.matcher import match
 from e2pose.training.optim import WeightAverage, build_optimizer
 from e2pose.training.recipe import load_recipe
-from e2pose.training.set_up import new_network, new_spec, open_batches, open_training_images
+from e2pose.training.set_up import new_network, new_spec, open_batches
 from e2pose.training.step_timer import PHASES, StepTimer
 from helpers.float64 import in_double
 from helpers.targets import SCHEMA, labels_of
@@ -207,7 +208,9 @@ def test_progress_reports_the_means_since_the_last_report(load):
         assert report.images_per_s > 0
         assert 0 <= report.waiting < 1
     assert [report.rate for report in reports if report] == [pytest.approx(0.4), pytest.approx(0.8), 1.0]
-    assert reports[1].to_record().keys() == {"step", *trainer.loss_names, "rate", "images_per_s", "waiting"}
+    assert [report.persons_per_image for report in reports if report] == [2 / recipe.optim.batch_size] * 3
+    names = {"step", *trainer.loss_names, "persons_per_image", "rate", "images_per_s", "waiting"}
+    assert reports[1].to_record().keys() == names
     assert stream.closed_at == [4]
 
 

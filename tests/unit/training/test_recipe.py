@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,21 @@ def test_defaults_that_bundled_recipes_omit_are_unchanged():
         (MINIMAL.replace('[{path = "a"}]', "[]"), "data.sets"),
         (MINIMAL.replace('name = "x"\n', ""), "name"),
         (MINIMAL + "[augment]\nflip = 2\n", "augment.flip"),
+        (MINIMAL + "[augment]\nflip = true\n", "augment.flip.*must be a number, not true"),
+        (MINIMAL + "[augment]\nscale = [1.7, 0.75]\n", r"augment\.scale must be \[smallest, largest\]"),
+        (MINIMAL + "[augment]\nscale = [0.0001, 1]\n", r"augment\.scale\.0: .*0\.01"),
+        *((MINIMAL + f"learning_rate = {value}\n", "optim.learning_rate") for value in ("0.0", "-1.0", "inf", "nan")),
+        (MINIMAL + "weight_decay = inf\n", "optim.weight_decay: .*finite"),
+        (MINIMAL + "batch_size = 0\n", "optim.batch_size"),
+        (MINIMAL + "accumulate = 5\n", "optim.batch_size must be a multiple"),
+        (MINIMAL.replace("steps = 3", "steps = -3"), "optim.steps"),
+        (MINIMAL.replace("steps = 3", "steps = true"), "optim.steps: must be a number, not true"),
+        (MINIMAL.replace("steps = 3", f"steps = {10**40}"), "optim.steps"),
+        ("seed = -1\n" + MINIMAL, "seed"),
+        ("input_size_hw = [0, 32]\n" + MINIMAL, "input_size_hw.0"),
+        ("input_size_hw = [32, 1000000]\n" + MINIMAL, "input_size_hw.1"),
+        *((MINIMAL.replace('"x"', name), "name: ") for name in ('""', '".."', '"a/b"', '"a\\\\b"', '"a\\nb"', "3")),
+        (MINIMAL.replace('"a"', '"a\\u0000b"'), r"data\.sets\.0\.path: must not contain the character U\+0000"),
         ("input_size_hw = [250, 250]\n" + MINIMAL, "input_size_hw.*multiple of 32"),
         ("name = ", "not valid TOML"),
     ],
@@ -152,9 +169,22 @@ def test_recipe_in_another_encoding_is_rejected(tmp_path):
         load_recipe(path)
 
 
-def test_missing_file_is_rejected(tmp_path):
+def test_missing_file_and_folder_are_rejected(tmp_path):
     with pytest.raises(OptionError, match="nowhere"):
         load_recipe(tmp_path / "nowhere.toml")
+    with pytest.raises(OptionError, match="is a folder") as failure:
+        load_recipe(tmp_path)
+    assert ".toml" in failure.value.hint
+
+
+def test_wrong_recipe_is_reported_before_torch_is_imported(tmp_path):
+    code = (
+        "import sys; from e2pose.cli.app import main; "
+        f"code = main(['train', {str(tmp_path / 'nowhere.toml')!r}]); print(code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 False"
+    assert "nowhere.toml" in done.stderr
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[3].glob("recipes/*.toml")), ids=lambda path: path.stem)

@@ -10,15 +10,11 @@ from e2pose.core.annotations import ImageAnnotation, PersonAnnotation
 from e2pose.core.schema import KeypointSchema
 from e2pose.core.spec import Fit
 from e2pose.data.config import AugmentConfig
+from e2pose.data.selection import MAX_PASTE_SCALE, MIN_SIDE, find_reason, is_visible
 from e2pose.data.targets import SampleLabels
 from e2pose.transforms.fit import fit_affine
 
-_MIN_SIDE = 5.0  # pixels; a person whose area is below its square is ignored
-MIN_VISIBLE_SHARE = 0.3
-"""A person is ignored if a smaller share of its labelled keypoints remains in the training image."""
-
 _PASTE_MARGIN = 0.08  # on every side of a pasted person's box, relative to the box
-_MAX_PASTE_SCALE = 2.0  # pasted persons are not enlarged further, so that the network does not learn blur
 
 
 def random_affine(
@@ -46,7 +42,7 @@ def random_person_affine(
     The longer side of the person's box gets `size` pixels. Returns the map and the (height, width) of the crop.
     """
     x, y, width, height = person.box
-    scale = min(size / max(width, height), _MAX_PASTE_SCALE)
+    scale = min(size / max(width, height), MAX_PASTE_SCALE)
     linear = _random_linear(config, rng) @ Affine.scaling(scale)
     crop_wh = np.ceil(np.array([width, height]) * scale * (1 + 2 * _PASTE_MARGIN)).clip(1)
     to_centre = Affine.translation(*(crop_wh / 2).tolist())
@@ -59,8 +55,8 @@ def transform_labels(
 ) -> SampleLabels:
     """Returns the labels of an image after a map; a map that mirrors exchanges left and right keypoints.
 
-    Crowds, persons without labelled keypoints, and persons that are too small or mostly outside of the training image
-    become ignored boxes.
+    Persons that a training never learns (see `find_reason`), and persons that are too small or mostly outside of the
+    training image become ignored boxes.
     """
     num_keypoints = len(schema)
     visibility_known = np.zeros(num_keypoints, bool)
@@ -72,8 +68,7 @@ def transform_labels(
         labelled = (person.visibility > 0)[order]
         inside = labelled & ((points >= 0) & (points < size_hw[::-1])).all(axis=1)
         area = person.area * affine.scale**2
-        is_visible = inside.sum() >= max(1, MIN_VISIBLE_SHARE * labelled.sum())
-        if person.is_crowd or not is_visible or area < _MIN_SIDE**2:
+        if find_reason(person, image) or not is_visible(inside, labelled) or area < MIN_SIDE**2:
             ignored.append(_transform_box(np.array(person.box, np.float32), affine))
         else:
             kept.append((points, inside, visibility_known[order], area))
@@ -94,7 +89,7 @@ def _random_linear(config: AugmentConfig, rng: np.random.Generator) -> Affine:
     aspect = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.aspect)))
     is_rotated = rng.random() < config.rotation_chance
     degrees = rng.uniform(-config.rotation, config.rotation) if is_rotated else 0.0
-    flip = Affine.horizontal_flip(0) if rng.random() < config.flip else Affine.identity()
+    flip = Affine.horizontal_flip(0) if rng.random() < config.flip_chance else Affine.identity()
     return flip @ Affine.rotation(degrees) @ Affine.scaling(aspect, 1 / aspect)
 
 

@@ -17,7 +17,8 @@ from e2pose.core.affine import Affine
 from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.schema import KeypointSchema
 from e2pose.data.augmentation.composition import Box, Composition, CutOut, Layer
-from e2pose.data.augmentation.geometry import MIN_VISIBLE_SHARE, transform_labels
+from e2pose.data.augmentation.geometry import transform_labels
+from e2pose.data.selection import MIN_VISIBLE_SHARE
 from e2pose.data.targets import SampleLabels
 
 _TILE_JITTER = 0.3  # largest shift of the line between two tiles, relative to a tile

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from e2pose.core.annotations import Annotations, ImageAnnotation
+from e2pose.data.config import AugmentConfig
+from e2pose.data.selection import ScaleLimit
 
 _MAX_EXAMPLES = 3
 
@@ -19,6 +21,10 @@ class Subset:
     folder: Path  # of the image files
     annotations: Annotations
     split: str  # subsets of different splits, such as training and held-out images, must not share images
+    source: str  # the recipe, or the name of the subset: what a training would read together
+    is_trained: bool = True  # false for held-out images
+    augment: AugmentConfig = field(default_factory=AugmentConfig)  # of the recipe
+    scale_limit: ScaleLimit | None = None  # of the recipe
 
     def path(self, image: ImageAnnotation) -> Path:
         """Returns the path of an image file."""

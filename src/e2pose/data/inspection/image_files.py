@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import UInt8, UInt64
 
 from e2pose.core.annotations import ImageAnnotation
-from e2pose.core.errors import InputError
+from e2pose.core.errors import AnnotationError, E2PoseError, InputError
+from e2pose.data.image_store import read_labelled_image
 from e2pose.data.inspection.findings import Check, Problem, Subset
-from e2pose.sources.images import read_image
 
 _HASH_SIDE = 16  # a difference hash has the square of this many bits
 _MAX_HASH_DISTANCE = 12  # bits that may differ between near duplicates; unrelated images differ in about half
@@ -22,12 +22,12 @@ _CHUNK = 256
 
 UNREADABLE = Check(
     "missing or unreadable image file",
-    "A training stops at this file. Restore it, or remove the image from the labels.",
+    "A training omits the image, an evaluation stops. Restore the file, or remove the image from the labels.",
     is_error=True,
 )
 WRONG_SIZE = Check(
     "image size differs from the labels",
-    "A training stops at this file. Correct width and height in the labels, or scale the image.",
+    "A training omits the image. Correct width and height in the labels, or scale the image.",
     is_error=True,
 )
 DUPLICATE = Check("duplicate image file", "Remove one of the two, unless the image should count twice.")
@@ -54,24 +54,36 @@ class Fingerprint:
 
 def check_image_files(
     subsets: Sequence[Subset], progress: Callable[[int], None] | None
-) -> tuple[list[list[Problem]], list[Fingerprint]]:
-    """Reads every image once; returns the problems of each subset, and the fingerprints of all readable images.
+) -> tuple[list[dict[int, E2PoseError]], list[Fingerprint]]:
+    """Reads every image once, as a training does; returns errors and fingerprints.
 
     Calls `progress` with the total number of images after each image.
+
+    Returns:
+        The errors of each subset by index of the image, and the fingerprints of all usable images.
     """
-    entries = [(subset, image) for subset in subsets for image in subset.annotations.images]
-    problems: dict[Subset, list[Problem]] = {subset: [] for subset in subsets}
+    entries = [
+        (number, index, image)
+        for number, subset in enumerate(subsets)
+        for index, image in enumerate(subset.annotations.images)
+    ]
+    errors: list[dict[int, E2PoseError]] = [{} for _ in subsets]
     fingerprints: list[Fingerprint] = []
     with ThreadPoolExecutor() as pool:
-        results = pool.map(lambda entry: _read(*entry), entries)
-        for (subset, _), result in zip(entries, results, strict=True):
-            if isinstance(result, Problem):
-                problems[subset].append(result)
+        results = pool.map(lambda entry: _read(subsets[entry[0]], entry[2]), entries)
+        for (number, index, _), result in zip(entries, results, strict=True):
+            if isinstance(result, E2PoseError):
+                errors[number][index] = result
             else:
                 fingerprints.append(result)
             if progress is not None:
                 progress(len(entries))
-    return list(problems.values()), fingerprints
+    return errors, fingerprints
+
+
+def to_problem(error: E2PoseError) -> Problem:
+    """Returns the problem that the error of an image file stands for."""
+    return Problem(WRONG_SIZE if isinstance(error, AnnotationError) else UNREADABLE, error.message)
 
 
 def find_duplicates(fingerprints: Sequence[Fingerprint]) -> Iterator[Problem]:
@@ -103,17 +115,12 @@ def difference_hash(image: UInt8[np.ndarray, "h w 3"]) -> UInt64[np.ndarray, "4"
     return np.packbits(small[:, :-1] > small[:, 1:]).view(np.uint64)
 
 
-def _read(subset: Subset, image: ImageAnnotation) -> Problem | Fingerprint:
-    path = subset.path(image)
+def _read(subset: Subset, image: ImageAnnotation) -> E2PoseError | Fingerprint:
     try:
-        pixels = read_image(path)
-        digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
-    except InputError as error:
-        return Problem(UNREADABLE, error.message)
-    height, width = pixels.shape[:2]
-    if (height, width) != image.size_hw:
-        labelled = f"{image.size_hw[1]}x{image.size_hw[0]}"
-        return Problem(WRONG_SIZE, f"{image.file_name}: {width}x{height}, but {labelled} in the labels")
+        pixels = read_labelled_image(subset.folder, image)
+        digest = hashlib.blake2b(subset.path(image).read_bytes(), digest_size=16).digest()
+    except (AnnotationError, InputError) as error:
+        return error
     return Fingerprint(subset, image.file_name, digest, difference_hash(pixels))
 
 

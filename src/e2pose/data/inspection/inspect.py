@@ -8,34 +8,64 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from e2pose.core.errors import E2PoseError, OptionError
-from e2pose.data.config import DataSetConfig
+from e2pose.core.errors import AnnotationError, E2PoseError, OptionError
+from e2pose.core.spec import Fit
+from e2pose.data.config import AugmentConfig, DataSetConfig
 from e2pose.data.image_sets import open_set, read_set, resolve_schema
 from e2pose.data.inspection.findings import Check, Finding, Problem, Subset, summarise
-from e2pose.data.inspection.image_files import check_image_files, find_duplicates
+from e2pose.data.inspection.image_files import check_image_files, find_duplicates, to_problem
 from e2pose.data.inspection.labels import find_label_problems
 from e2pose.data.inspection.left_right import find_flip_problems
 from e2pose.data.inspection.statistics import Statistics, label_statistics
+from e2pose.data.selection import Selection, check_selections, largest_scale, select
 from e2pose.formats.data_yaml import read_data_yaml
 
 UNUSABLE = Check("unusable labels", "A training rejects this image set. Correct or remove it.", is_error=True)
+NOTHING_LEARNED = Check(
+    "nothing to learn", "A training stops before its first step. Correct what is omitted.", is_error=True
+)
 
 
 @dataclass(frozen=True)
 class RecipeSets:
-    """The image sets of a recipe, the name of its schema and the folder of the sets."""
+    """The parts of a recipe that determine which images and persons a training uses."""
 
+    name: str
     sets: tuple[DataSetConfig, ...]
     schema_name: str
-    root: Path
+    root: Path  # folder of the sets
+    input_size_hw: tuple[int, int]
+    fit: Fit
+    augment: AugmentConfig
+
+
+@dataclass(frozen=True)
+class Unread:
+    """An image set whose annotations cannot be read."""
+
+    source: str
+    name: str
+    error: E2PoseError
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a training on a recipe, a folder or an annotation file would start, and on how much."""
+
+    source: str
+    usable: bool
+    persons: int
+    images: int
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """The findings of an inspection, and statistics of the labels."""
+    """The findings of an inspection, statistics of the labels, and what a training uses of them."""
 
     findings: tuple[Finding, ...]
     statistics: tuple[Statistics, ...]
+    selections: tuple[Selection | None, ...]  # of each subset; None for held-out images
+    verdicts: tuple[Verdict, ...]  # of each source
 
     @property
     def has_errors(self) -> bool:
@@ -45,8 +75,8 @@ class DataReport:
 
 def open_subsets(
     sources: Sequence[Path | RecipeSets], *, images: Path | None = None
-) -> tuple[list[Subset], list[Finding]]:
-    """Returns the subsets that can be read, and a finding for each set that cannot.
+) -> tuple[list[Subset], list[Unread]]:
+    """Returns the subsets that can be read, and the sets that cannot.
 
     A source is a folder with `annotations.json` or `data.yaml`, such a file itself, or the sets of a recipe. `images`
     is the folder of the image files of `.json` files; if None, the folder `images` beside the file.
@@ -55,25 +85,49 @@ def open_subsets(
         OptionError: A path does not exist.
     """
     subsets: list[Subset] = []
-    findings: list[Finding] = []
+    unread: list[Unread] = []
     for source in sources:
         for name, read in _readers(source, images):
             try:
                 subsets += read()
             except E2PoseError as error:
-                findings += summarise(name, [Problem(UNUSABLE, error.message)])
-    return subsets, findings
+                unread.append(Unread(source.name if isinstance(source, RecipeSets) else name, name, error))
+    return subsets, unread
 
 
-def inspect(subsets: Sequence[Subset], *, progress: Callable[[int], None] | None = None) -> DataReport:
+def inspect(
+    subsets: Sequence[Subset], unread: Sequence[Unread] = (), *, progress: Callable[[int], None] | None = None
+) -> DataReport:
     """Checks all labels and image files. Calls `progress` with the total number of images after each image."""
-    image_problems, fingerprints = check_image_files(subsets, progress)
-    findings: list[Finding] = []
-    for subset, problems in zip(subsets, image_problems, strict=True):
+    image_errors, fingerprints = check_image_files(subsets, progress)
+    findings = [finding for one in unread for finding in summarise(one.name, [Problem(UNUSABLE, one.error.message)])]
+    selections: list[Selection | None] = []
+    for subset, errors in zip(subsets, image_errors, strict=True):
         labels = subset.annotations
-        findings += summarise(subset.name, chain(problems, find_label_problems(labels), find_flip_problems(labels)))
+        found = chain(map(to_problem, errors.values()), find_label_problems(labels), find_flip_problems(labels))
+        findings += summarise(subset.name, found)
+        selection = select(subset.name, labels, image_errors=errors, scale_limit=subset.scale_limit)
+        selections.append(selection if subset.is_trained else None)
     findings += summarise("all subsets", find_duplicates(fingerprints))
-    return DataReport(tuple(findings), tuple(label_statistics(subset) for subset in subsets))
+    verdicts = []
+    unread_sources = [one.source for one in unread]
+    for source in dict.fromkeys([*unread_sources, *(subset.source for subset in subsets)]):
+        used = [one for subset, one in zip(subsets, selections, strict=True) if one and subset.source == source]
+        problems = [] if source in unread_sources else _find_unusable(used)
+        findings += summarise(source, problems)
+        is_usable = not problems and source not in unread_sources
+        verdicts.append(Verdict(source, is_usable, sum(one.persons for one in used), sum(one.images for one in used)))
+    statistics = tuple(label_statistics(subset) for subset in subsets)
+    return DataReport(tuple(findings), statistics, tuple(selections), tuple(verdicts))
+
+
+def _find_unusable(selections: Sequence[Selection]) -> list[Problem]:
+    """Returns why a training on these image sets would not start."""
+    try:
+        check_selections(selections)
+    except AnnotationError as error:
+        return [Problem(NOTHING_LEARNED, error.message)]
+    return []
 
 
 def _readers(path: Path | RecipeSets, images: Path | None) -> list[tuple[str, Callable[[], list[Subset]]]]:
@@ -97,7 +151,7 @@ def _readers(path: Path | RecipeSets, images: Path | None) -> list[tuple[str, Ca
 
 def _read(name: str, config: DataSetConfig, root: Path) -> Subset:
     folder, annotations = read_set(config, root)
-    return Subset(name, folder, annotations, split=name)
+    return Subset(name, folder, annotations, split=name, source=name)
 
 
 def _read_yolo(yaml: Path) -> list[Subset]:
@@ -109,6 +163,20 @@ def _read_yolo(yaml: Path) -> list[Subset]:
 def _read_recipe_set(config: DataSetConfig, recipe: RecipeSets) -> list[Subset]:
     schema = resolve_schema(recipe.schema_name, recipe.sets, recipe.root)
     opened = open_set(config, recipe.root, schema)
-    training = Subset(config.path, opened.folder, opened.training, split="training")
-    held_out = replace(training, name=f"{config.path}: held out", annotations=opened.held_out, split="held out")
+    training = Subset(
+        config.path,
+        opened.folder,
+        opened.training,
+        split="training",
+        source=recipe.name,
+        augment=recipe.augment,
+        scale_limit=partial(largest_scale, input_size_hw=recipe.input_size_hw, fit=recipe.fit, augment=recipe.augment),
+    )
+    held_out = replace(
+        training,
+        name=f"{config.path}: held out",
+        annotations=opened.held_out,
+        split="held out",
+        is_trained=False,
+    )
     return [training, held_out] if opened.held_out.images else [training]

@@ -19,7 +19,9 @@ _OTHER_IMAGE = "Check whether the labels belong to another image or another imag
 BOX_OUTSIDE = Check("box outside of the image", _OTHER_IMAGE)
 KEYPOINT_OUTSIDE = Check("keypoint outside of the image", _OTHER_IMAGE)
 KEYPOINT_FAR_FROM_BOX = Check("keypoint far from its box", _OTHER_IMAGE)
-NO_AREA = Check("person without area", "The person is ignored in training. Label area and box.")
+NO_AREA = Check(
+    "person without area", "The person is ignored in training, and no pose can match it. Label its area and box."
+)
 AREA_EXCEEDS_BOX = Check("area larger than the box", "The area sets how precise a pose has to be. Correct area or box.")
 UNDECLARED_KEYPOINT = Check(
     "labelled keypoint missing from labelled_keypoints",
@@ -32,7 +34,6 @@ NEVER_LABELLED = Check(
     "keypoint never labelled",
     "The network would learn that the keypoint is never visible. Remove it from labelled_keypoints of the images.",
 )
-NO_PERSONS = Check("no person with keypoints", "There is nothing to train on. Check the labels.", is_error=True)
 
 
 def find_label_problems(annotations: Annotations) -> Iterator[Problem]:
@@ -55,7 +56,7 @@ def _check_person(person: PersonAnnotation, image: ImageAnnotation, names: tuple
         yield Problem(BOX_OUTSIDE, f"{where} in {size_xy[0]}x{size_xy[1]} pixels")
     if not person.has_keypoints:
         return
-    if person.area <= 0 or extent.min() <= 0:
+    if person.area <= 0:
         yield Problem(NO_AREA, f"{where}, area {person.area:g}")
     elif person.area > 1.05 * extent.prod() + _TOLERANCE:
         yield Problem(AREA_EXCEEDS_BOX, f"{where}, area {person.area:g}")
@@ -90,9 +91,6 @@ def _find_duplicates(image: ImageAnnotation, sigmas: np.ndarray) -> Iterator[Pro
 
 def _find_missing(annotations: Annotations) -> Iterator[Problem]:
     posed = [(person, image) for image in annotations.images for person in image.persons if person.has_keypoints]
-    if not posed:
-        yield Problem(NO_PERSONS, f"{len(annotations.images)} images")
-        return
     if len(posed) < _MIN_PERSONS:
         return
     is_labelled = np.any([person.visibility > 0 for person, _ in posed], axis=0)

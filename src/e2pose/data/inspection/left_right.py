@@ -25,6 +25,10 @@ _MIN_FRONT_VIEWS = 0.35  # of the persons with a visible nose
 
 _FLIPS = "Half of the training images are mirrored and would have wrong labels."
 PAIR_NAMES = Check("flip pair contradicts the keypoint names", f"{_FLIPS} Correct flip_idx or the schema.")
+UNPAIRED_SIDE = Check(
+    "keypoint with a side but without a partner",
+    "Training mirrors no image, because left and right would be mixed. Correct the name, or add flip pairs.",
+)
 PAIR_HEIGHTS = Check(
     "flip pair at different heights",
     f"{_FLIPS} Check whether the two are the same part of the body; correct the schema.",
@@ -39,12 +43,17 @@ ALL_SWAPPED = Check(
 
 
 def find_flip_problems(annotations: Annotations) -> Iterator[Problem]:
-    """Yields flip pairs that contradict names or geometry; the geometry is checked from 20 persons on."""
+    """Yields sides without flip pairs, and flip pairs that contradict names or geometry.
+
+    The geometry is checked from 20 persons on.
+    """
     schema = annotations.schema
     names = schema.keypoints
+    for name in schema.unpaired_sides():
+        yield Problem(UNPAIRED_SIDE, name)
     for left, right in find_mirrored_names(names):
         partner = names[schema.flip[names.index(left)]]
-        if partner != right:
+        if partner not in (left, right):
             yield Problem(PAIR_NAMES, f"{left} flips to {partner}, not to {right}")
     persons = [person for image in annotations.images for person in image.persons if person.has_keypoints]
     pairs = _flip_pairs(schema)

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,13 +14,15 @@ from e2pose.data.inspection.image_files import (
     check_image_files,
     difference_hash,
     find_duplicates,
+    to_problem,
 )
 from helpers.labels import make_annotations, valid_images, write_dataset, write_noise
 
 
 def write_subset(folder, *, images=3, split="training", seed=0) -> Subset:
     annotations = make_annotations(*valid_images(images))
-    return Subset(folder.name, write_dataset(folder, annotations, seed=seed) / "images", annotations, split)
+    images = write_dataset(folder, annotations, seed=seed) / "images"
+    return Subset(folder.name, images, annotations, split, source=folder.name)
 
 
 def duplicates_of(*subsets) -> list[tuple[Check, str]]:
@@ -33,8 +36,8 @@ def test_valid_files_have_no_problems(tmp_path):
         write_subset(tmp_path / "b", images=20, seed=1, split="held out"),
     ]
     reported_totals = []
-    problems, fingerprints = check_image_files(subsets, reported_totals.append)
-    assert problems == [[], []]
+    errors, fingerprints = check_image_files(subsets, reported_totals.append)
+    assert errors == [{}, {}]
     assert reported_totals == [40] * 40
     assert [one.name for one in fingerprints][:2] == ["0.png", "1.png"]
     assert list(find_duplicates(fingerprints)) == []
@@ -45,11 +48,13 @@ def test_missing_truncated_and_resized_files_are_errors(tmp_path):
     (subset.folder / "0.png").unlink()
     (subset.folder / "1.png").write_bytes((subset.folder / "1.png").read_bytes()[:200])
     write_noise(subset.folder / "2.png", seed=0, size_hw=(60, 80))
-    (problems,), fingerprints = check_image_files([subset], None)
+    (errors,), fingerprints = check_image_files([subset], None)
+    assert list(errors) == [0, 1, 2]
+    problems = [to_problem(error) for error in errors.values()]
     assert [problem.check for problem in problems] == [UNREADABLE, UNREADABLE, WRONG_SIZE]
     assert "0.png" in problems[0].example
     assert "truncated" in problems[1].example
-    assert problems[2].example == "2.png: 80x60, but 160x120 in the labels"
+    assert problems[2].example.endswith("2.png' has 60x80 pixels, but its annotation has 120x160")
     assert [one.name for one in fingerprints] == ["3.png"]
     assert UNREADABLE.is_error
     assert WRONG_SIZE.is_error
@@ -60,7 +65,7 @@ def test_equal_files_are_an_error_only_in_different_splits(tmp_path):
     shutil.copy(one.folder / "0.png", one.folder / "1.png")
     shutil.copy(one.folder / "2.png", two.folder / "1.png")
     assert duplicates_of(one, two) == [(DUPLICATE, "a: 0.png = a: 1.png"), (LEAK, "a: 2.png = b: 1.png")]
-    same_split = Subset(two.name, two.folder, two.annotations, one.split)
+    same_split = replace(two, split=one.split)
     assert [check for check, _ in duplicates_of(one, same_split)] == [DUPLICATE] * 2
     assert LEAK.is_error
     assert not DUPLICATE.is_error
@@ -72,7 +77,7 @@ def test_nearly_equal_images_are_reported_only_in_different_splits(tmp_path):
     _, compressed = cv2.imencode(".jpg", brighter, [cv2.IMWRITE_JPEG_QUALITY, 60])
     (two.folder / "2.png").write_bytes(compressed.tobytes())
     assert duplicates_of(one, two) == [(NEAR_LEAK, "b: 2.png = a: 1.png")]
-    assert duplicates_of(one, Subset(two.name, two.folder, two.annotations, one.split)) == []
+    assert duplicates_of(one, replace(two, split=one.split)) == []
 
 
 def test_difference_hash_survives_scaling_and_separates_images():

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from e2pose.core.errors import OptionError
-from e2pose.data.config import DataSetConfig
+from e2pose.data.config import AugmentConfig, DataSetConfig
 from e2pose.data.inspection.findings import Check, Problem, summarise
 from e2pose.data.inspection.image_files import UNREADABLE
-from e2pose.data.inspection.inspect import UNUSABLE, RecipeSets, inspect, open_subsets
+from e2pose.data.inspection.inspect import NOTHING_LEARNED, UNUSABLE, RecipeSets, Verdict, inspect, open_subsets
 from e2pose.data.inspection.label_sheet import draw_label_sheet, draw_labels
 from e2pose.data.inspection.labels import BOX_OUTSIDE, KEYPOINT_OUTSIDE
 from e2pose.data.inspection.statistics import label_statistics
@@ -18,8 +18,8 @@ from helpers.labels import COCO, make_annotations, make_image, make_person, vali
 
 
 def open_all(*sources, **options):
-    subsets, findings = open_subsets(sources, **options)
-    assert findings == []
+    subsets, unread = open_subsets(sources, **options)
+    assert unread == []
     return subsets
 
 
@@ -59,12 +59,17 @@ def test_folder_and_json_file_give_the_same_labels(tmp_path):
 def test_sets_of_a_recipe_are_split_into_training_and_held_out_images(tmp_path):
     write_valid(tmp_path / "set", 6)
     sets = (DataSetConfig(path="set", holdout=3), DataSetConfig(path="set"))
-    training, held_out, whole = open_all(RecipeSets(sets, "coco", tmp_path))
+    source = RecipeSets("my.toml", sets, "coco", tmp_path, (96, 96), "letterbox", AugmentConfig())
+    training, held_out, whole = open_all(source)
     assert [subset.name for subset in (training, held_out, whole)] == ["set", "set: held out", "set"]
     assert [image.id for image in held_out.annotations.images] == [0, 3]
     assert [image.id for image in training.annotations.images] == [1, 2, 4, 5]
     assert len(whole.annotations.images) == 6
     assert training.split == whole.split != held_out.split
+    assert {subset.source for subset in (training, held_out, whole)} == {"my.toml"}
+    report = inspect([training, held_out, whole])
+    assert [selection and selection.persons for selection in report.selections] == [4, None, 6]
+    assert report.verdicts == (Verdict("my.toml", usable=True, persons=10, images=10),)
 
 
 def test_each_split_of_a_yolo_data_set_is_a_subset(tmp_path):
@@ -85,10 +90,13 @@ def test_unusable_labels_are_an_error_and_other_sets_are_still_read(tmp_path):
     valid = write_valid(tmp_path / "valid", 2)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "annotations.json").write_text("{}", encoding="utf-8")
-    subsets, (finding,) = open_subsets([tmp_path / "broken", valid])
+    subsets, unread = open_subsets([tmp_path / "broken", valid])
     assert [subset.name for subset in subsets] == [str(valid)]
+    report = inspect(subsets, unread)
+    (finding,) = report.findings
     assert (finding.subset, finding.check) == (str(tmp_path / "broken"), UNUSABLE)
     assert UNUSABLE.is_error
+    assert [verdict.usable for verdict in report.verdicts] == [False, True]
 
 
 def test_missing_path_is_refused(tmp_path):
@@ -107,6 +115,15 @@ def test_report_contains_all_findings_and_can_be_written_as_json(tmp_path):
     assert record["findings"][0]["check"]["title"] == UNREADABLE.title
     assert record["findings"][0]["examples"][0].endswith("0.png'")
     assert record["statistics"][0]["images"] == 4
+
+
+def test_labels_without_persons_are_an_error(tmp_path):
+    folder = write_dataset(tmp_path / "set", make_annotations(make_image(1), make_image(2, make_person(is_crowd=True))))
+    report = inspect(open_all(folder))
+    (finding,) = report.findings
+    assert (finding.check, finding.check.is_error) == (NOTHING_LEARNED, True)
+    assert finding.examples[0].endswith("can be learned; omitted 1 person: crowd region (for example 2.png)")
+    assert not report.verdicts[0].usable
 
 
 def test_report_of_valid_images_is_empty(tmp_path):
