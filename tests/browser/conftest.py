@@ -60,7 +60,7 @@ def open_page(browser):
         contexts.append(context)
         page = context.new_page()
         page.add_init_script(LISTEN)
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         if not expect_errors:
             page.on("console", lambda message: message.type == "error" and problems.append(message.text))
             page.on("pageerror", lambda error: problems.append(str(error)))

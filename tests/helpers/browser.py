@@ -98,7 +98,7 @@ def file_server(folder: Path, headers: dict[str, str] | None = None) -> Iterator
         thread.join()
 
 
-def wait_until(page, condition: str, timeout_s: float = 30) -> None:
+def wait_until(page, condition: str, timeout_s: float = 60) -> None:
     """Waits until a JavaScript expression is true; Playwright's own waiting needs eval, which the page forbids."""
     poll = f"""async (deadline) => {{
         while (!({condition}) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
@@ -108,7 +108,7 @@ def wait_until(page, condition: str, timeout_s: float = 30) -> None:
 
 
 def next_results(
-    page, count: int = 1, *, act: Callable[[], object] = lambda: None, timeout_s: float = 30
+    page, count: int = 1, *, act: Callable[[], object] = lambda: None, timeout_s: float = 60
 ) -> list[dict]:
     """Returns the next results that the page shows, after an action."""
     start = page.evaluate("window.frames_.length")

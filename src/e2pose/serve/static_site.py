@@ -41,7 +41,7 @@ def write_static_site(folder: Path, models: Sequence[str] = (), runtime_folder: 
     """
     runtime = find_web_runtime(runtime_folder)
     records = [_model_record(name) for name in models or MODELS]
-    files = {f"runtime/{name}": path for name, path in runtime.items()}
+    files = {_runtime_path(name): path for name, path in runtime.items()}
     files |= {f"models/{path.name}": path for _, path in records}
     files |= {path.name if path.name in _AT_ROOT else f"static/{path.name}": path for path in sorted(_PAGE.iterdir())}
     files |= {f"licences/{name}": path for name, path in _licences().items()}
@@ -56,14 +56,19 @@ def write_static_site(folder: Path, models: Sequence[str] = (), runtime_folder: 
         "models": [{**record, "file": entries[f"models/{path.name}"]} for record, path in records],
         "runtime": {
             "name": f"{PACKAGE} {VERSION}",
-            "module": entries[f"runtime/{MODULE}"],
-            "binary": entries[f"runtime/{BINARY}"],
+            "module": entries[_runtime_path(MODULE)],
+            "binary": entries[_runtime_path(BINARY)],
         },
         "page": [entry for name, entry in entries.items() if name.startswith("static/") or name in _AT_ROOT],
     }
     with atomic_path(folder / "manifest.json") as target:
         target.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return sum((folder / name).stat().st_size for name in (*files, "manifest.json"))
+
+
+def _runtime_path(name: str) -> str:
+    """Returns the path of a runtime file; many web hosts deliver `.mjs` with a type that browsers do not run."""
+    return f"runtime/{Path(name).with_suffix('.js') if name == MODULE else name}"
 
 
 def _model_record(name: str) -> tuple[dict[str, Any], Path]:

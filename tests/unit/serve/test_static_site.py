@@ -61,6 +61,7 @@ def test_site_has_the_hashes_of_all_files(package: Path, tiny_model: Path, tmp_p
     for entry in entries:
         content = (site / entry["path"]).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (entry["size_bytes"], entry["sha256"])
+    assert manifest["runtime"]["module"]["path"].endswith(".js")
     names = {entry["path"] for entry in manifest["page"]}
     assert {"index.html", "service-worker.js", "static/app.js", "static/compute.js", "static/style.css"} <= names
     assert 'name="e2pose-compute" content="browser"' in (site / "index.html").read_text()

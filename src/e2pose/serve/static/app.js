@@ -303,6 +303,10 @@ document.ondrop = (event) => {
 };
 document.onpaste = (event) => startFile(event.clipboardData.files[0]);
 
+document.onvisibilitychange = () => {
+  if (source && !document.hidden) keepAwake(source); // hidden pages lose the lock
+};
+
 /**
  * Installs the service worker, which keeps all files for use without a network. Its answers also isolate the page, which
  * permits threads, on hosts that do not send the headers for it; that takes one reload.
@@ -319,11 +323,16 @@ async function useServiceWorker() {
   await new Promise(() => {}); // until the page is gone
 }
 
+/** Removes the service worker of a static folder that was served at the same address before. */
+async function removeServiceWorkers() {
+  for (const worker of (await navigator.serviceWorker?.getRegistrations()) ?? []) await worker.unregister();
+}
+
 async function start() {
   $("place").textContent = engine.place;
   $("privacy").textContent = inBrowser ? "Nothing leaves this device." : "Frames go to this server only, which stores none.";
   setInterval(() => showReadOuts(source), READ_OUT_MS);
-  if (inBrowser) await useServiceWorker().catch((error) => console.warn(`No use without a network: ${error.message}`));
+  await (inBrowser ? useServiceWorker() : removeServiceWorkers()).catch((error) => console.warn(error.message));
   models = await engine.models();
   $("model").replaceChildren(...models.map(({ name }) => new Option(name)));
   selectModel();

@@ -16,8 +16,8 @@ self.onmessage = async ({ data }) => {
 /** Loads runtime and model, and runs the model once, so that the first frame is as fast as the others. */
 async function load({ runtime, model, threads }) {
   received = {};
-  const [binary, file] = await Promise.all([fetchVerified(runtime.binary), fetchVerified(model.file)]);
-  ort ??= await import(new URL(runtime.module.path, self.location.href.replace(/static\/[^/]*$/, "")));
+  const [binary, file] = await Promise.all([runtime.binary, model.file, runtime.module].map(fetchVerified));
+  ort = await import(addressOf(runtime.module));
   ort.env.wasm.numThreads = threads;
   ort.env.wasm.wasmBinary = binary;
   self.postMessage({ progress: 1 });
@@ -44,11 +44,16 @@ async function infer(rgba, width, height) {
   return { scores: scores.data, keypoint_scores: keypoint_scores.data, keypoints: keypoints.data };
 }
 
+/** Returns an address that changes with the content, so that caches never mix versions. */
+function addressOf({ path, sha256 }) {
+  return new URL(`../${path}?sha256=${sha256}`, self.location).href;
+}
+
 let received = {}; // path: [bytes received, size in bytes]
 
 /** Downloads a file, reports the progress of all downloads and checks the SHA-256 of the content. */
 async function fetchVerified({ path, size_bytes, sha256 }) {
-  const url = new URL(`../${path}?sha256=${sha256}`, self.location);
+  const url = addressOf({ path, sha256 });
   const response = await fetch(url);
   if (!response.ok) throw new Error(`The file ${path} cannot be loaded: HTTP ${response.status}.`);
   const content = new Uint8Array(size_bytes);
@@ -66,7 +71,8 @@ async function fetchVerified({ path, size_bytes, sha256 }) {
   const hex = hash && [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   if (length !== size_bytes || (hex && hex !== sha256)) {
     for (const name of (await self.caches?.keys()) ?? []) await (await caches.open(name)).delete(url);
-    throw new Error(`The file ${path} is damaged: its content does not match the hash in manifest.json. Reload the page, or write the folder again with e2pose serve --static.`);
+    const remedy = "Reload the page, or write the folder again with e2pose serve --static.";
+    throw new Error(`The file ${path} is damaged: its content does not match the hash in manifest.json. ${remedy}`);
   }
   return content;
 }

@@ -8,7 +8,7 @@
 
 import { fitInput, scaleRecord } from "./decode.js";
 
-const MAX_PAUSE_MS = 4000;
+const MAX_PAUSE_MS = 3000;
 const ANSWER_TIMEOUT_MS = 15000;
 const START_TIMEOUT_MS = 30000;
 const JPEG_QUALITY = 0.9; // about 20 kB; at 0.85, keypoints of persons that are hard to see move by several pixels
@@ -247,8 +247,9 @@ export class BrowserEngine {
           return;
         }
         clearTimeout(timer);
-        if (data.error) reject(new UserError(data.error));
-        else resolve(data);
+        if (!data.error) return resolve(data);
+        this.#worker.onmessage = null; // other downloads still report their progress
+        reject(new UserError(data.error));
       };
       this.#worker.postMessage(message, transfer);
     });

@@ -20,11 +20,11 @@ async function storePage() {
 
 async function answer(request, url) {
   const cache = await caches.open(CACHE);
-  const stored = await cache.match(request);
+  const stored = await cache.match(request, { ignoreSearch: request.mode === "navigate" });
   if (stored && url.searchParams.has("sha256")) return isolate(stored);
   try {
     const response = await fetch(request);
-    if (response.ok) await store(cache, request, url, response.clone());
+    if (response.status === 200) await store(cache, request, url, response.clone());
     return isolate(response);
   } catch (error) {
     if (stored) return isolate(stored);
