@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from e2pose.core.errors import SchemaError
-from e2pose.core.schema import KeypointSchema
+from e2pose.core.schema import KeypointSchema, load_schema
 from helpers.mutations import RAW_WORDS, few_examples, mutated_records, mutated_texts
 
 RECORD = {
@@ -46,6 +46,6 @@ def test_schema_records(record):
 @few_examples
 @given(text=mutated_texts(TEXT))
 def test_schema_files(tmp_path_factory, text):
-    path = tmp_path_factory.getbasetemp() / "mutated.toml"
+    path = tmp_path_factory.mktemp("schema") / "mutated.toml"  # schemas are cached by path
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    read(_load_schema.__wrapped__, path)
+    read(load_schema, path)
