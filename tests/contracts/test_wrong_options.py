@@ -11,7 +11,8 @@ COMMANDS = {
     "evaluate missing.json missing/": "category detections device input-size json limit precision protocol report "
     "runtime schema threads threshold",
     "train missing.toml": "data output profile resume set",
-    "export missing.onnx": "annotated-images annotations batch-size device images input-size name precision threshold to",
+    "export missing.onnx": "annotated-images annotations batch-size device images input-size name precision "
+    "threshold to",
     "convert missing.pb out.onnx": "images name",
     "bench missing.jpg": "annotations frames models output overlay peer peers rebuild reference rounds scenes threads "
     "warm-up",
