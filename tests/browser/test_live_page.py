@@ -152,6 +152,23 @@ def test_refused_camera_is_explained(error: str, words: str, live_page) -> None:
     assert words in live_page.inner_text("#notice")
 
 
+def test_camera_that_opens_late_does_not_replace_a_newer_source(live_page, tmp_path: Path) -> None:
+    live_page.evaluate("""() => {
+      const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async (constraints) => {
+        await new Promise((resolve) => { window.allow = resolve; });
+        window.late = await open(constraints);
+        return window.late;
+      };
+    }""")
+    live_page.click("#camera")
+    video = write_panning_video(SAMPLES / "park.jpg", tmp_path / "park.webm")
+    next_results(live_page, act=lambda: live_page.set_input_files("#file", video))
+    live_page.evaluate("window.allow()")
+    wait_until(live_page, "window.late?.getTracks()[0].readyState === 'ended'")
+    assert next_results(live_page, 3)[-1]["file"] == "park.webm"
+
+
 def test_mirror_flips_the_image_and_not_the_results(live_page) -> None:
     first = open_image(live_page, "park.jpg")
     whole = canvas_rgb(live_page)
@@ -173,9 +190,17 @@ def test_blur_removes_the_detail_of_faces(region: str, live_page, estimators) ->
     def detail(image: np.ndarray) -> float:
         return float(np.abs(np.diff(image[face].astype(float).mean(axis=-1), axis=0))[is_face].mean())
 
-    set_value(live_page, "#blur", region)
     assert is_face.mean() > 0.3
+    set_value(live_page, "#blur", region)
     assert detail(canvas_rgb(live_page)) < 0.5 * detail(original)
+
+
+def test_blurred_image_is_not_shown_before_its_poses_are_known(live_page) -> None:
+    live_page.select_option("#blur", "heads")
+    live_page.route("**/v1/poses*", lambda route: None)  # no answer
+    live_page.set_input_files("#file", SAMPLES / "astronaut.jpg")
+    live_page.locator("#stop").wait_for()
+    assert canvas_rgb(live_page).max() == 0
 
 
 def test_threshold_and_model_apply_to_an_open_image(live_page) -> None:
@@ -249,6 +274,20 @@ def test_unreadable_file_is_explained_in_a_sentence(name: str, live_page, tmp_pa
     live_page.locator("#notice:not([hidden])").wait_for()
     assert name in live_page.inner_text("#notice")
     assert live_page.is_visible("#camera")
+
+
+def test_image_without_a_server_is_explained_in_a_sentence(open_page, server: str) -> None:
+    page = open_page(f"{server}#token={TOKEN}", expect_errors=True)
+    page.route("**/v1/poses*", lambda route: route.abort())
+    page.set_input_files("#file", SAMPLES / "park.jpg")
+    page.get_by_text("The connection to the server is lost").wait_for()
+
+
+def test_refused_image_is_explained_in_a_sentence(open_page, server: str, tmp_path: Path) -> None:
+    page = open_page(f"{server}#token={TOKEN}", expect_errors=True)
+    cv2.imwrite(str(tmp_path / "huge.png"), np.zeros((7500, 7500, 3), np.uint8))
+    page.set_input_files("#file", tmp_path / "huge.png")
+    page.get_by_text("The image has 56,250,000 pixels; accepted are 50,000,000. Scale the image down").wait_for()
 
 
 def test_page_without_the_token_says_where_to_find_it(open_page, server: str) -> None:

@@ -4,7 +4,7 @@ import { paint } from "./draw.js";
 import { BrowserEngine, Interrupted, ServerEngine, UserError } from "./engines.js";
 import { addFrame, clearFrames, showReadOuts } from "./readouts.js";
 import { offerDownloads, Recording } from "./recording.js";
-import { listCameras, openCamera, openFile, openScreen, release } from "./sources.js";
+import { listCameras, openCamera, openFile, openScreen, play, release } from "./sources.js";
 
 const READ_OUT_MS = 250;
 const ERROR_PAUSE_MS = 1000;
@@ -76,13 +76,16 @@ function explainMissingCamera() {
 async function open(start) {
   close();
   const number = attempt;
+  let next;
   try {
-    const next = await start();
-    if (number !== attempt) return release(next);
+    next = await start();
+    if (number === attempt) next = await play(video, next);
+    if (number !== attempt) return release(next); // another source was opened meanwhile
     source = { persons: [], busy: false, again: false, index: -1, computed: 0, started: performance.now(), ...next };
     showSource();
   } catch (error) {
-    report(error);
+    if (next) release(next);
+    if (number === attempt) report(error);
   }
 }
 
@@ -101,23 +104,25 @@ function close() {
 
 function startCamera() {
   if (!navigator.mediaDevices) return explainMissingCamera();
-  return open(async () => {
-    const camera = await openCamera(video, $("device").value);
-    const { deviceId, facingMode } = camera.stream.getVideoTracks()[0].getSettings();
-    $("device").replaceChildren(...(await listCameras()));
-    $("device").value = deviceId;
-    $("mirror").checked = facingMode !== "environment";
-    return camera;
-  });
+  return open(() => openCamera($("device").value));
+}
+
+/** Lists the cameras, and mirrors front cameras; those of computers do not say where they are. */
+async function showCameras(current) {
+  const { deviceId, facingMode } = current.stream.getVideoTracks()[0].getSettings();
+  $("mirror").checked = facingMode !== "environment";
+  $("device").replaceChildren(...(await listCameras()));
+  $("device").value = deviceId;
+  $("cameras").hidden = current !== source || $("device").length < 2;
 }
 
 function startScreen() {
   if (!navigator.mediaDevices?.getDisplayMedia) return say("This browser cannot share the screen.");
-  return open(() => openScreen(video));
+  return open(openScreen);
 }
 
 function startFile(file) {
-  if (file) open(() => openFile(video, file));
+  if (file) open(() => openFile(file));
 }
 
 /** Shows the controls of the open source, or the welcome. */
@@ -130,8 +135,9 @@ function showSource() {
   say("");
   if (!source) return;
   const isImage = source.kind === "image";
-  if (source.kind !== "camera") $("mirror").checked = false;
-  $("cameras").hidden = source.kind !== "camera" || $("device").length < 2;
+  $("mirror").checked = false;
+  $("cameras").hidden = true;
+  if (source.kind === "camera") showCameras(source);
   $("pause").hidden = isImage;
   press($("pause"), false, "Pause");
   press($("record"), false, isImage ? "Save" : "Record");
@@ -140,7 +146,7 @@ function showSource() {
   $("downloads").replaceChildren();
   [view.width, view.height] = [source.image.width || source.width, source.image.height || source.height];
   if (isImage) {
-    draw(source.image);
+    if (!settings().blur) draw(source.image);
     compute();
     return;
   }
@@ -289,6 +295,7 @@ $("model").onchange = () => {
   refresh();
 };
 $("threshold").oninput = showThreshold;
+$("blur").addEventListener("change", () => (view.width = view.width)); // clears what was shown without blur
 for (const id of ["threshold", "blur", "track", "smooth", "mirror", "step"]) $(id).addEventListener("change", refresh);
 document.querySelector("form").onsubmit = (event) => event.preventDefault();
 document.ondragover = (event) => {

@@ -57,7 +57,9 @@ export class ServerEngine {
 
   async #request(path, options = {}) {
     const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
-    const response = await fetch(path, { ...options, headers });
+    const response = await fetch(path, { ...options, headers }).catch(() => {
+      throw new UserError("The connection to the server is lost. Check that it runs.");
+    });
     if (response.ok) return response;
     if (response.status === 401) {
       throw new UserError("This server needs a token. Open the address that e2pose serve printed, with #token=... at its end.");
@@ -134,7 +136,7 @@ export class ServerEngine {
       await this.models();
       return "The server answers, but all its live sessions may be in use. Trying again.";
     } catch (error) {
-      return error instanceof UserError ? error.message : "The connection to the server is lost. Trying again.";
+      return `${error.message} Trying again.`;
     }
   }
 
@@ -283,5 +285,6 @@ function toResult(answer, frame, prepare, elapsed) {
 }
 
 function toSentence({ title, detail, hint }) {
-  return [detail || title, hint && `Next step: ${hint}`].filter(Boolean).join(". ");
+  const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
+  return [detail || title, hint].filter(Boolean).map(sentence).join(" ");
 }

@@ -6,23 +6,21 @@ import { UserError } from "./engines.js";
 const MAX_IMAGE_SIDE = 2560; // pixels of a displayed still image; the server receives the file itself
 
 /** Opens a camera; without a device, the front camera or the only one. */
-export function openCamera(video, device) {
+export function openCamera(device) {
   const chosen = device ? { deviceId: { exact: device } } : { facingMode: "user" };
   const constraints = { video: { ...chosen, width: { ideal: 1280 }, height: { ideal: 720 } } };
-  return openStream(video, "camera", () => navigator.mediaDevices.getUserMedia(constraints));
+  return openStream("camera", () => navigator.mediaDevices.getUserMedia(constraints));
 }
 
-export function openScreen(video) {
-  return openStream(video, "screen", () => navigator.mediaDevices.getDisplayMedia({ video: true }));
+export function openScreen() {
+  return openStream("screen", () => navigator.mediaDevices.getDisplayMedia({ video: true }));
 }
 
-async function openStream(video, kind, request) {
+async function openStream(kind, request) {
   const stream = await request().catch((error) => {
     throw new UserError(explain(error, kind));
   });
-  video.srcObject = stream;
-  await play(video);
-  return { kind, name: kind, stream, image: video, width: video.videoWidth, height: video.videoHeight };
+  return { kind, name: kind, stream };
 }
 
 function explain(error, device) {
@@ -35,18 +33,9 @@ function explain(error, device) {
   return reasons[error.name] ?? `The ${device} cannot be opened: ${error.message}`;
 }
 
-export function openFile(video, file) {
-  return file.type.startsWith("video/") ? openVideo(video, file) : openImage(file);
-}
-
-async function openVideo(video, file) {
-  const url = URL.createObjectURL(file);
-  video.src = url;
-  video.loop = true;
-  await play(video).catch(() => {
-    throw new UserError(`The browser cannot play ${file.name}. Convert it to MP4 (H.264) or WebM.`);
-  });
-  return { kind: "video", name: file.name, url, image: video, width: video.videoWidth, height: video.videoHeight };
+export function openFile(file) {
+  const isVideo = file.type.startsWith("video/");
+  return isVideo ? { kind: "video", name: file.name, url: URL.createObjectURL(file) } : openImage(file);
 }
 
 async function openImage(file) {
@@ -60,9 +49,17 @@ async function openImage(file) {
   return { kind: "image", name: file.name, file, bitmap, image: bitmap, width, height };
 }
 
-async function play(video) {
-  await video.play();
+/** Plays a stream or a video in the video element; returns the complete source. */
+export async function play(video, source) {
+  if (source.image) return source;
+  video.loop = true;
+  if (source.stream) video.srcObject = source.stream;
+  else video.src = source.url;
+  await video.play().catch(() => {
+    throw new UserError(`The browser cannot play ${source.name}. Convert it to MP4 (H.264) or WebM.`);
+  });
   if (!video.videoWidth) await new Promise((resolve) => video.addEventListener("resize", resolve, { once: true }));
+  return { ...source, image: video, width: video.videoWidth, height: video.videoHeight };
 }
 
 /** Stops cameras and frees memory. */
