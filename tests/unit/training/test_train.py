@@ -13,7 +13,7 @@ import cv2
 import pytest
 import torch
 
-from e2pose.core.errors import AnnotationError, OutputError, TrainingError
+from e2pose.core.errors import AnnotationError, InputError, OutputError, TrainingError
 from e2pose.data.image_sets import open_set
 from e2pose.inference.estimator import Estimator
 from e2pose.models.weights import load_weights
@@ -265,3 +265,53 @@ def test_held_out_images_are_evaluated_and_drawn_during_training(tmp_path):
     sheets = sorted((tmp_path / "run" / "previews").iterdir())
     assert [sheet.name for sheet in sheets] == ["0000002.jpg", "0000003.jpg"]
     assert cv2.imread(str(sheets[0])).shape == (320, 644, 3)
+
+
+def write_set_of_files(count: int, folder: Path) -> Path:
+    """Writes the set `synthetic` with copies of its image in files of their own."""
+    root = write_set_of(count, folder)
+    path = root / "synthetic" / "annotations.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    for image in record["images"][1:]:
+        image["file_name"] = f"{image['id']}.png"
+        shutil.copy(root / "synthetic" / "images" / "1.png", root / "synthetic" / "images" / image["file_name"])
+    path.write_text(json.dumps(record), encoding="utf-8")
+    return root
+
+
+def test_image_that_disappears_during_a_training_is_replaced_and_reported(tmp_path):
+    root = write_set_of_files(3, tmp_path)
+    lost = root / "synthetic" / "images" / "2.png"
+    reporter = at(1, lost.unlink)
+    recipe, run = write_recipe(tmp_path, root, steps=4), tmp_path / "run"
+    changes = ["data.cache=false", "data.sets.0.holdout=3", "evaluate_every=2", "log_every=2", "threads=1"]
+    train(recipe, overrides=changes, output=run, reporter=reporter)
+    replaced = [message for message in reporter.messages if "cannot be read any more" in message]
+    assert len(replaced) == 1, "the count is reported when it grows"
+    assert replaced[0].startswith("1 images cannot be read any more and are replaced, the last one: there is no file")
+    assert saved_step(run) == 4
+
+
+def test_training_stops_with_a_checkpoint_if_all_images_disappear(tmp_path):
+    root = write_set_of_files(3, tmp_path)
+    images = root / "synthetic" / "images"
+    reporter = at(2, lambda: images.rename(tmp_path / "elsewhere"))
+    recipe, run = write_recipe(tmp_path, root, steps=4), tmp_path / "run"
+    changes = ["data.cache=false", "threads=1"]
+    with pytest.raises(InputError, match="images in succession cannot be read any more"):
+        train(recipe, overrides=changes, output=run, reporter=reporter)
+    assert reporter.messages[-1] == "stopped after step 2; continue with --resume"
+    (tmp_path / "elsewhere").rename(images)
+    assert saved_step(run) == 2
+    train(recipe, overrides=changes, output=run, resume=True, reporter=RecordingReporter())
+    assert saved_step(run) == 4
+
+
+def test_held_out_images_that_disappear_do_not_end_the_training(tmp_path):
+    root = write_set_of_files(3, tmp_path)
+    reporter = at(1, (root / "synthetic" / "images" / "1.png").unlink)
+    recipe, run = write_recipe(tmp_path, root, steps=3), tmp_path / "run"
+    changes = ["data.sets.0.holdout=3", "evaluate_every=2", "threads=1"]
+    train(recipe, overrides=changes, output=run, reporter=reporter)
+    assert saved_step(run) == 3
+    assert sum("held-out images were not evaluated: " in message for message in reporter.messages) == 2
