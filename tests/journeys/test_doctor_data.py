@@ -30,7 +30,9 @@ def test_valid_set_has_no_findings(e2pose, folder: Path) -> None:
     assert done.code == 0
     assert "24 (0 without persons" in done.out
     assert "left_shoulder 100% (100%)" in done.out
-    assert done.out.endswith("kinds of errors: 0, kinds of warnings: 0\n")
+    assert done.out.endswith(
+        "set: usable for training, learned persons: 24, used images: 24\nkinds of errors: 0, kinds of warnings: 0\n"
+    )
     assert cv2.imread("sheets/labels.png").shape == (288 * 2 + 4, 292 * 6 - 4, 3)
     record = json.loads(Path("report.json").read_text(encoding="utf-8"))
     assert record["statistics"][0]["persons"] == 24
@@ -49,6 +51,8 @@ def test_only_errors_set_the_exit_code(e2pose, tmp_path: Path) -> None:
     assert done.code == 1
     assert "error: set: missing or unreadable image file (1)\n" in done.out
     assert "\n  - there is no file 'set/images/3.png'\n" in done.out
+    assert "omitted 1 image: missing or unreadable file (for example there is no file 'set/images/3.png')" in done.out
+    assert "\nset: usable for training, learned persons: 24, used images: 24\n" in done.out
     assert done.err == ""
 
 

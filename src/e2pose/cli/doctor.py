@@ -141,8 +141,8 @@ def _format_report(report: DataReport, subsets: Sequence[Subset]) -> str:
     for finding in report.findings:
         lines += _format_finding(finding)
     for verdict in report.verdicts:
-        learned = f"{verdict.persons} persons in {verdict.images} images are learned"
-        lines.append(f"{verdict.source}: {f'usable, {learned}' if verdict.usable else 'not usable for training'}")
+        learned = f"usable for training, learned persons: {verdict.persons}, used images: {verdict.images}"
+        lines.append(f"{verdict.source}: {learned if verdict.usable else 'not usable for training'}")
     errors = sum(finding.check.is_error for finding in report.findings)
     return "\n".join([*lines, f"kinds of errors: {errors}, kinds of warnings: {len(report.findings) - errors}"])
 
@@ -153,7 +153,7 @@ def _format_use(selection: Selection | None, subset: Subset) -> list[str]:
 
     if selection is None:
         return []
-    lines = [f"{selection.persons} persons in {selection.images} images are learned", *map(str, selection.omitted)]
+    lines = [f"learned persons: {selection.persons}, used images: {selection.images}", *map(str, selection.omitted)]
     lines += [*subset.annotations.notes, *describe_mirroring(subset.augment, subset.annotations.schema)]
     return [f"  {'' if index else 'training':<10}{line}" for index, line in enumerate(lines)]
 

@@ -150,9 +150,7 @@ def _evaluate(run: RunFolder, step: int, reporter: TrainingReporter) -> None:
 def _report_errors(errors: Mapping[str, E2PoseError], num_reported: int, reporter: TrainingReporter) -> int:
     """Reports images that could not be read since the last report; returns the number of all such images."""
     if len(errors) > num_reported:
-        reporter.message(
-            f"{len(errors)} images cannot be read any more and are replaced, the last one: {[*errors][-1]}"
-        )
+        reporter.message(f"replaced images that cannot be read any more: {len(errors)}, the last one: {[*errors][-1]}")
     return len(errors)
 
 

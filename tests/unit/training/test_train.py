@@ -288,7 +288,7 @@ def test_image_that_disappears_during_a_training_is_replaced_and_reported(tmp_pa
     train(recipe, overrides=changes, output=run, reporter=reporter)
     replaced = [message for message in reporter.messages if "cannot be read any more" in message]
     assert len(replaced) == 1, "the count is reported when it grows"
-    assert replaced[0].startswith("1 images cannot be read any more and are replaced, the last one: there is no file")
+    assert replaced[0].startswith("replaced images that cannot be read any more: 1, the last one: there is no file")
     assert saved_step(run) == 4
 
 
