@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from e2pose.core.errors import ModelError, OptionError
-from e2pose.core.files import check_model_file
 from e2pose.core.spec import ModelSpec
 from e2pose.runtimes.base import Runtime
 from e2pose.runtimes.onnxruntime import OnnxRuntime
@@ -82,7 +81,6 @@ def open_export_source(
         ModelError: The file is missing, damaged or has another format.
         OptionError: Overrides or a batch size are given for an ONNX file.
     """
-    check_model_file(path)
     suffix = path.suffix.lower()
     if suffix == ".onnx":
         if overrides != NO_OVERRIDES or batch_size is not None:
