@@ -67,9 +67,9 @@ def test_int8_sums_are_exact_on_x86_without_vnni(vnni: bool | None, tiny_model: 
 def test_invalid_file_is_reported(tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"onnxruntime cannot load '.*model\.onnx'") as caught:
+    with pytest.raises(ModelError, match=r"(onnxruntime cannot load|the model file) '.*model\.onnx'") as caught:
         OnnxRuntime(path)
-    assert "download or export it again" in caught.value.hint
+    assert "download" in caught.value.hint
     assert capfd.readouterr() == ("", "")
 
 
@@ -81,9 +81,9 @@ def test_truncated_file_is_reported(tiny_model: Path, tmp_path: Path, capfd: pyt
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ["", "none.onnx"])
-def test_missing_file_and_folder_are_reported(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ModelError, match="does not exist"):
+@pytest.mark.parametrize(("name", "message"), [("", "is a folder"), ("none.onnx", "does not exist")])
+def test_missing_file_and_folder_are_reported(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         OnnxRuntime(tmp_path / name)
 
 
