@@ -8,6 +8,7 @@
 Models: `load` returns an `Estimator`; a `ModelSpec` describes a model and a `KeypointSchema` its keypoints.
 Results: `Poses`, drawn by `draw_poses`; `blur_image` anonymises persons.
 Video: `run` passes each `Frame` of `open_source` through an estimator, a `Tracker` and a `Smoother` to `open_sink`.
+Millions of files: `open_batch` reads the results of `e2pose batch`.
 Accuracy: `evaluate` computes COCO metrics on annotated images.
 
 Each name is imported on first use.
@@ -19,6 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from e2pose.batch.reader import open_batch
     from e2pose.core.affine import Affine
     from e2pose.core.errors import E2PoseError
     from e2pose.core.frame import Frame
@@ -53,6 +55,7 @@ __all__ = [
     "evaluate",
     "load",
     "load_schema",
+    "open_batch",
     "open_sink",
     "open_source",
     "run",
@@ -73,6 +76,7 @@ _MODULES = {
     "evaluate": "evaluation.evaluate",
     "load": "inference.estimator",
     "load_schema": "core.schema",
+    "open_batch": "batch.reader",
     "open_sink": "sinks.open",
     "open_source": "sources.open",
     "run": "inference.run",

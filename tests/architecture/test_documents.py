@@ -102,6 +102,7 @@ EXAMPLES = {
     "stick_people.py": (["made", "5"], "5 images in made"),
     "houses.py": (["made", "5"], "5 images in made"),
     "compare_runtimes.py": (["--help"], "model calibration annotations images"),
+    "batch_rate.py": (["samples/astronaut.jpg", "24", "1000", MODEL], "ms\n1000 paths: "),
     "video_rate.py": (["samples/sidestep.mp4", MODEL], ", ratio "),
 }
 
@@ -129,7 +130,14 @@ def test_table_of_network_sizes_is_what_the_example_prints(run_command) -> None:
 
 
 def test_every_example_is_run() -> None:
-    elsewhere = {"model_sizes.py", "subset.py", "ablations.py", "movenet_weights.py", "transplant.py"}  # or a journey
+    elsewhere = {
+        "model_sizes.py",
+        "subset.py",
+        "ablations.py",
+        "movenet_weights.py",
+        "transplant.py",
+        "ray_data.py",
+    }  # or a journey
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(EXAMPLES) | elsewhere
 
 

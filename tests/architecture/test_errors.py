@@ -6,7 +6,18 @@ import pytest
 import e2pose
 from e2pose.core import errors
 
-PACKAGES = ("core", "formats", "transforms", "render", "zoo", "runtimes", "tracking", "inference", "evaluation")
+PACKAGES = (
+    "core",
+    "formats",
+    "transforms",
+    "render",
+    "zoo",
+    "runtimes",
+    "tracking",
+    "inference",
+    "evaluation",
+    "batch",
+)
 CLASSES = {
     name
     for name, value in vars(errors).items()

@@ -45,6 +45,7 @@ def test_inference_never_loads_torch() -> None:
         "tracking",
         "inference",
         "evaluation",
+        "batch",
         "bench",
         "runtimes.onnxruntime",
     )

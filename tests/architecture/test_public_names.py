@@ -21,6 +21,7 @@ PUBLIC_NAMES = {
     "evaluate",
     "load",
     "load_schema",
+    "open_batch",
     "open_sink",
     "open_source",
     "run",

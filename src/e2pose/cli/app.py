@@ -31,6 +31,7 @@ COMMANDS = {
     "train": "Train a model from a recipe.",
     "export": "Export a model to another format, precision or input size.",
     "convert": "Convert a model of the original E2Pose authors to ONNX.",
+    "batch": "Detect poses in millions of images and videos, on one machine or a Ray cluster.",
     "bench": "Compare models and other pose estimators on the same images.",
     "serve": "Serve poses over HTTP and WebSocket, with a live page.",
     "models": "List the models that can be used by name.",

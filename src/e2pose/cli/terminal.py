@@ -35,14 +35,16 @@ class Progress:
 
     def __init__(self, total: int | None = None, *, shown: bool = True) -> None:
         self._total = total
-        self._shown = shown and sys.stderr.isatty()
+        self.is_possible = sys.stderr.isatty()
+        """Whether stderr is a terminal."""
+        self._shown = shown and self.is_possible
         self._start = monotonic()
         self._done = 0
         self._bar: RichProgress | None = None
 
-    def advance(self, total: int | None = None) -> None:
-        """Counts one step and updates the total, if given."""
-        self._done += 1
+    def advance(self, total: int | None = None, *, steps: int = 1) -> None:
+        """Counts steps and updates the total, if given."""
+        self._done += steps
         self._total = total or self._total
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], total=self._total, completed=self._done, rate=self._rate())

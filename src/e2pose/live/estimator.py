@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from e2pose.inference.anonymise import BlurThresholds
 from e2pose.live.stopwatch import Stopwatch
+from e2pose.tracking.tracker import TRACKED_THRESHOLD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from e2pose.core.spec import ModelSpec
     from e2pose.inference.estimator import Estimator
     from e2pose.tracking.tracker import Tracker
-
-TRACKED_THRESHOLD = 0.5
-"""A tracked person is kept while its score stays above this fraction of the threshold."""
 
 
 class LiveEstimator:

@@ -19,14 +19,13 @@ from e2pose.core.errors import E2PoseError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.formats.jsonl import to_json_persons
-from e2pose.live.estimator import TRACKED_THRESHOLD
 from e2pose.serve.compute import Job
 from e2pose.serve.decoding import count_pixels
 from e2pose.serve.parameters import LiveSettings
 from e2pose.serve.problems import RequestError, describe
 from e2pose.serve.service import Service
 from e2pose.tracking.smoothing import Smoother
-from e2pose.tracking.tracker import Tracker
+from e2pose.tracking.tracker import TRACKED_THRESHOLD, Tracker
 
 _CLOSE_RESTART = 1012  # "service restart": the client connects again
 _MAX_SETTINGS_LENGTH = 2000

@@ -30,6 +30,9 @@ _GATE_SIZE_SPREAD = 0.25  # the same for rejecting pairs; wider, so that one bad
 _VISIBILITY_SPREAD = 0.2  # standard deviation of the change of the visible share of a person
 _VISIBILITY_SPREAD_PER_S = 1.0  # added for each second without detection, for persons that reappear from occlusion
 
+TRACKED_THRESHOLD = 0.5
+"""A tracked person is kept while its score stays above this fraction of the threshold."""
+
 
 class Tracker:
     """Assigns track ids that stay the same from frame to frame. A stage for `e2pose.run`.
