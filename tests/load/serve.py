@@ -6,7 +6,7 @@ Needs `wrk` (Debian: apt-get install wrk) and an idle machine. Prints a table an
     python tests/load/serve.py --seconds 3 --requests 2000 --model fast
 
 Limits: at least 0.85 of the rate of the bare estimator with as many callers; refusals only beyond the queue; `/healthz`
-below 50 ms; the latency after 200 hang-ups within 2.5 times the idle one, because images in work are finished; memory
+below 50 ms; the latency after 200 hang-ups within 2.5 times the idle one, because running images are finished; memory
 growth below 20 MB; exit within 10 s.
 """
 

@@ -84,7 +84,7 @@ def make_app(service: Service, access: Access) -> Starlette:
         exception_handlers={
             E2PoseError: answer_error,
             HTTPException: answer_error,
-            ClientDisconnect: _answer_nobody,
+            ClientDisconnect: _answer_disconnected,
             Exception: answer_error,
         },
     )
@@ -214,7 +214,7 @@ class _Routes:
             raise RequestError(status, f"{reason} within {limit_s:g} seconds", hint) from None
 
 
-async def _answer_nobody(_request: Request, _error: Exception) -> Response:
+async def _answer_disconnected(_request: Request, _error: Exception) -> Response:
     return Response(status_code=499)  # the connection is closed; the status is for the metrics
 
 

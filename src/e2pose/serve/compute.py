@@ -86,7 +86,7 @@ class ComputeQueue:
     Args:
         num_parallel: Number of threads.
         max_waiting: Number of jobs that may wait.
-        max_pixels: Maximum number of pixels of all images in work, which limits the memory; a single image may have
+        max_pixels: Maximum number of pixels of all running images, which limits the memory; a single image may have
             more.
         max_batch: Number of images in one run of a model.
     """

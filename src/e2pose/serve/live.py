@@ -59,7 +59,7 @@ class LiveSession:
         self._num_dropped = 0
 
     async def run(self) -> None:
-        """Serves the client until it leaves or the service shuts down, which answers the frame in work.
+        """Serves the client until it leaves or the service shuts down, which answers the running frame.
 
         Raises:
             WebSocketDisconnect: The client does not read.

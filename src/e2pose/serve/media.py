@@ -34,8 +34,8 @@ def accepted_type(accept: str) -> Answer:
 
     Source: RFC 9110, section 12.5.1.
     """
-    wishes = [_parse_range(part) for part in (accept or "*/*").split(",")]
-    for pattern, weight in sorted(wishes, key=lambda wish: -wish[1]):
+    ranges = [_parse_range(part) for part in (accept or "*/*").split(",")]
+    for pattern, weight in sorted(ranges, key=lambda entry: -entry[1]):
         for answer in get_args(Answer) if weight > 0 else ():
             if pattern in (answer, answer.partition("/")[0] + "/*", "*/*"):
                 return answer  # type: ignore[no-any-return]

@@ -16,7 +16,7 @@ IDLE_S = 10.0
 
 
 class HttpProtocol(H11Protocol):
-    """Closes a connection that has no request in work, or whose client does not read, for `IDLE_S`.
+    """Closes a connection without a running request, or whose client does not read, after `IDLE_S`.
 
     uvicorn waits forever for the headers of a request, for the end of a body that was refused, and for clients to read.
     """

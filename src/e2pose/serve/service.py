@@ -98,7 +98,7 @@ class Service:
             RequestError: The model is unknown, or the service is not ready.
         """
         _ = self.queue
-        name = model or next(iter(self._models))
+        name = next(iter(self._models)) if model is None else model
         if name not in self._models:
             raise RequestError(
                 404,

@@ -59,6 +59,7 @@ def test_threshold_and_model_are_chosen_by_the_query(client, white, query: str, 
     [
         ("?model=other", 404, "unknown model 'other'; available: tiny"),
         ("?model=../tiny", 404, "unknown model"),
+        ("?model=", 404, "unknown model ''"),
         ("?threshold=1.5", 422, "not '1.5'"),
         ("?threshold=nan", 422, "not 'nan'"),
         ("?threshold=", 422, "not ''"),

@@ -114,6 +114,8 @@ def test_requests_beyond_the_queue_are_refused_and_others_answered(gated, white)
     assert refused.status == 503
     assert refused.headers["Retry-After"] == "1"
     assert "2 requests are waiting" in refused.json["detail"]
+    with open_request(client, HEAD + "Content-Length: 100\r\nExpect: 100-continue\r\n\r\n") as connection:
+        assert read_answer(connection).startswith(b"HTTP/1.1 503 ")  # the body is not received
     assert client("GET", "/healthz").status == 200
     runtime.permissions.release(3)
     for thread in threads:
