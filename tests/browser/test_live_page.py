@@ -61,9 +61,9 @@ def start_camera(page, *switches: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def camera_poses(camera_video: Path, estimators) -> list:
+def camera_frames(camera_video: Path) -> np.ndarray:
     with av.open(str(camera_video)) as video:
-        return [estimators["default"](frame.to_ndarray(format="rgb24")) for frame in video.decode(video=0)]
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)])
 
 
 @pytest.mark.parametrize("name", ["park.jpg", "astronaut.jpg"])
@@ -85,11 +85,20 @@ def test_overlay_of_an_image_is_drawn_at_the_keypoints(live_page, estimators) ->
     assert np.percentile(far, 99) < 120  # and nowhere else: within the length of a limb
 
 
-def test_camera_in_step_shows_the_poses_of_the_same_frame(live_page, camera_poses) -> None:
+def test_camera_in_step_shows_each_frame_with_its_own_poses(live_page, camera_frames: np.ndarray, estimators) -> None:
+    live_page.evaluate("""() => {
+      window.shots = [];
+      document.addEventListener("e2pose:frame", () => window.shots.push(document.querySelector("#view").toDataURL()));
+    }""")
     start_camera(live_page, "step")
-    for result in next_results(live_page, 5):
-        shown = np.array([list(person["keypoints"].values()) for person in result["persons"]])
-        assert min(deviation(shown, poses) for poses in camera_poses) < 5
+    results = next_results(live_page, 5)
+    for result, url in zip(results, live_page.evaluate("window.shots")[-len(results) :], strict=True):
+        shown = decode_rgb(base64.b64decode(url.partition(",")[2]))
+        difference = np.median(np.abs(camera_frames.astype(int) - shown), axis=(1, 2, 3))
+        mean = np.abs(camera_frames.astype(int) - shown).mean(axis=(1, 2, 3))
+        poses = estimators["default"](camera_frames[mean.argmin()])
+        assert difference.min() < 5
+        assert deviation(np.array([list(person["keypoints"].values()) for person in result["persons"]]), poses) < 5
 
 
 def deviation(shown: np.ndarray, poses: Poses) -> float:
@@ -251,6 +260,15 @@ def test_video_file_plays_and_is_computed(live_page) -> None:
     if notice.count():
         pytest.skip(f"this browser has no H.264 decoder: {notice.inner_text()}")
     assert next_results(live_page)[0]["file"] == "sidestep.mp4"
+
+
+def test_poses_of_large_frames_are_in_pixels_of_the_source(live_page, estimators, tmp_path: Path) -> None:
+    video = write_panning_video(SAMPLES / "park.jpg", tmp_path / "park.webm")
+    (result, *_) = next_results(live_page, act=lambda: live_page.set_input_files("#file", video))
+    heights = [person["box"][3] for person in result["persons"]]
+    expected = estimators["default"](SAMPLES / "park.jpg").boxes()[:, 3]
+    assert len(heights) == len(expected)
+    np.testing.assert_allclose(sorted(heights), sorted(expected), rtol=0.05)
 
 
 def test_dropped_and_pasted_images_are_opened(live_page) -> None:
