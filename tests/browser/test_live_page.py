@@ -94,10 +94,9 @@ def test_camera_in_step_shows_each_frame_with_its_own_poses(live_page, camera_fr
     results = next_results(live_page, 5)
     for result, url in zip(results, live_page.evaluate("window.shots")[-len(results) :], strict=True):
         shown = decode_rgb(base64.b64decode(url.partition(",")[2]))
-        difference = np.median(np.abs(camera_frames.astype(int) - shown), axis=(1, 2, 3))
-        mean = np.abs(camera_frames.astype(int) - shown).mean(axis=(1, 2, 3))
-        poses = estimators["default"](camera_frames[mean.argmin()])
-        assert difference.min() < 5
+        difference = np.abs(camera_frames.astype(np.int16) - shown).mean(axis=(1, 2, 3))
+        assert difference.min() < 15  # the overlay and the compression of colours
+        poses = estimators["default"](camera_frames[difference.argmin()])
         assert deviation(np.array([list(person["keypoints"].values()) for person in result["persons"]]), poses) < 5
 
 
