@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -100,6 +101,17 @@ def check_kills(arguments, reference, job, *, seed, times):
     after = finished_shards(job)
     assert after.keys() == finished_shards(reference).keys()
     assert_same_results(job, reference)
+
+
+def test_ctrl_c_stops_within_10_s(cluster, images, options, reference, tmp_path):
+    job = tmp_path / "job"
+    process = start(*command(images, options, cluster, job))
+    wait_until(lambda: finished_shards(job))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130, err
+    assert "interrupted; the same command continues it" in err
+    assert 0 < len(finished_shards(job)) < len(finished_shards(reference))
 
 
 @pytest.mark.long

@@ -20,6 +20,7 @@ from e2pose.core.address import is_address
 from e2pose.core.errors import InputError
 from e2pose.sources.base import reason_of
 from e2pose.sources.files import KNOWN_SUFFIXES
+from e2pose.sources.find import is_known
 
 CHUNK = 1 << 14
 """Number of files that are held in memory."""
@@ -63,8 +64,10 @@ def list_inputs(names: Iterable[str], threads: ThreadPoolExecutor) -> Iterator[l
 
 
 def to_address(name: str) -> str:
-    """Returns an address as it is, and the absolute form of a path."""
-    return name if is_address(name) else os.path.abspath(os.path.expanduser(name))  # noqa: PTH100, PTH111 - fast
+    """Returns an address as it is, and the absolute form of a path with `/`."""
+    if is_address(name):
+        return name
+    return os.path.abspath(os.path.expanduser(name)).replace(os.sep, "/")  # noqa: PTH100, PTH111 - fast
 
 
 def map_ahead(
@@ -142,7 +145,7 @@ def _walk(root: str, pattern: _Pattern | None, threads: ThreadPoolExecutor) -> I
     def visit(listing: _Listing, depth: int) -> Iterator[list[Listed]]:
         files = listing.files
         if pattern is None:
-            files = [file for file in files if file.uri.lower().endswith(_KNOWN_SUFFIXES)]
+            files = [file for file in files if _is_known(file.uri)]
         else:
             files = [file for file in files if pattern.regex.fullmatch(file.uri, len(root) + 1)]
         for start in range(0, len(files), CHUNK):
@@ -154,17 +157,23 @@ def _walk(root: str, pattern: _Pattern | None, threads: ThreadPoolExecutor) -> I
     yield from visit(list_folder(root or "/"), 0)
 
 
+def _is_known(uri: str) -> bool:
+    name = uri.lower()
+    is_ambiguous = name.endswith((".ts", ".mts")) and not is_address(uri)
+    return name.endswith(_KNOWN_SUFFIXES) and (not is_ambiguous or is_known(Path(uri)))
+
+
 def _list_local(folder: str) -> _Listing:
-    files, folders = [], []
+    files, folders, base = [], [], folder.rstrip("/")
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
+                    folders.append(f"{base}/{entry.name}")
                 elif entry.is_file():
-                    files.append(Listed(entry.path, entry.stat().st_size))
+                    files.append(Listed(f"{base}/{entry.name}", entry.stat().st_size))
     except OSError as error:
         raise InputError(f"cannot list the folder '{folder}': {reason_of(error)}", "check its permissions") from error
     return _Listing(sorted(files), sorted(folders))

@@ -74,9 +74,7 @@ class RayEngine:
         return [self._outcome(reference) for reference in done]
 
     def close(self) -> None:
-        """Cancels all tasks and disconnects."""
-        for reference in self._pending:
-            self._ray.cancel(reference, force=True)
+        """Disconnects, whereupon Ray ends the tasks; cancelling them may abort this process (Ray 2.60)."""
         self._ray.shutdown()
 
     def _outcome(self, reference: ObjectRef[Any]) -> Outcome:

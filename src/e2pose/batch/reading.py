@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -23,6 +22,7 @@ from e2pose.sources.files import FilesSource
 from e2pose.sources.segments import SegmentSource
 
 _NUM_READERS = 4  # threads that read and decode images ahead, and mostly wait for the file system
+_COPIED_BYTES = 4 << 20
 
 
 class Event(NamedTuple):
@@ -34,12 +34,15 @@ class Event(NamedTuple):
     error: str | None = None
 
 
-def read_items(items: Sequence[Item], faulty: Mapping[int, str]) -> Generator[Event]:
+def read_items(
+    items: Sequence[Item], faulty: Mapping[int, str], keep_alive: Callable[[], None] = lambda: None
+) -> Generator[Event]:
     """Yields the frames and the end of each item, in order.
 
     Args:
         items: Images, videos and segments.
         faulty: Positions of items that are not read, with the error to report for them.
+        keep_alive: Called while a video is copied from an object store.
     """
     images = [item for position, item in enumerate(items) if not item.is_video and position not in faulty]
     threads = ThreadPoolExecutor(_NUM_READERS, "e2pose-read")
@@ -49,7 +52,7 @@ def read_items(items: Sequence[Item], faulty: Mapping[int, str]) -> Generator[Ev
             if position in faulty:
                 yield Event(item, None, 0.0, faulty[position])
             else:
-                yield from _read(item) if item.is_video else next(opened)
+                yield from _read(item, keep_alive) if item.is_video else next(opened)
     finally:
         threads.shutdown(cancel_futures=True)
 
@@ -65,14 +68,14 @@ def _start_image(item: Item) -> Iterator[Event]:
     return chain([next(events)], events)
 
 
-def _read(item: Item) -> Iterator[Event]:
+def _read(item: Item, keep_alive: Callable[[], None] = lambda: None) -> Iterator[Event]:
     start = perf_counter()
     text = None
     with ExitStack() as opened:
         path = Path(item.uri)
         try:
             if is_address(item.uri) and item.part is None:
-                path = _copy(item.uri, opened)
+                path = _copy(item.uri, opened, keep_alive)
             for frame in _frames(item, path, opened):
                 named = replace(frame, origin=replace(frame.origin, name=item.uri))
                 yield Event(item, named, 1000 * (perf_counter() - start))
@@ -89,9 +92,11 @@ def _frames(item: Item, path: Path, opened: ExitStack) -> Iterator[Frame]:
     return iter(opened.enter_context(closing(SegmentSource(video, item.uri, item.part))))
 
 
-def _copy(address: str, opened: ExitStack) -> Path:
+def _copy(address: str, opened: ExitStack, keep_alive: Callable[[], None]) -> Path:
     """Copies a file from an object store, because decoders jump in it."""
     path = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="e2pose-"))) / Path(address).name
     with open_file(address) as remote, path.open("wb") as local:
-        shutil.copyfileobj(remote, local, 1 << 20)
+        while block := remote.read(_COPIED_BYTES):
+            local.write(block)
+            keep_alive()
     return path

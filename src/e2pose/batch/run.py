@@ -72,7 +72,7 @@ class BatchRun:
         self._engine = engine
         self._runtime = runtime
         self._on_progress = on_progress
-        self._num_done = 0
+        self._num_done = self._num_failed = 0  # items, in all runs of the job
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -127,10 +127,11 @@ class BatchRun:
         return job
 
     def _process(self, job: Job) -> None:
-        done = {shard_of(name) for name in self._folder.names("files")}
+        names = self._folder.names("files")
+        self._num_done, self._num_failed = self._count(names)
+        done = set(map(shard_of, names))
         if len(done) == job.parts[-1].num_shards:
             return
-        self._num_done = self._count_items()
         scheduler = Scheduler(read_shards(self._folder, job.parts, done))
         num_pending = 0
         with closing(self._open_engine(job)) as engine:
@@ -154,6 +155,7 @@ class BatchRun:
             scheduler.finish(task)
             if task.probe is None:
                 self._num_done += result.num_items
+                self._num_failed += result.num_failed
                 self._on_progress(Progress(job.parts[-1].num_items, self._num_done, result))
 
     def _open_engine(self, job: Job) -> Engine:
@@ -179,28 +181,29 @@ class BatchRun:
 
         return ProcessEngine(options, num_workers)
 
-    def _count_items(self, *, failed: bool = False) -> int:
-        """Returns the number of rows in the file tables, from their metadata and one column."""
-        from pyarrow import compute, dataset
+    def _count(self, names: Sequence[str]) -> tuple[int, int]:
+        """Returns the number of rows in file tables, and how many of them have an error."""
+        from pyarrow import dataset
 
-        paths = [f"{self._folder.path}/files/{name}" for name in self._folder.names("files")]
-        if not paths:
-            return 0
-        table = dataset.dataset(paths, filesystem=self._folder.filesystem, format="parquet")
-        return int(table.count_rows(filter=compute.field("error").is_valid() if failed else None))
+        num_rows = num_failed = 0
+        if names:
+            paths = [f"{self._folder.path}/files/{name}" for name in names]
+            table = dataset.dataset(paths, filesystem=self._folder.filesystem, format="parquet")
+            for batch in table.to_batches(columns=["error"]):
+                num_rows += batch.num_rows
+                num_failed += batch.num_rows - batch.column("error").null_count
+        return num_rows, num_failed
 
     def _summarise(self, job: Job) -> BatchSummary:
         end = job.parts[-1]
-        num_failed = self._count_items(failed=True)
-        is_complete = self._count_items() == end.num_items
+        is_complete = self._num_done == end.num_items
         if not (is_complete or self._is_stopped):
             raise OutputError(
-                f"'{self._folder.address}' has {self._count_items()} results for {end.num_items} images, videos and "
-                "segments",
+                f"'{self._folder.address}' has {self._num_done} results for {end.num_items} files and segments",
                 "delete the folder 'files' in it, which starts all shards again",
             )
-        is_successful = is_complete and self._engine.allows(num_failed, end.num_items)
-        return BatchSummary(end.num_files, num_failed, is_complete, is_successful)
+        is_successful = is_complete and self._engine.allows(self._num_failed, end.num_items)
+        return BatchSummary(end.num_files, self._num_failed, is_complete, is_successful)
 
 
 def _absolute(name: str) -> str:

@@ -92,8 +92,8 @@ def run_task(options: WorkerOptions, task: Task) -> TaskResult:
         if task.probe is None:
             writer = ShardWriter(JobFolder(options.folder), task.shard, estimator.spec.schema)
             opened.enter_context(writer)
-        events = opened.enter_context(closing(read_items(task.items, task.faulty)))
         restart_time_limit = opened.enter_context(_time_limit(options.timeout_s))
+        events = opened.enter_context(closing(read_items(task.items, task.faulty, restart_time_limit)))
         current = _Current(options, estimator.threshold)
         detector = estimator.with_threshold(TRACKED_THRESHOLD * estimator.threshold) if options.track else estimator
         for event, found, ms in _estimate(events, detector, options.images_per_run):

@@ -73,7 +73,7 @@ def _match_pattern(pattern: str, on_notice: NoticeHandler) -> list[Path]:
         raise InputError(
             f"no file matches the pattern '{pattern}'", "check its folder and suffix; '**' matches all subfolders"
         )
-    if not any(_is_known(path) for path in files):
+    if not any(is_known(path) for path in files):
         return sorted(files, key=_natural_key)
     return _select_known(files, f"of the pattern '{pattern}'", on_notice)
 
@@ -81,8 +81,8 @@ def _match_pattern(pattern: str, on_notice: NoticeHandler) -> list[Path]:
 def _select_known(files: Sequence[Path], where: str, on_notice: NoticeHandler) -> list[Path]:
     """Returns the images and videos, in natural order, and reports the other files."""
     files = sorted(files, key=_natural_key)
-    known = list(filter(_is_known, files))
-    others = [path.name for path in filterfalse(_is_known, files)]
+    known = list(filter(is_known, files))
+    others = [path.name for path in filterfalse(is_known, files)]
     if known and others:
         names = ", ".join(others[:_MAX_NAMES])
         more = f" and {len(others) - _MAX_NAMES} more" if len(others) > _MAX_NAMES else ""
@@ -91,7 +91,8 @@ def _select_known(files: Sequence[Path], where: str, on_notice: NoticeHandler) -
     return known
 
 
-def _is_known(path: Path) -> bool:
+def is_known(path: Path) -> bool:
+    """Returns whether a file of a folder is read: by its suffix, and `.ts` files, which may be programs, by content."""
     suffix = path.suffix.lower()
     return suffix in KNOWN_SUFFIXES and (suffix not in _TRANSPORT_SUFFIXES or _is_transport_stream(path))
 

@@ -9,7 +9,17 @@ import pytest
 from e2pose.batch.inputs import CHUNK, list_inputs, map_ahead
 from e2pose.core.errors import InputError
 
-TREE = ("a.jpg", "b.txt", ".hidden.jpg", "sub/c.PNG", "sub/deep/d.mp4", "sub/deep/e[1].jpg", ".git/f.jpg", "z/g.jpg")
+TREE = (
+    "a.jpg",
+    "program.ts",
+    "b.txt",
+    ".hidden.jpg",
+    "sub/c.PNG",
+    "sub/deep/d.mp4",
+    "sub/deep/e[1].jpg",
+    ".git/f.jpg",
+    "z/g.jpg",
+)
 
 
 @pytest.fixture
@@ -36,12 +46,12 @@ PATTERNS = {
     "tree/": ["a.jpg", "sub/c.PNG", "sub/deep/d.mp4", "sub/deep/e[1].jpg", "z/g.jpg"],
     "tree/../tree/sub": ["sub/c.PNG", "sub/deep/d.mp4", "sub/deep/e[1].jpg"],
     "tree/b.txt": ["b.txt"],
-    "tree/*": ["a.jpg", "b.txt"],
+    "tree/*": ["a.jpg", "b.txt", "program.ts"],
     "tree/*.jpg": ["a.jpg"],
     "tree/.*.jpg": [],
     "tree/*/*.jpg": ["z/g.jpg"],
     "tree/**/*.jpg": ["a.jpg", "sub/deep/e[1].jpg", "z/g.jpg"],
-    "tree/**": ["a.jpg", "b.txt", "sub/c.PNG", "sub/deep/d.mp4", "sub/deep/e[1].jpg", "z/g.jpg"],
+    "tree/**": ["a.jpg", "b.txt", "program.ts", "sub/c.PNG", "sub/deep/d.mp4", "sub/deep/e[1].jpg", "z/g.jpg"],
     "tree/s?b/**/[a-d].*": ["sub/c.PNG", "sub/deep/d.mp4"],
     "tree/[!a-s]*/*": ["z/g.jpg"],
     "tree/sub/deep/e[[]1].jpg": ["sub/deep/e[1].jpg"],

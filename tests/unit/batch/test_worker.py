@@ -117,15 +117,15 @@ def test_smoothing_alone_assigns_no_ids(options, tmp_path):
 
 
 def test_segments_have_the_frame_numbers_and_times_of_the_video(options, tmp_path, tiny_model):
-    film = write_video(tmp_path / "a.mp4", frames=600, rate=12)
-    _, segments = cut_segments(film, 20)
-    assert len(segments) == 3
+    film = write_video(tmp_path / "a.mp4", frames=300, rate=12)
+    _, segments = cut_segments(film, 15)
+    assert len(segments) == 2
     for number, part in enumerate(segments):
         run_task(options, Task(number, [item(0, film, part=part, segment=number)]))
-    rows = [row for number in range(3) for row in rows_of(tmp_path, "poses", number)]
+    rows = [row for number in range(2) for row in rows_of(tmp_path, "poses", number)]
     expected = predict(film, tmp_path / "p.parquet", tiny_model)
     assert [{name: row[name] for name in row if name != "id"} for row in rows] == expected
-    starts = [rows_of(tmp_path, "files", number)[0]["first_frame"] for number in range(3)]
+    starts = [rows_of(tmp_path, "files", number)[0]["first_frame"] for number in range(2)]
     assert starts == [segment.first_frame for segment in segments]
 
 
