@@ -19,8 +19,9 @@ from e2pose.inference.estimator import Estimator
 from e2pose.serve.problems import RequestError
 from e2pose.sources.images import decode_image
 
-# Time until a job is refused. Others may have hung up just now, and fast refusals take the CPU from the models.
-_GRACE_S = 0.1
+# Time until a job is refused: others may hang up meanwhile, and fast refusals (1 ms each) take the CPU from the models.
+_GRACE_S = 0.5
+_POLL_S = 0.02
 
 Image = UInt8[np.ndarray, "h w 3"]
 
@@ -113,12 +114,13 @@ class ComputeQueue:
         Raises:
             RequestError: Too many jobs are waiting.
         """
-        if self._is_full():
-            await asyncio.sleep(_GRACE_S)
-        if self._is_full():
-            raise RequestError(
-                503, f"{len(self._waiting)} requests are waiting already", "try again later", {"Retry-After": "1"}
-            )
+        end_s = perf_counter() + _GRACE_S
+        while self._is_full():
+            if perf_counter() > end_s:
+                raise RequestError(
+                    503, f"{len(self._waiting)} requests are waiting already", "try again later", {"Retry-After": "1"}
+                )
+            await asyncio.sleep(_POLL_S)
 
     async def submit(self, job: Job, *, bounded: bool = True) -> Done:
         """Waits for the result of a job; a cancelled job is computed only if it was already running.
