@@ -64,6 +64,16 @@ def test_tracking_assigns_ids_and_smoothing_alone_none(client, white) -> None:
                 assert person.get("track_id") == (1 if tracked else None)
 
 
+@pytest.mark.parametrize(("query", "persons"), [("?track=1", 1), ("?smooth=1", 0), ("", 0)])
+def test_tracked_person_is_kept_down_to_half_the_threshold(client, white, query: str, persons: int) -> None:
+    grey = cv2.imencode(".png", np.full((40, 60, 3), 90, np.uint8))[1].tobytes()  # a person with the score 0.35
+    with client.live(query) as live:
+        live.send(white)
+        assert len(receive(live)["persons"]) == 1
+        live.send(grey)
+        assert len(receive(live)["persons"]) == persons
+
+
 def test_sessions_have_tracks_of_their_own(client, white) -> None:
     black = cv2.imencode(".png", np.zeros((40, 60, 3), np.uint8))[1].tobytes()
     with client.live("?track=1") as first, client.live("?track=1") as second:

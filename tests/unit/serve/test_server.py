@@ -1,5 +1,6 @@
 """Sockets, TLS and shutting down."""
 
+import asyncio
 import json
 import shutil
 import socket
@@ -9,6 +10,7 @@ import threading
 import urllib.request
 from contextlib import suppress
 from http.client import HTTPException
+from importlib import import_module
 
 import pytest
 from websockets.sync.client import connect
@@ -105,7 +107,8 @@ def test_model_that_cannot_be_loaded_ends_the_server() -> None:
         PoseServer(Listener(options), options, load).serve_until_stopped()
 
 
-def test_shutdown_answers_running_and_waiting_requests_and_refuses_others(tiny_model, white) -> None:
+def test_shutdown_answers_running_and_waiting_requests_and_refuses_others(tiny_model, white, monkeypatch) -> None:
+    monkeypatch.setattr(import_module("e2pose.serve.server"), "_DRAIN_S", 1000.0)
     runtime = GatedRuntime(Estimator.open(tiny_model).runtime)
     answers = []
     with serving({"tiny": Estimator(runtime)}) as client:
@@ -119,6 +122,7 @@ def test_shutdown_answers_running_and_waiting_requests_and_refuses_others(tiny_m
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
         assert "shutting down" in refused.json["detail"]
         assert client("GET", "/healthz").status == 200
+        assert not asyncio.run(client.server.on_tick(1))
         runtime.permissions.release(3)
         for thread in threads:
             thread.join()
