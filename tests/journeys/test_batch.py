@@ -142,6 +142,31 @@ def test_ctrl_c_stops_and_the_run_resumes(command, reference, tmp_path):
     assert_same_results(job, reference)
 
 
+def is_running(process_id):
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="lists the processes of Linux")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_workers_end_with_their_driver_while_a_file_hangs(number, code, tiny_model, tmp_path):
+    hanging = tmp_path / "hang.png"
+    os.mkfifo(hanging)
+    (tmp_path / "list.txt").write_text(str(hanging))
+    process = start("batch", f"@{tmp_path / 'list.txt'}", "-o", tmp_path / "job", "--model", tiny_model, "--workers", 1)
+    poses = tmp_path / "job" / "poses"
+    wait_until(lambda: poses.is_dir() and any(poses.iterdir()))  # the temporary file of the task
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert any(map(is_running, children))
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    assert process.returncode == code
+    wait_until(lambda: not any(map(is_running, children)), timeout_s=10)
+    assert not finished_shards(tmp_path / "job")
+
+
 @pytest.fixture
 def faulty(tmp_path):
     """Images, of which some kill their worker, hang, vanish or cannot be decoded, and the list of them."""
