@@ -11,11 +11,13 @@ from e2pose.core.errors import ModelError, OutputError
 from e2pose.inference.estimator import Estimator
 from e2pose.inference.run import run
 from e2pose.runtimes.options import DEFAULT_OPTIONS
+from e2pose.sinks.open import open_sink
 from e2pose.sinks.parquet import ParquetSink
 from e2pose.sources.open import open_source
 from e2pose.sources.segments import cut_segments
 from e2pose.tracking.smoothing import Smoother
 from e2pose.tracking.tracker import Tracker
+from helpers.media import some_persons, video_frame
 from helpers.synthetic import write_image, write_video
 
 
@@ -109,6 +111,16 @@ def test_tracking_starts_anew_with_each_video_and_spares_images(smooth, options,
     rows = rows_of(tmp_path, "poses")
     assert [{name: row[name] for name in row if name != "id"} for row in rows] == expected
     assert {row["track_id"] for row in rows} == {1}
+
+
+def test_tracked_person_is_kept_at_low_scores(options, tmp_path, tiny_model):
+    film = tmp_path / "a.mp4"
+    images = [np.full((48, 64, 3), value, np.uint8) for value in (255, 255, 70, 70, 255)]  # scores 1 and 0.27
+    with open_sink(film, draw=lambda frame, _: frame.image) as sink:
+        for index, image in enumerate(images):
+            sink.write(video_frame(index, image), some_persons(0))
+    run_task(replace(options, track=True), Task(0, [item(0, film)]))
+    assert [(row["frame"], row["track_id"]) for row in rows_of(tmp_path, "poses")] == [(index, 1) for index in range(5)]
 
 
 def test_smoothing_alone_assigns_no_ids(options, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from e2pose.core.errors import InputError
-from e2pose.sources.segments import SegmentSource, cut_segments
+from e2pose.sources.segments import Segment, SegmentSource, cut_segments
 from e2pose.sources.video import VideoSource
 
 FRAMES = 75
@@ -82,6 +82,14 @@ def test_segments_are_at_least_as_long_as_requested(tmp_path):
     assert [segment.num_frames for segment in segments] == [24, 24, 24, 3]  # a key frame every 12, 25 per second
 
 
+def test_segment_may_start_between_key_frames(tmp_path):
+    path = write_film(tmp_path / "a.mkv")
+    with av.open(str(path)) as video:
+        tick_ms = int(1000 * video.streams.video[0].time_base)
+    segment = Segment(17, 20, 40 * 17 // tick_ms, 40 * 37 // tick_ms, 0)
+    assert_equal(read_segments(path, [segment]), read_whole(path)[17:37])
+
+
 def test_segments_of_an_open_file_equal_those_of_its_path(tmp_path):
     path = write_film(tmp_path / "a.mp4")
     _, segments = cut_segments(path, 0.9)
@@ -92,7 +100,18 @@ def test_segments_of_an_open_file_equal_those_of_its_path(tmp_path):
     assert_equal(frames, read_whole(path)[segments[1].first_frame :][: segments[1].num_frames])
 
 
+def write_transparent(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=25, options={"deadline": "realtime", "cpu-used": "8"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuva420p"
+        for _ in range(FRAMES):
+            container.mux(stream.encode(av.VideoFrame(64, 48, "yuva420p")))
+        container.mux(stream.encode())
+    return path
+
+
 WHOLE = {
+    "transparent": lambda path: write_transparent(path / "a.webm"),
     "short": lambda path: write_film(path / "a.mp4", frames=25),
     "transport stream": lambda path: write_film(path / "a.ts"),
     "avi": lambda path: write_film(path / "a.avi", "mpeg4"),
