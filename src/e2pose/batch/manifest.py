@@ -80,21 +80,23 @@ class _SeenNames:
     """The names so far, as 64-bit hashes: for 10 million names, the probability that two collide is 1 in 370,000."""
 
     def __init__(self) -> None:
-        self._hashes = np.empty(0, np.int64)
+        self._runs: list[np.ndarray[Any, np.dtype[np.int64]]] = []  # sorted; each at least twice as long as the next
 
     def add(self, names: list[str]) -> list[bool]:
         """Returns for each name whether it is new."""
         hashes = np.fromiter(map(hash, names), np.int64, len(names))
         unique, first = np.unique(hashes, return_index=True)
-        is_new = np.zeros(len(names), bool)
-        positions = np.searchsorted(self._hashes, unique)
-        known = np.zeros(len(unique), bool)
-        inside = positions < len(self._hashes)
-        known[inside] = self._hashes[positions[inside]] == unique[inside]
-        is_new[first[~known]] = True
-        self._hashes = np.sort(np.concatenate([self._hashes, unique[~known]]), kind="stable")  # merges sorted runs
-        flags: list[bool] = is_new.tolist()
-        return flags
+        is_new = np.ones(len(unique), bool)
+        for run in self._runs:
+            found = run[np.minimum(np.searchsorted(run, unique), len(run) - 1)]
+            is_new &= found != unique
+        if is_new.any():
+            self._runs.append(unique[is_new])
+        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+            self._runs.append(np.sort(np.concatenate([self._runs.pop(), self._runs.pop()]), kind="stable"))
+        flags = np.zeros(len(names), bool)
+        flags[first[is_new]] = True
+        return [bool(flag) for flag in flags]
 
 
 class _Sharder:

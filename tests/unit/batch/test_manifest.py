@@ -1,6 +1,8 @@
+import random
+
 import pytest
 
-from e2pose.batch.manifest import freeze, read_shards
+from e2pose.batch.manifest import _SeenNames, freeze, read_shards
 from e2pose.batch.storage import JobFolder
 from e2pose.core.errors import InputError, OutputError
 from helpers.synthetic import write_video
@@ -98,6 +100,15 @@ def test_duplicates_are_listed_once(folder, tmp_path):
     name = write_files(tmp_path, [1, 1])
     part = freeze_all(folder, name, f"{name}/0000.jpg", f"{name}/../in/*.jpg")
     assert part.num_files == 2
+
+
+def test_names_are_new_once():
+    generator, seen, known = random.Random(0), _SeenNames(), set()
+    for _ in range(60):
+        names = [str(generator.randrange(3000)) for _ in range(generator.randint(0, 200))]
+        expected = [name not in known and name not in names[:index] for index, name in enumerate(names)]
+        assert seen.add(names) == expected
+        known |= set(names)
 
 
 def test_extension_continues_ids_and_shards_with_new_files_only(folder, tmp_path):
