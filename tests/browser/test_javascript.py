@@ -33,7 +33,7 @@ def run_node(tmp_path: Path):
     node = shutil.which("node")
     if node is None:
         pytest.skip("Node.js is not installed")
-    for module in ("decode", "track"):
+    for module in ("anonymise", "decode", "track"):
         shutil.copy(STATIC / f"{module}.js", tmp_path / f"{module}.mjs")
 
     def run(script: str, value: object) -> object:
@@ -151,6 +151,62 @@ def test_new_person_gets_a_new_id_and_a_short_absence_keeps_the_id(run_node) -> 
     one, other = (frames.tolist() for frames in walking_persons(1, noise=0)[0][:, None])
     results = run_node(TRACK, {"frames": [one, [], one, [*one, *other]], "sigmas": COCO.sigmas})
     assert [[person["trackId"] for person in result] for result in results] == [[1], [], [1], [1, 2]]
+
+
+ANONYMISE = """
+import { Anonymiser } from "./anonymise.mjs";
+const anonymiser = new Anonymiser();
+const results = input.frames.map(([time, persons]) => anonymiser.divide(persons, time, input.settings));
+const ids = (persons) => persons.map((person) => person.track_id ?? null).sort();
+console.log(JSON.stringify({
+  engine: Anonymiser.engineSettings(input.settings),
+  frames: results.map(({ shown, blurred }) => [ids(shown), ids(blurred), shown.length, blurred.length]),
+}));
+"""
+
+
+def to_persons(**scores: float) -> list[dict]:
+    return [{"track_id": int(name[1:]), "score": score} for name, score in scores.items()]
+
+
+def test_uncertain_and_missed_persons_are_blurred_but_not_shown(run_node) -> None:
+    frames = [
+        [0.0, to_persons(p1=0.9, p2=0.3)],  # the second was never shown
+        [0.1, to_persons(p1=0.3)],  # a shown person is kept down to half the threshold, as by the tracker
+        [0.9, to_persons(p1=0.2)],
+        [1.2, []],  # the second was last detected 1.2 s ago, the first 0.3 s
+        [2.0, []],
+    ]
+    settings = {"blur": "heads", "threshold": 0.5, "track": True}
+    results = run_node(ANONYMISE, {"frames": frames, "settings": settings})
+    assert results["engine"] == {"blur": "heads", "threshold": 0.25, "track": True}
+    assert [frame[:2] for frame in results["frames"]] == [
+        [[1], [1, 2]],
+        [[1], [1, 2]],
+        [[], [1, 2]],
+        [[], [1]],
+        [[], []],
+    ]
+
+
+def test_blur_without_tracking_shows_no_ids_and_the_threshold_holds(run_node) -> None:
+    settings = {"blur": "bodies", "threshold": 0.5, "track": False}
+    frames = [[0.0, to_persons(p1=0.9)], [0.1, to_persons(p1=0.3)]]
+    results = run_node(ANONYMISE, {"frames": frames, "settings": settings})
+    assert results["frames"] == [[[None], [1], 1, 1], [[], [1], 0, 1]]
+
+
+def test_persons_of_a_single_image_are_blurred_without_ids(run_node) -> None:
+    frames = [[0.0, [{"score": 0.9}, {"score": 0.3}]], [0.0, [{"score": 0.9}]]]
+    settings = {"blur": "heads", "threshold": 0.5, "track": True}
+    results = run_node(ANONYMISE, {"frames": frames, "settings": settings})
+    assert [frame[2:] for frame in results["frames"]] == [[1, 2], [1, 1]]
+
+
+def test_without_blur_the_engine_and_the_persons_are_unchanged(run_node) -> None:
+    settings = {"blur": "", "threshold": 0.5, "track": False}
+    results = run_node(ANONYMISE, {"frames": [[0.0, to_persons(p1=0.9)]], "settings": settings})
+    assert results == {"engine": settings, "frames": [[[1], [], 1, 0]]}
 
 
 @pytest.mark.parametrize("speed", [0, 0.5, 6])

@@ -65,7 +65,6 @@ class LiveSettings:
     threshold: float | None = None  # None for that of the model
     track: bool = False
     smooth: bool = False
-    blur: Blur | None = None
 
     @staticmethod
     def from_query(query: QueryParams) -> LiveSettings:
@@ -74,12 +73,11 @@ class LiveSettings:
         Raises:
             RequestError: A parameter is unknown or invalid.
         """
-        check_names(query, ("model", "threshold", "track", "smooth", "blur"))
+        check_names(query, ("model", "threshold", "track", "smooth"))
         return LiveSettings(
             parse_threshold(query.get("threshold")),
             _parse_flag("track", query.get("track", "0")),
             _parse_flag("smooth", query.get("smooth", "0")),
-            parse_blur(query.get("blur")),
         )
 
     def changed(self, changes: object) -> LiveSettings:
@@ -94,13 +92,11 @@ class LiveSettings:
         for name, value in changes.items():
             if name == "threshold":
                 parsed[name] = parse_threshold(value)
-            elif name == "blur":
-                parsed[name] = parse_blur(value)
             elif name in ("track", "smooth"):
                 parsed[name] = _parse_flag(name, value)
             else:
                 raise RequestError(
-                    422, f"unknown setting {_quote(name)}", "accepted settings are threshold, track, smooth, blur"
+                    422, f"unknown setting {_quote(name)}", "accepted settings are threshold, track, smooth"
                 )
         return replace(self, **parsed)
 

@@ -119,7 +119,6 @@ def test_settings_change_between_frames(client, white) -> None:
             ({"threshold": 1}, 0),
             ({"threshold": None}, 1),
             ({"threshold": "0.2", "track": True, "smooth": True}, 1),
-            ({"blur": "heads"}, 1),
         ):
             if settings is not None:
                 live.send(json.dumps(settings))
@@ -144,7 +143,6 @@ def test_settings_change_between_frames(client, white) -> None:
         ('{"threshold": [0.3]}', "from 0 to 1"),
         ('{"track": 2}', "must be 0 or 1"),
         ('{"smooth": "yes"}', "must be 0 or 1"),
-        ('{"blur": "all"}', "heads, bodies, frame"),
         ('{"model": "large"}', "unknown setting 'model'"),
     ],
 )
@@ -174,7 +172,7 @@ def test_bad_frame_is_reported_and_the_session_goes_on(client, white, data: byte
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("?model=other", 404), ("?threshold=2", 422), ("?track=yes", 422), ("?blur=x", 422), ("?token=x", 422)],
+    [("?model=other", 404), ("?threshold=2", 422), ("?track=yes", 422), ("?blur=heads", 422), ("?token=x", 422)],
 )
 def test_invalid_address_of_a_session_is_refused_with_a_problem(client, query: str, status: int) -> None:
     with pytest.raises(InvalidStatus) as refused, client.live(query):

@@ -1,5 +1,6 @@
 // The live page: the loop with one frame in flight, settings and controls.
 
+import { Anonymiser } from "./anonymise.js";
 import { paint } from "./draw.js";
 import { BrowserEngine, Interrupted, ServerEngine, UserError } from "./engines.js";
 import { addFrame, clearFrames, showReadOuts } from "./readouts.js";
@@ -200,9 +201,12 @@ async function compute() {
     const image = current.image === video && chosen.inStep ? hold() : current.image;
     const time = current.kind === "video" ? video.currentTime : current.index < 0 ? 0 : (captured - current.started) / 1000;
     const line = { file: current.name, frame: Math.max(0, current.index), time_s: Number(time.toFixed(6)) };
-    const { persons, latency } = await engine.compute({ image, width, height, file, time }, chosen);
+    const found = await engine.compute({ image, width, height, file, time }, Anonymiser.engineSettings(chosen));
     if (current !== source || chosen.model !== settings().model || width !== source.width) return;
-    show(image, { ...line, persons }, captured, latency);
+    current.anonymiser ??= new Anonymiser();
+    const { shown, blurred } = current.anonymiser.divide(found.persons, time, chosen);
+    current.blurred = blurred;
+    show(image, { ...line, persons: shown }, captured, found.latency);
   } catch (error) {
     if (current !== source) return;
     source.persons = [];
@@ -237,7 +241,7 @@ function show(image, line, captured, latency) {
 
 function draw(image) {
   const chosen = settings();
-  paint(view, image, source, source.persons, chosen.model, { ...chosen, ids: chosen.track });
+  paint(view, image, source, source.persons, chosen.model, { ...chosen, blurred: source.blurred, ids: chosen.track });
 }
 
 /** Applies changed settings to an image or a paused video; others get them with the next frame. */

@@ -8,19 +8,19 @@ const CELLS = { heads: 5, bodies: 9, frame: 24 }; // along the longer side of a 
 const cells = document.createElement("canvas");
 
 /**
- * Draws an image with blurred regions and the skeletons of all persons.
+ * Draws an image with the regions of the persons in `blurred` blurred, and the skeletons of `persons`.
  *
  * Persons are records in pixels of the source, whose size is given; the image and the canvas may be smaller. `mirrored`
  * flips the image, not the labels.
  */
-export function paint(canvas, image, { width, height }, persons, model, { mirrored, blur, ids }) {
+export function paint(canvas, image, { width, height }, persons, model, { mirrored, blur, blurred, ids }) {
   const context = canvas.getContext("2d");
   const scale = canvas.width / width;
   const view = { width, height, flip: ([x, y]) => [mirrored ? width - x : x, y] };
   context.setTransform(mirrored ? -scale : scale, 0, 0, scale, mirrored ? canvas.width : 0, 0);
   context.drawImage(image, 0, 0, width, height);
   const shown = persons.map((person) => toPoints(person, model)).sort((a, b) => a.size - b.size);
-  if (blur) blurRegions(context, image, view, shown, blur);
+  if (blur) blurRegions(context, image, view, blurred ?? persons, model, blur);
   context.setTransform(scale, 0, 0, scale, 0, 0);
   for (const person of shown) drawPerson(context, person, model, ids, view);
   if (ids) for (const person of shown) drawLabel(context, person, view);
@@ -116,9 +116,12 @@ function drawLabel(context, { id, points, visible, size }, view) {
 }
 
 /** Blurs heads, bodies or the frame. All keypoints count, whatever their score: too large a region is safer. */
-function blurRegions(context, image, view, shown, blur) {
+function blurRegions(context, image, view, persons, model, blur) {
   if (blur === "frame") blurBox(context, image, view, [0, 0, view.width, view.height], CELLS.frame);
-  else for (const person of shown) if (person.finite.length) blurPerson(context, image, view, person, blur);
+  else {
+    const points = persons.map((person) => toPoints(person, model));
+    for (const person of points) if (person.finite.length) blurPerson(context, image, view, person, blur);
+  }
 }
 
 function blurPerson(context, image, view, { finite, head }, blur) {
