@@ -44,15 +44,19 @@ def test_unavailable_choice_is_an_error_or_falls_back_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (("--device", "toaster"), "unknown device 'toaster'"),
-        (("--threads", "0"), "between 1 and 1024, not 0"),
-        (("--runtime", "torch"), "reads .safetensors files"),
+        (("--device", "toaster"), 2, "unknown device 'toaster'"),
+        (("--precision", "f64"), 2, "f64"),
+        (("--threads", "0"), 2, "between 1 and 1024, not 0"),
+        (("--input-size", "0", "0"), 2, "between 1 and 16384, not 0"),
+        (("--runtime", "torch"), 1, "reads .safetensors files"),
     ],
 )
-def test_invalid_choice_is_a_single_error(predict, image: Path, arguments: tuple[str, str], message: str) -> None:
+def test_invalid_choice_is_a_single_error(
+    predict, image: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
     done = predict(image, *arguments)
-    assert done.code != 0
+    assert done.code == code
     assert len(done.errors) == 1
     assert message in done.err

@@ -73,5 +73,5 @@ def _describe(summary: RunSummary, pipeline: Pipeline) -> str:
     persons = f"{summary.persons} person" + ("s" if summary.persons != 1 else "")
     ms_per_image = 1000 * summary.estimator_s / summary.frames / pipeline.num_parallel
     dropped = f", {pipeline.num_dropped} dropped" if pipeline.num_dropped else ""
-    written = f", written to {', '.join(pipeline.outputs)}" if pipeline.outputs else ""
+    written = f", written to {', '.join(pipeline.written)}" if pipeline.written else ""
     return f"{images}{dropped}, {persons}, {ms_per_image:.0f} ms per image{written}"

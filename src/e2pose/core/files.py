@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -47,17 +48,17 @@ def read_text(path: str | Path) -> str:
 def atomic_path(target: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `target`, and renames it to `target` if the block succeeds.
 
-    Creates missing folders. The temporary name keeps the suffix of `target`, so that writers that select a format by
-    suffix work. If the block fails, the temporary file is deleted and `target` stays unchanged.
+    Creates missing folders and expands `~`. If `target` is a link, the file that it refers to is replaced. The
+    temporary name keeps the suffix of `target`, so that writers that select a format by suffix work. If the block
+    fails, the temporary file is deleted and `target` stays unchanged.
 
     Raises:
         OutputError: The folder or the file cannot be written.
     """
-    target = Path(target)
+    target = _behind_link(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise IsADirectoryError(f"'{target}' is a folder")
+        _check_replaceable(target)
         handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent)
         os.close(handle)
     except OSError as error:
@@ -81,14 +82,28 @@ def check_target(target: Path) -> None:
     """Checks that a file can be written, before a long computation produces its content.
 
     Raises:
-        OutputError: The path is a folder, or its folder cannot be written.
+        OutputError: The path is a folder, a device or a pipe, or its folder cannot be written.
     """
     try:
-        if target.is_dir():
-            raise IsADirectoryError(f"'{target}' is a folder")
+        target = _behind_link(target)
+        _check_replaceable(target)
         check_folder(target.parent)
     except OSError as error:
         raise write_error(target, error) from error
+
+
+def _behind_link(target: str | Path) -> Path:
+    """Returns the path of the file to write: the target of a link, in the home folder if it starts with `~`."""
+    target = expand_home(target)
+    return Path(os.path.realpath(target)) if target.is_symlink() else target
+
+
+def _check_replaceable(target: Path) -> None:
+    """Raises an OSError if a path is a folder, or a device or pipe, which a file would replace."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if target.exists() and not target.is_file():
+        raise FileExistsError(errno.EEXIST, "it is a device or a pipe, not a file")
 
 
 def check_model_file(path: Path) -> None:
@@ -120,9 +135,11 @@ def check_folder(folder: Path) -> None:
     Raises:
         OutputError: It cannot.
     """
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    folder = expand_home(folder)
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
     if not nearest.is_dir():
-        raise OutputError(f"cannot write into '{folder}': '{nearest}' is a file", "choose another output path")
+        what = "a file" if nearest.exists() else "a link to a missing folder"
+        raise OutputError(f"cannot write into '{folder}': '{nearest}' is {what}", "choose another output path")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(
             f"cannot write into '{folder}': no write permission for '{nearest}'",
@@ -144,9 +161,10 @@ def check_suffix(path: Path, suffix: str, what: str) -> None:
 
 def write_error(target: Path, error: OSError) -> OutputError:
     """Returns the error for a file that the operating system refuses to write."""
+    is_occupied = isinstance(error, IsADirectoryError | FileExistsError)
     return OutputError(
         f"cannot write '{target}': {error.strerror or error}",
-        "check the folder's permissions and the free disk space",
+        "choose another output path" if is_occupied else "check the folder's permissions and the free disk space",
     )
 
 

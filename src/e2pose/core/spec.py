@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from e2pose.core.arguments import check_count, check_number, check_share, check_type, show
-from e2pose.core.errors import ModelError
+from e2pose.core.errors import E2PoseError, ModelError
 from e2pose.core.schema import KeypointSchema
 
 Fit = Literal["letterbox", "stretch"]
@@ -137,18 +137,17 @@ class ModelSpec:
         return ModelSpec.from_json(metadata[METADATA_KEY])
 
 
-def check_size(input_size_hw: object) -> tuple[int, int]:
+def check_size(input_size_hw: object, *, error: type[E2PoseError] = ModelError) -> tuple[int, int]:
     """Returns an input size as two whole numbers.
 
     Raises:
-        ModelError: It is no height and width in pixels.
+        ModelError: It is no height and width in pixels. `error` selects another class.
     """
     what = "the input size must be a height and a width in pixels"
     if not isinstance(input_size_hw, tuple | list) or len(input_size_hw) != 2:
-        raise ModelError(f"{what}, not {show(input_size_hw)}", "use two numbers, for example (320, 320)")
+        raise error(f"{what}, not {show(input_size_hw)}", "use two numbers, for example (320, 320)")
     hint = f"{what}, for example (320, 320)"
     height, width = (
-        check_count("each side of the input size", side, 1, _MAX_SIDE, hint=hint, error=ModelError)
-        for side in input_size_hw
+        check_count("each side of the input size", side, 1, _MAX_SIDE, hint=hint, error=error) for side in input_size_hw
     )
     return height, width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -92,6 +93,7 @@ class Pipeline:
         self._persons = PersonsToBlur(self._estimator.blur_thresholds) if self._with_blur else None
         self._source = LatestFrame(source) if source.info.is_live else Prefetch(source)
         sinks: dict[str, Sink] = {}
+        self._files: TeeSink | None = None
         if options.show:
             window = LiveSession(
                 View(blur=options.blur, min_blur=options.blur, is_paused=source.info.frame_count == 1),
@@ -105,9 +107,19 @@ class Pipeline:
             )
             sinks["--show"] = window
         if self.outputs:
-            files = [open_sink(output, draw=self._draw, inputs=source.info.paths) for output in self.outputs]
-            sinks[", ".join(self.outputs)] = self._blurred(ThreadedSink(TeeSink(files, self.outputs, on_error=report)))
+            notify_once = functools.cache(notify)  # outputs of the same video have the same notices
+            files = [
+                open_sink(output, draw=self._draw, inputs=source.info.paths, on_notice=notify_once)
+                for output in self.outputs
+            ]
+            self._files = TeeSink(files, self.outputs, on_error=report)
+            sinks[", ".join(self.outputs)] = self._blurred(ThreadedSink(self._files))
         self._sink = TeeSink(list(sinks.values()), list(sinks), on_error=report)
+
+    @property
+    def written(self) -> list[str]:
+        """The outputs that have not failed."""
+        return [output for output in self.outputs if self._files is None or output not in self._files.failed]
 
     @property
     def num_dropped(self) -> int:

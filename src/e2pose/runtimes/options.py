@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from e2pose.core.arguments import check_count, check_flag, show
-from e2pose.core.errors import RuntimeChoiceError
+from e2pose.core.errors import OptionError
 from e2pose.core.spec import check_size
 
 RuntimeName = Literal["onnxruntime", "openvino", "tensorrt", "torch"]
@@ -31,9 +31,7 @@ class RuntimeOptions:
         allow_fallback: Replace an unavailable runtime, device or precision by the default, with a warning.
 
     Raises:
-        RuntimeChoiceError: The runtime, device or precision is unknown.
-        ModelError: The input size is no height and width.
-        OptionError: Another value has the wrong type or is out of range.
+        OptionError: The runtime, device or precision is unknown, or a value has the wrong type or is out of range.
     """
 
     runtime: RuntimeName | None = None
@@ -47,17 +45,17 @@ class RuntimeOptions:
         for name, kind in (("runtime", RuntimeName), ("precision", Precision)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or value not in get_args(kind)):
-                raise RuntimeChoiceError(
+                raise OptionError(
                     f"unknown {name} {show(value)}; available: {', '.join(get_args(kind))}",
                     f"use one of these, or omit the {name}",
                 )
         if self.device is not None and not (isinstance(self.device, str) and _DEVICE.fullmatch(self.device)):
-            raise RuntimeChoiceError(
+            raise OptionError(
                 f"unknown device {show(self.device)}; available: cpu, cuda, cuda:1 and so on, mps",
                 "use 'cuda:0' for the first GPU, or omit the device to use the CPU",
             )
         if self.input_size is not None:
-            object.__setattr__(self, "input_size", check_size(self.input_size))
+            object.__setattr__(self, "input_size", check_size(self.input_size, error=OptionError))
         if self.threads is not None:
             hint = "omit it to use all cores that are available to this process"
             threads = check_count("the number of threads", self.threads, 1, _MAX_THREADS, hint=hint)

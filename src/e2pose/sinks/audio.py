@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
@@ -38,11 +39,14 @@ class AudioTracks:
     """
 
     def __init__(self, source: Path, container: OutputContainer, suffix: str) -> None:
+        self._source = source
         self._container = container
         self._shifts_s: list[Fraction] = []
         self._input = av.open(f"file:{source}")
         try:
             streams = [stream for stream in self._input.streams.audio if stream.codec_context is not None]
+            self._num_unknown = len(self._input.streams.audio) - len(streams)
+            self._is_cut = False
             self._tracks = {stream.index: _Track(stream, container, suffix, self._shifts_s) for stream in streams}
             self._packets: Iterator[Packet[Any]] = self._input.demux(streams) if streams else iter(())
             self._next = self._read()
@@ -70,6 +74,15 @@ class AudioTracks:
         for track in self._tracks.values():
             track.finish(self._container)
 
+    @property
+    def omissions(self) -> str:
+        """A sentence about sound of the file that could not be written; empty if all of it was."""
+        num_damaged = sum(track.num_damaged for track in self._tracks.values())
+        parts = [_count(self._num_unknown, "track") + " in an unknown codec"] if self._num_unknown else []
+        parts += [_count(num_damaged, "damaged packet")] if num_damaged else []
+        parts += ["the rest after a damaged place"] if self._is_cut else []
+        return f"left out of the sound of '{self._source}': {', '.join(parts)}" if parts else ""
+
     def close(self) -> None:
         """Closes the source file."""
         self._input.close()
@@ -79,14 +92,15 @@ class AudioTracks:
             track = self._tracks[self._next.stream.index]
             if track.time_of(self._next, time_s) >= time_s:
                 return
-            with suppress(av.InvalidDataError):  # a damaged packet
-                track.write(self._next, self._container)
+            track.write(self._next, self._container)
             self._next = self._read()
 
     def _read(self) -> Packet[Any] | None:
-        with suppress(av.FFmpegError):  # audio after a damaged place is lost
+        try:
             return next(self._packets, None)
-        return None
+        except av.FFmpegError:
+            self._is_cut = True
+            return None
 
 
 class _Track:
@@ -104,6 +118,9 @@ class _Track:
         self._extra_s = Fraction(0)
         self._end_s: Fraction | None = None
         self._last_dts: int | None = None
+        self._kind: tuple[str, str, int] | None = None  # of the decoded frames
+        self.num_damaged = 0
+        """Number of packets that could not be decoded or written."""
         self._is_copied = _can_be_copied(stream, suffix)
         if self._is_copied:
             self._target = container.add_stream_from_template(stream)
@@ -157,19 +174,40 @@ class _Track:
         return self._shifts_s[self._recording] + self._extra_s
 
     def _encode(self, packet: Packet[Any], container: OutputContainer) -> None:
-        for frame in self._stream.decode(packet):
+        try:
+            frames = self._stream.decode(packet)
+        except av.FFmpegError:
+            self.num_damaged += 1
+            return
+        for frame in self._resample(frames):
             if frame.pts is not None and frame.time_base is not None:
                 frame.pts += round(self._shift_s / frame.time_base)
                 self._end_s = frame.pts * frame.time_base + Fraction(frame.samples, frame.sample_rate)
             if self._end_s is None or self._end_s > 0:
                 self._mux(container, self._target.encode(frame))
 
+    def _resample(self, frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+        """Converts frames to the format of the encoder; the format of a broadcast may change at any frame."""
+        for frame in frames:
+            kind = frame.format.name, frame.layout.name, frame.sample_rate
+            if kind != self._kind:
+                self._kind = kind
+                self._resampler = AudioResampler(self._target.format, self._target.layout, self._target.rate)
+            yield from self._resampler.resample(frame)
+
     def _mux(self, container: OutputContainer, packets: Iterable[Packet[AudioStream]]) -> None:
         """Writes packets, except those whose timestamp does not increase."""
         for packet in packets:
             if packet.dts is not None and (self._last_dts is None or packet.dts > self._last_dts):
                 self._last_dts = packet.dts
-                container.mux(packet)
+                try:
+                    container.mux(packet)
+                except av.InvalidDataError:
+                    self.num_damaged += 1
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 def _can_be_copied(stream: AudioStream, suffix: str) -> bool:

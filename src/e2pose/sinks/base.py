@@ -19,6 +19,13 @@ Draw = Callable[[Frame, Poses], UInt8[np.ndarray, "h w 3"]]
 ErrorHandler = Callable[[OutputError], None]
 """Receives the error of a failed sink; the other sinks continue unless the handler raises."""
 
+NoticeHandler = Callable[[str], None]
+"""Receives one-line messages for the user, such as about sound that is left out."""
+
+
+def ignore_notice(text: str) -> None:
+    """The default notice handler: does nothing."""
+
 
 def raise_error(error: OutputError) -> None:
     """The default error handler: the first sink that fails stops the run."""

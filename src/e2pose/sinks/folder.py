@@ -11,7 +11,7 @@ from typing import Self
 from e2pose.core.errors import OutputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
-from e2pose.sinks.base import Draw, keeps_output
+from e2pose.sinks.base import Draw, NoticeHandler, ignore_notice, keeps_output
 from e2pose.sinks.images import IMAGE_SUFFIXES, ImageFileSink
 from e2pose.sinks.video import VideoFileSink
 
@@ -23,13 +23,21 @@ class FolderSink:
 
     The folder is created if it is missing. An image in a format that cannot be written becomes PNG. Inputs with the
     same name get the suffixes `-2`, `-3` and so on. Files of earlier runs are replaced, but never `inputs` or the
-    current input.
+    current input. `on_notice` receives a message if sound of a video is left out.
     """
 
-    def __init__(self, folder: str | Path, draw: Draw, *, inputs: Collection[Path] = ()) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        draw: Draw,
+        *,
+        inputs: Collection[Path] = (),
+        on_notice: NoticeHandler = ignore_notice,
+    ) -> None:
         self.written: list[Path] = []
         self._folder = Path(folder)
         self._draw = draw
+        self._on_notice = on_notice
         self._inputs = {path.resolve() for path in inputs}
         self._used_names: set[str] = set()
         self._video: VideoFileSink | None = None
@@ -53,7 +61,7 @@ class FolderSink:
         if self._video is None or origin != self._origin:
             self._finish_video()
             self._origin, self._video_path = origin, self._path_for(origin)
-            self._video = VideoFileSink(self._video_path, self._draw)
+            self._video = VideoFileSink(self._video_path, self._draw, self._on_notice)
         self._video.write(frame, poses)
 
     def __enter__(self) -> Self:

@@ -28,6 +28,8 @@ _ENCODER_OPTIONS = {
 IMAGE_SUFFIXES = frozenset(_ENCODER_OPTIONS)
 """Suffixes of the image formats that can be written."""
 
+_MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+
 
 class ImageFileSink:
     """Writes one image with its poses drawn, in the format of the suffix, one of `IMAGE_SUFFIXES`."""
@@ -79,10 +81,12 @@ def encode_image(image: UInt8[np.ndarray, "h w 3"], path: Path) -> bytes:
     """
     suffix = path.suffix.lower()
     height, width = image.shape[:2]
-    try:
-        encoded, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _ENCODER_OPTIONS[suffix])
-    except cv2.error:
-        encoded = False
+    encoded = False
+    if max(height, width) <= _MAX_SIDES.get(suffix, max(height, width)):  # OpenCV would print its own messages
+        try:
+            encoded, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _ENCODER_OPTIONS[suffix])
+        except cv2.error:
+            encoded = False
     if not encoded:
         raise OutputError(
             f"an image of {width} x {height} pixels cannot be written as '{path.name}'",

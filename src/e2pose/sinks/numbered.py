@@ -16,14 +16,15 @@ from e2pose.formats.openpose import to_openpose
 from e2pose.sinks.base import Draw
 from e2pose.sinks.images import IMAGE_SUFFIXES, check_not_an_input, encode_image
 
-_NUMBER = re.compile(r"%(0[1-9]\d?)?d(?![a-zA-Z])")  # does not match inside "100%done"
+_NUMBER = re.compile(r"%0?([1-9]\d?)?d(?![a-zA-Z])")  # does not match inside "100%done"
 
 
 class NumberedFilesSink:
     """Writes one file for each frame, numbered from 0 over all inputs; never replaces one of `inputs`.
 
-    The file name of `pattern` has one `%d`, or `%06d` for six digits. With the suffix `.json`, the files have the
-    OpenPose format of `formats/openpose.py`; with an image suffix, they hold the frames with the poses drawn.
+    The file name of `pattern` has one `%d`, or `%06d` (also written `%6d`) for six digits. With the suffix `.json`, the
+    files have the OpenPose format of `formats/openpose.py`; with an image suffix, they hold the frames with the poses
+    drawn.
 
     Raises:
         OptionError: The suffix is not supported.
@@ -38,7 +39,7 @@ class NumberedFilesSink:
     def write(self, frame: Frame, poses: Poses) -> None:
         """Writes the file of the next frame; raises an `OutputError` if the file is an input."""
         path = self._pattern.with_name(
-            _NUMBER.sub(lambda match: f"{self._index:{match[1] or ''}d}", self._pattern.name)
+            _NUMBER.sub(lambda match: f"{self._index:0{match[1] or 1}d}", self._pattern.name)
         )
         check_not_an_input(path, self._inputs)
         data = self._encode(frame, poses)
@@ -64,6 +65,6 @@ class NumberedFilesSink:
         )
 
 
-def count_numbers(target: Path) -> int:
-    """Returns how many placeholders for the frame number a file name contains."""
-    return len(_NUMBER.findall(target.name))
+def count_numbers(name: str) -> int:
+    """Returns how many placeholders for the frame number a name contains."""
+    return len(_NUMBER.findall(name))

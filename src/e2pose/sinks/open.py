@@ -9,8 +9,8 @@ from pathlib import Path
 from e2pose.core.address import is_address, redact_address
 from e2pose.core.arguments import check_callable, check_list, check_path
 from e2pose.core.errors import OptionError, OutputError
-from e2pose.core.files import check_folder
-from e2pose.sinks.base import Draw, Sink
+from e2pose.core.files import check_folder, check_target, expand_home
+from e2pose.sinks.base import Draw, NoticeHandler, Sink, ignore_notice
 from e2pose.sinks.folder import FolderSink
 from e2pose.sinks.images import IMAGE_SUFFIXES, ImageFileSink, check_not_an_input
 from e2pose.sinks.numbered import NumberedFilesSink, count_numbers
@@ -20,13 +20,13 @@ from e2pose.sinks.video import VIDEO_SUFFIXES, VideoFileSink
 from e2pose.sinks.virtual_camera import CAMERA_PREFIX, VirtualCameraSink
 
 
-def _open_coco(path: Path, _: Draw, inputs: Collection[Path]) -> Sink:
+def _open_coco(path: Path, _: Draw, inputs: Collection[Path], *_rest: object) -> Sink:
     return CocoJsonSink(path, [file for file in inputs if file.suffix.lower() not in VIDEO_SUFFIXES])
 
 
-_SINKS: dict[str, Callable[[Path, Draw, Collection[Path]], Sink]] = {
-    **dict.fromkeys(sorted(IMAGE_SUFFIXES), lambda path, draw, _: ImageFileSink(path, draw)),
-    **dict.fromkeys(sorted(VIDEO_SUFFIXES), lambda path, draw, _: VideoFileSink(path, draw)),
+_SINKS: dict[str, Callable[[Path, Draw, Collection[Path], NoticeHandler], Sink]] = {
+    **dict.fromkeys(sorted(IMAGE_SUFFIXES), lambda path, draw, *_: ImageFileSink(path, draw)),
+    **dict.fromkeys(sorted(VIDEO_SUFFIXES), lambda path, draw, _, on_notice: VideoFileSink(path, draw, on_notice)),
     ".json": _open_coco,
     ".jsonl": lambda path, *_: JsonlSink(path),
     ".csv": lambda path, *_: CsvSink(path),
@@ -34,7 +34,9 @@ _SINKS: dict[str, Callable[[Path, Draw, Collection[Path]], Sink]] = {
 }
 
 
-def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) -> Sink:
+def open_sink(
+    target: str | Path, *, draw: Draw, inputs: Collection[Path] = (), on_notice: NoticeHandler = ignore_notice
+) -> Sink:
     """Creates the sink for an output and checks that the output can be written.
 
     A name without suffix, a name that ends with a slash and an existing folder select a folder of images and videos. A
@@ -44,6 +46,7 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
         target: The file or folder to write.
         draw: Draws the images, for sinks that write images or videos.
         inputs: The files that are read: they must not be replaced, and numbers in their names are ids in COCO results.
+        on_notice: Receives a message about sound of a video that is left out.
 
     Raises:
         OptionError: The name is empty, its suffix is not supported, or it has several frame numbers.
@@ -51,6 +54,7 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
         OutputError: The target is an input, or its folder cannot be written.
     """
     check_callable("'draw'", draw, hint="pass a function that takes a frame and poses and returns an image")
+    check_callable("'on_notice'", on_notice, hint="pass a function that takes a text, or omit it")
     listed = list(inputs) if isinstance(inputs, set | frozenset) else inputs
     inputs = [
         Path(check_path("an input", path)) for path in check_list("'inputs'", listed, hint="pass a list of paths")
@@ -70,18 +74,17 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
     try:
         path = Path(target).expanduser()
         is_folder = not path.suffix or path.is_dir() or str(target).endswith(("/", os.sep))
-        check_folder(path if is_folder else path.parent)
+        _check_name(path, is_folder=is_folder)
+        if is_folder:
+            check_folder(path)
+        else:
+            check_target(path)
     except (OSError, RuntimeError) as error:  # an unknown home folder is a RuntimeError
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write '{target}': {reason}", "check the path and its permissions") from error
     if is_folder:
-        return FolderSink(path, draw, inputs=inputs)
-    if (count := count_numbers(path)) > 1:
-        raise OptionError(
-            f"the output '{target}' has {count} frame numbers such as %06d; accepted is one",
-            "keep one of them; frames are numbered over all inputs",
-        )
-    if count == 1:
+        return FolderSink(path, draw, inputs=inputs, on_notice=on_notice)
+    if count_numbers(path.name):
         return NumberedFilesSink(path, draw, inputs=inputs)
     suffix = path.suffix.lower()
     if suffix not in _SINKS:
@@ -90,7 +93,26 @@ def open_sink(target: str | Path, *, draw: Draw, inputs: Collection[Path] = ()) 
             f"use a folder that ends with a slash, or a file with the suffix {', '.join(_SINKS)}",
         )
     check_not_an_input(path, inputs)
-    return _SINKS[suffix](path, draw, inputs)
+    return _SINKS[suffix](path, draw, inputs, on_notice)
+
+
+def _check_name(path: Path, *, is_folder: bool) -> None:
+    """Raises an `OptionError` if a name is only a suffix, or has frame numbers that would not be replaced."""
+    if path.name.lower() in _SINKS and not path.exists():
+        raise OptionError(
+            f"the output '{path}' has no name before its suffix", f"add one: '{path.with_name('poses' + path.name)}'"
+        )
+    folder = path if is_folder else path.parent
+    if any(count_numbers(part.name) and not part.exists() for part in (folder, *folder.parents)):
+        raise OptionError(
+            f"the output '{path}' has a frame number such as %06d in the name of a folder",
+            "use it in the name of a file, such as 'frames/%06d.jpg', or create the folder before",
+        )
+    if not is_folder and (count := count_numbers(path.name)) > 1:
+        raise OptionError(
+            f"the output '{path}' has {count} frame numbers such as %06d; accepted is one",
+            "keep one of them; frames are numbered over all inputs",
+        )
 
 
 def check_distinct(targets: Sequence[str | Path]) -> None:
@@ -102,8 +124,8 @@ def check_distinct(targets: Sequence[str | Path]) -> None:
     seen: dict[Path, str | Path] = {}
     for target in targets:
         try:
-            path = Path(target).expanduser().resolve()
-        except (OSError, RuntimeError):
+            path = expand_home(target).resolve()
+        except (OSError, RuntimeError):  # a RuntimeError in a loop of links
             continue  # `open_sink` reports the reason
         if path in seen:
             raise OptionError(

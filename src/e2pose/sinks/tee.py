@@ -31,6 +31,8 @@ class TeeSink:
         self._names = list(names) or [type(sink).__name__ for sink in sinks]
         self._sinks = list(sinks)
         self._on_error = on_error
+        self.failed: set[str] = set()
+        """Names of the sinks that failed."""
 
     def write(self, frame: Frame, poses: Poses) -> None:
         """Writes a frame to the remaining sinks.
@@ -61,6 +63,7 @@ class TeeSink:
     def _discard(self, sink: Sink, error: Exception, *, is_entered: bool = True) -> None:
         index = self._sinks.index(sink)
         name = self._names.pop(index)
+        self.failed.add(name)
         del self._sinks[index]
         if is_entered:
             self._exit(sink, name, error)
@@ -73,6 +76,7 @@ class TeeSink:
         try:
             sink.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
         except Exception as exit_error:
+            self.failed.add(name)
             self._on_error(_as_output_error(exit_error, name))
 
 

@@ -19,7 +19,7 @@ from e2pose.core.errors import OutputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.sinks.audio import AudioTracks
-from e2pose.sinks.base import Draw
+from e2pose.sinks.base import Draw, NoticeHandler, ignore_notice
 from e2pose.sinks.images import check_not_an_input
 from e2pose.sinks.letterbox import letterbox
 from e2pose.sinks.reserved_file import FileSink
@@ -33,6 +33,7 @@ _CODEC_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "1"}  # three B-frame
 _MIN_TICKS_PER_S = 90_000  # keeps the timestamps of any camera to 0.01 ms
 _RESERVED_BYTES = 8 << 20  # for the index of some hours and the frames that the encoder still holds
 _MAX_ROUNDING_S = 0.0006  # Matroska, for example, stores times in milliseconds
+_MAX_GAP_TICKS = (1 << 31) - 1  # of MP4 and MOV. Source: ISO/IEC 14496-12, `stts`, and FFmpeg's movenc.c
 _BT709 = 1  # Source: ITU-T H.273, tables 2 to 4: primaries, transfer and matrix of BT.709 all have the number 1
 
 
@@ -42,14 +43,16 @@ class VideoFileSink(FileSink):
     Timestamps and all audio tracks of the input are kept; if the frames end early, so does the sound. An odd width or
     height grows by one pixel, a copy of the last column or row, because the format stores colours for blocks of 2 x 2
     pixels. Frames whose size differs from the first are letterboxed. Without any frame, no file is written.
+    `on_notice` receives a message if sound of the input is left out.
 
     Raises:
         OutputError: No H.264 encoder is available.
     """
 
-    def __init__(self, path: str | Path, draw: Draw) -> None:
+    def __init__(self, path: str | Path, draw: Draw, on_notice: NoticeHandler = ignore_notice) -> None:
         super().__init__(path, _RESERVED_BYTES)
         self._draw = draw
+        self._on_notice = on_notice
         self._origin: Origin | None = None
         self._writer: _VideoWriter | None = None
         if _CODEC not in av.codecs_available:
@@ -74,8 +77,19 @@ class VideoFileSink(FileSink):
         with _convert_errors(self._path):
             if self._writer is None:
                 self._writer = self._start(frame, (image.shape[0], image.shape[1]))
+            self._check_gap(self._writer, frame)
             self._writer.write(image, frame)
         self._file.raise_if_full()
+
+    def _check_gap(self, writer: _VideoWriter, frame: Frame) -> None:
+        """Raises an `OutputError` if the container cannot hold the time between the last frame and this one."""
+        gap_s, limit_s = frame.time_s - writer.last_s, _MAX_GAP_TICKS / writer.ticks_per_s
+        if gap_s > limit_s and self._path.suffix.lower() != ".mkv":
+            raise OutputError(
+                f"'{self._path}' ends before the frame at {frame.time_s:.0f} s, {gap_s / 3600:.1f} hours after the "
+                f"previous one; MP4 and MOV hold at most {limit_s / 3600:.1f} hours between two frames",
+                f"write '{self._path.with_suffix('.mkv').name}', which accepts longer gaps, or split the video",
+            )
 
     def _start(self, frame: Frame, size_hw: tuple[int, int]) -> _VideoWriter:
         origin = frame.origin
@@ -98,8 +112,11 @@ class VideoFileSink(FileSink):
         return writer
 
     def _finish(self) -> None:
-        if self._writer is not None:
-            self._writer.finish()
+        if self._writer is None:
+            return
+        self._writer.finish()
+        if self._writer.audio is not None and (omissions := self._writer.audio.omissions):
+            self._on_notice(omissions)
 
 
 class _VideoWriter:
@@ -116,16 +133,21 @@ class _VideoWriter:
         stream.height, stream.width = (size + size % 2 for size in size_hw)
         stream.pix_fmt = "yuv420p"
         # A multiple of the rate's numerator, so that the frames of a constant-rate video fall on whole ticks.
-        self._ticks_per_s = rate.numerator * ceil(_MIN_TICKS_PER_S / rate.numerator)
+        self.ticks_per_s = rate.numerator * ceil(_MIN_TICKS_PER_S / rate.numerator)
         context = stream.codec_context
-        context.time_base = Fraction(1, self._ticks_per_s)
+        context.time_base = Fraction(1, self.ticks_per_s)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
         context.sample_aspect_ratio = origin.pixel_aspect
         self._stream = stream
-        self._frame_ticks = round(self._ticks_per_s / rate)
+        self._frame_ticks = round(self.ticks_per_s / rate)
         self._last_pts = -1
         self._end_s = 0.0  # of the sound, which may be longer than a complete video
+
+    @property
+    def last_s(self) -> float:
+        """Time of the last frame in seconds."""
+        return max(self._last_pts, 0) / self.ticks_per_s
 
     def write(self, image: UInt8[np.ndarray, "h w 3"], frame: Frame) -> None:
         height, width = self._size_hw
@@ -141,10 +163,10 @@ class _VideoWriter:
         )
         # Two frames may be closer than a tick, which no container accepts.
         encoded.pts = self._last_pts = max(self._ticks_at(frame.time_s), self._last_pts + 1)
-        encoded.time_base = Fraction(1, self._ticks_per_s)
+        encoded.time_base = Fraction(1, self.ticks_per_s)
         encoded.duration = self._frame_ticks
         self._container.mux(self._stream.encode(encoded))
-        self._end_s = inf if frame.is_last else (self._last_pts + self._frame_ticks) / self._ticks_per_s
+        self._end_s = inf if frame.is_last else (self._last_pts + self._frame_ticks) / self.ticks_per_s
         if self.audio is not None:
             self.audio.follow(frame)
 
@@ -155,9 +177,9 @@ class _VideoWriter:
 
     def _ticks_at(self, time_s: float) -> int:
         """Returns the time in ticks, snapped to the constant frame rate if it differs only by rounding to 1 ms."""
-        constant_rate = round(time_s * self._ticks_per_s / self._frame_ticks) * self._frame_ticks
-        exact = round(time_s * self._ticks_per_s)
-        return constant_rate if abs(constant_rate - exact) <= _MAX_ROUNDING_S * self._ticks_per_s else exact
+        constant_rate = round(time_s * self.ticks_per_s / self._frame_ticks) * self._frame_ticks
+        exact = round(time_s * self.ticks_per_s)
+        return constant_rate if abs(constant_rate - exact) <= _MAX_ROUNDING_S * self.ticks_per_s else exact
 
 
 @contextmanager

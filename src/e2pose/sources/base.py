@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
-from e2pose.core.errors import InputError
+from e2pose.core.errors import E2PoseError, InputError
 from e2pose.core.frame import Frame
 
 ErrorHandler = Callable[[InputError], None]
@@ -37,16 +37,24 @@ def unexpected_error(name: str, error: Exception) -> InputError:
     """Returns the error to report for an exception that reading an input should not raise.
 
     Raises:
-        MemoryError: `error` is one; it concerns the whole program.
+        MemoryError, E2PoseError: `error` is one that concerns the whole program, such as a missing package.
     """
     if isinstance(error, InputError):
         return error
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError | E2PoseError):
         raise error
     return InputError(
         f"'{name}' cannot be read: {type(error).__name__}: {error}",
         "the file may be damaged: convert it to PNG or MP4; if other programs read it, report this message",
     )
+
+
+def report_errors(frames: Iterable[Frame], name: str, on_error: ErrorHandler) -> Iterator[Frame]:
+    """Yields the frames of an input; any exception of the input ends them and is passed on as an `InputError`."""
+    try:
+        yield from frames
+    except Exception as error:
+        on_error(unexpected_error(name, error))
 
 
 @dataclass(frozen=True)

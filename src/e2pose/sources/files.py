@@ -16,7 +16,7 @@ from e2pose.sources.base import (
     SourceInfo,
     ignore_notice,
     raise_error,
-    unexpected_error,
+    report_errors,
 )
 from e2pose.sources.encoded_image import CAN_DECODE_ANIMATIONS, EncodedImage
 from e2pose.sources.image_count import count_images, states_delays
@@ -27,8 +27,10 @@ from e2pose.sources.video import VIDEO_SUFFIXES, VideoSource
 KNOWN_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 """Suffixes of files that are read from folders."""
 
+_MULTIPLE_FORMATS = {"AVIF", "GIF", "PNG", "TIFF", "WebP"}
 _STILL_SUFFIXES = IMAGE_SUFFIXES - {".apng", ".avif", ".png", ".tif", ".tiff", ".webp"}
 _CONCATENATED_JPEG = (".mjpeg", ".mjpg")
+_MAX_OPENED = 1000  # files of which the header is read to count their images, despite a suffix of still images
 _HEADER_BYTES = 1 << 16  # contains the number of images of a PNG
 
 
@@ -52,26 +54,27 @@ class FilesSource:
     @cached_property
     def info(self) -> SourceInfo:
         """The files and their number of frames, which is unknown if one of the videos does not state it."""
-        counts = [_frame_count(path) for path in self._paths]
+        trusts_suffix = len(self._paths) > _MAX_OPENED
+        counts = [_frame_count(path, trusts_suffix=trusts_suffix) for path in self._paths]
         known = [count for count in counts if count is not None]
         return SourceInfo(sum(known) if len(known) == len(counts) else None, paths=self._paths)
 
     def __iter__(self) -> Iterator[Frame]:
         for path in self._paths:
-            try:
-                if _is_image(path):
-                    yield from read_frames(path, self._on_notice)
-                else:
-                    with _open_video(path) as video:
-                        yield from video
-            except Exception as error:
-                self._on_error(unexpected_error(str(path), error))
+            yield from report_errors(self._read(path), str(path), self._on_error)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Does nothing: the iterator closes each file."""
+
+    def _read(self, path: Path) -> Iterator[Frame]:
+        if _is_image(path):
+            yield from read_frames(path, self._on_notice)
+        else:
+            with _open_video(path) as video:
+                yield from video
 
 
 def read_frames(path: Path, on_notice: NoticeHandler = ignore_notice) -> Iterator[Frame]:
@@ -134,8 +137,8 @@ def _open_video(path: Path) -> VideoSource:
         ) from error
 
 
-def _frame_count(path: Path) -> int | None:
-    if path.suffix.lower() in _STILL_SUFFIXES:
+def _frame_count(path: Path, *, trusts_suffix: bool) -> int | None:
+    if trusts_suffix and path.suffix.lower() in _STILL_SUFFIXES:
         return 1
     if _is_image(path):
         return _image_count(path)
@@ -150,7 +153,8 @@ def _image_count(path: Path) -> int:
     try:
         with path.open("rb") as file:
             head = file.read(_HEADER_BYTES)
-            image_format = detect_format(head)
-            return count_images(head if image_format == "PNG" else head + file.read(), image_format or "")
+            image_format = detect_format(head) or ""
+            reads_all = image_format in _MULTIPLE_FORMATS - {"PNG"}
+            return count_images(head + file.read() if reads_all else head, image_format)
     except OSError:
         return 1  # reading the file reports the reason

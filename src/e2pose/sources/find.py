@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import glob
+import os
 import re
 from collections.abc import Sequence
-from itertools import filterfalse
 from pathlib import Path
 
 from e2pose.core.errors import InputError
+from e2pose.core.files import expand_home
 from e2pose.sources.base import NoticeHandler, ignore_notice, reason_of
 from e2pose.sources.files import KNOWN_SUFFIXES
 
@@ -32,13 +33,13 @@ def find_files(name: str, on_notice: NoticeHandler = ignore_notice) -> list[Path
     if not name.strip():
         raise InputError("the name of an input is empty", "use a file, a folder or a quoted pattern")
     try:
-        path = Path(name).expanduser()
+        path = expand_home(name)
         if path.is_dir():
             return _list_folder(path, on_notice)
         if path.is_file():
             return [path]
         exists = path.exists()
-    except (OSError, RuntimeError) as error:  # an unknown home folder is a RuntimeError
+    except OSError as error:
         raise InputError(f"cannot read '{name}': {reason_of(error)}", "check the path and its permissions") from error
     if name == "-":
         raise InputError(
@@ -54,7 +55,7 @@ def find_files(name: str, on_notice: NoticeHandler = ignore_notice) -> list[Path
 
 def _list_folder(folder: Path, on_notice: NoticeHandler) -> list[Path]:
     try:
-        files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+        files = [path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
         raise InputError(f"cannot read the folder '{folder}': {error.strerror}", "check its permissions") from error
     known = _select_known(files, f"in the folder '{folder}'", on_notice)
@@ -67,22 +68,37 @@ def _list_folder(folder: Path, on_notice: NoticeHandler) -> list[Path]:
 
 
 def _match_pattern(pattern: str, on_notice: NoticeHandler) -> list[Path]:
-    """Returns the matching files; files with other suffixes count only if no image or video matches."""
-    files = [path for path in map(Path, glob.glob(pattern, recursive=True)) if path.is_file()]  # noqa: PTH207
-    if not files:
+    """Returns the matching files; files with other suffixes count only if no image or video matches.
+
+    Of several paths of a file, as links to folders make, the shortest counts.
+    """
+    paths = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207
+    found: dict[str, Path] = {}
+    for path in sorted(paths, key=lambda path: (len(path.parts), _natural_key(path))):
+        file = os.path.realpath(path)
+        if not Path(file).is_dir():
+            found.setdefault(file, path)
+    files = list(found.values())
+    if not any(path.is_file() for path in files):
+        folder = Path(pattern).parent
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            raise InputError(f"cannot read the folder '{folder}': Permission denied", "check its permissions")
         raise InputError(
             f"no file matches the pattern '{pattern}'", "check its folder and suffix; '**' matches all subfolders"
         )
-    if not any(is_known(path) for path in files):
-        return sorted(files, key=_natural_key)
-    return _select_known(files, f"of the pattern '{pattern}'", on_notice)
+    known = _select_known(files, f"of the pattern '{pattern}'", on_notice)
+    return known or sorted(filter(Path.is_file, files), key=_natural_key)
 
 
 def _select_known(files: Sequence[Path], where: str, on_notice: NoticeHandler) -> list[Path]:
     """Returns the images and videos, in natural order, and reports the other files."""
-    files = sorted(files, key=_natural_key)
-    known = list(filter(is_known, files))
-    others = [path.name for path in filterfalse(is_known, files)]
+    known: list[Path] = []
+    others: list[str] = []
+    for path in sorted(files, key=_natural_key):
+        if path.is_file() and is_known(path):  # not a pipe, which blocks when it is opened, or a link to a missing file
+            known.append(path)
+        else:
+            others.append(path.name)
     if known and others:
         names = ", ".join(others[:_MAX_NAMES])
         more = f" and {len(others) - _MAX_NAMES} more" if len(others) > _MAX_NAMES else ""
@@ -114,6 +130,9 @@ def _natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
 
 def _missing_file_error(path: Path) -> InputError:
     folder = path.parent
+    if path.is_symlink():
+        target = path.readlink()
+        return InputError(f"'{path}' is a link to '{target}', which does not exist", "restore the file, or its path")
     if _FRAME_NUMBER.search(path.name):
         pattern = path.with_name(_FRAME_NUMBER.sub("*", path.name))
         return InputError(f"there is no file '{path}'", f"for numbered images, use a quoted pattern: '{pattern}'")

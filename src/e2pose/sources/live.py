@@ -11,7 +11,6 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.sources.base import NoticeHandler, SourceInfo, ignore_notice, unexpected_error
 
@@ -114,7 +113,8 @@ class LiveSource:
             self._delay_s = min(2 * self._delay_s, _MAX_DELAY_S)
             try:
                 self._connection = self._connect()
-            except InputError:
+            except Exception as error:
+                unexpected_error(self.origin.name, error)  # raises those that concern the whole program
                 continue
             self._on_notice(f"reconnected to '{self.origin.name}'")
         return None if self._closed.is_set() else self._connection

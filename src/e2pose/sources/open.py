@@ -10,7 +10,7 @@ from pathlib import Path
 from e2pose.core.address import SCHEMES, is_address, redact_address
 from e2pose.core.arguments import check_callable, check_list, check_path
 from e2pose.core.errors import InputError
-from e2pose.sources.base import ErrorHandler, NoticeHandler, Source, ignore_notice, raise_error
+from e2pose.sources.base import ErrorHandler, NoticeHandler, Source, ignore_notice, raise_error, unexpected_error
 from e2pose.sources.camera import CameraConnection
 from e2pose.sources.files import FilesSource
 from e2pose.sources.find import find_files
@@ -37,7 +37,7 @@ def open_source(
     Args:
         inputs: One input or several.
         on_error: Receives, immediately, the error of each input that does not exist and, during iteration, the error of
-            each file that cannot be read.
+            each file, or video at an address, that cannot be read.
         on_notice: Receives a message about files that are passed over, and when the connection to a camera or stream is
             lost or restored.
 
@@ -54,10 +54,10 @@ def open_source(
         try:
             name = check_path("the name of an input", name, error=InputError)  # noqa: PLW2901
             if isinstance(name, str) and _is_live(name) and not _exists(name):
-                return _open_live(name, on_notice, is_alone=len(inputs) == 1)
+                return _open_live(name, on_error, on_notice, is_alone=len(inputs) == 1)
             paths = find_files(str(name), on_notice)
-        except InputError as error:
-            on_error(error)
+        except Exception as error:
+            on_error(unexpected_error(redact_address(str(name)), error))
             continue
         for path in paths:
             found.setdefault(path.resolve(), path)
@@ -76,24 +76,27 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _open_live(name: str, on_notice: NoticeHandler, *, is_alone: bool) -> Source:
+def _open_live(name: str, on_error: ErrorHandler, on_notice: NoticeHandler, *, is_alone: bool) -> Source:
     public_name = redact_address(name)
     if not is_alone:
         raise InputError(
-            f"'{public_name}' is live and cannot be combined with other inputs", "use it as the only input"
+            f"'{public_name}' is a camera, screen or address and cannot be combined with other inputs",
+            "use it as the only input",
         )
     if camera := _CAMERA.fullmatch(name):
         return LiveSource(name, lambda: CameraConnection(int(camera[1])), on_notice=on_notice)
     if name.startswith(SCREEN_PREFIX):
         return LiveSource(name, lambda: ScreenConnection(name.removeprefix(SCREEN_PREFIX)), on_notice=on_notice)
-    scheme = name.partition(":")[0]
+    scheme, _, rest = name.partition(":")
     if scheme.lower() not in SCHEMES:
+        accepted = f"use an address that begins with {', '.join(f'{known}://' for known in SCHEMES)}"
         raise InputError(
             f"the scheme '{scheme}' of the address '{public_name}' is not supported",
-            f"use an address that begins with {', '.join(f'{known}://' for known in SCHEMES)}",
+            "use the path of the file without 'file://'" if scheme.lower() == "file" else accepted,
         )
+    name = f"{scheme.lower()}:{rest}"  # FFmpeg does not accept capital letters
     connection = StreamConnection(name)
     if connection.is_file:
         connection.close()
-        return VideoSource(name)
+        return VideoSource(name, on_error)
     return LiveSource(public_name, lambda: StreamConnection(name), connection=connection, on_notice=on_notice)

@@ -21,6 +21,7 @@ STALL_TIMEOUT_S = 4.0
 _OPEN_TIMEOUT_S = 10.0
 _OPTIONS = {"fflags": "nobuffer", "analyzeduration": "2000000"}
 _RTSP_OPTIONS = {"rtsp_flags": "prefer_tcp"}  # TCP loses no packets and passes firewalls
+_PLAYLISTS = ("hls", "dash")  # their length is that of the list, which grows during a live broadcast
 _HINT = "check the network and the camera"
 
 
@@ -44,8 +45,9 @@ class StreamConnection:
 
     @property
     def is_file(self) -> bool:
-        """Whether the stream has an end, so that it can be read like a file."""
-        return self._container.duration is not None
+        """Whether the stream has an end, so that it can be read like a file: it states a duration or a length."""
+        is_playlist = self._container.format.name.partition(",")[0] in _PLAYLISTS
+        return self._container.duration is not None or (self._container.size > 0 and not is_playlist)
 
     @property
     def rate(self) -> Fraction:

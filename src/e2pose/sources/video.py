@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from e2pose.core.address import is_address, redact_address
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
-from e2pose.sources.base import SourceInfo, reason_of
+from e2pose.sources.base import ErrorHandler, SourceInfo, raise_error, reason_of, report_errors
 from e2pose.sources.clock import Clock
 from e2pose.sources.completeness import DurationCheck, ends_inside_packet, stated_frames
 from e2pose.sources.decoder import VideoDecoder
@@ -41,14 +41,15 @@ class VideoSource:
 
     Frames are upright and progressive, with pixels as stored (not stretched to square pixels) and blended on white
     where they are transparent. Where concatenated recordings restart their timestamps, the time continues. A damaged
-    video yields all frames that can be decoded, then raises an `InputError`. `path` may also be an address, a string
-    with "://".
+    video yields all frames that can be decoded, then passes an `InputError` to `on_error`. `path` may also be an
+    address, a string with "://".
 
     Raises:
         InputError: The file cannot be opened as a video.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, on_error: ErrorHandler = raise_error) -> None:
+        self._on_error = on_error
         self._container = _open(path)
         name = redact_address(path)
         try:
@@ -76,6 +77,9 @@ class VideoSource:
         return SourceInfo(self.origin.frame_count, paths=(self.origin.path,) if self.origin.path else ())
 
     def __iter__(self) -> Iterator[Frame]:
+        return report_errors(self._frames(), self.origin.name, self._on_error)
+
+    def _frames(self) -> Iterator[Frame]:
         clock = Clock(1 / self._rate, closes_gaps=bool(self._container.format.flags & _JOINED_FORMATS))
         index = -1
         for index, (frame, following) in enumerate(pairwise(chain(self._decode(), [None]))):
@@ -89,9 +93,10 @@ class VideoSource:
         if index < 0:
             raise InputError(f"no frame of the video '{self.origin.name}' can be decoded", _COPY_AGAIN)
         if damage := self._damage(clock):
+            readable = f"{index + 1} readable frames were" if index else "readable frame was"
             raise InputError(
                 f"the video '{self.origin.name}' is truncated or damaged: {damage}",
-                f"its {index + 1} readable frames were processed; copy or download the file again to get the rest",
+                f"its {readable} processed; copy or download the file again to get the rest",
             )
 
     def __enter__(self) -> Self:

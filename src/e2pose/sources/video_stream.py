@@ -34,8 +34,9 @@ def find_video_stream(container: InputContainer, name: str) -> VideoStream:
     """
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
-        found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise InputError(f"'{name}' contains no video stream, only {found}", "choose an image or a video")
+        found = ", ".join(sorted({stream.type for stream in container.streams}))
+        only = f", only {found}" if found else ""
+        raise InputError(f"'{name}' contains no video stream{only}", "choose an image or a video")
     context = streams[0].codec_context
     if context is None:
         raise InputError(f"no decoder is available for the video '{name}'", "convert it to MP4 with H.264")

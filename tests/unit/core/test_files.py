@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from e2pose.core.errors import OutputError
-from e2pose.core.files import atomic_path, check_target, read_text
+from e2pose.core.files import atomic_path, check_folder, check_target, read_text
 
 
 def test_file_appears_only_when_complete(tmp_path):
@@ -128,3 +128,37 @@ def test_other_encodings_are_named(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(UnicodeError, match=message):
         read_text(path)
+
+
+def test_home_folder_is_expanded_in_outputs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    check_target(Path("~/new/a.json"))
+    check_folder(Path("~/new"))
+    with atomic_path("~/new/a.json") as temporary:
+        temporary.write_text("x", encoding="utf-8")
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["new", "new/a.json"]
+
+
+def test_link_stays_and_its_file_is_replaced(tmp_path):
+    link, file = tmp_path / "link.json", tmp_path / "disk" / "a.json"
+    link.symlink_to(file)
+    check_target(link)
+    for text in ("new", "newer"):
+        with atomic_path(link) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+            assert temporary.parent == file.parent
+        assert link.is_symlink()
+        assert file.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_pipe_is_not_replaced(tmp_path):
+    pipe = tmp_path / "a.json"
+    os.mkfifo(pipe)
+    for use in (lambda: check_target(pipe), lambda: atomic_path(pipe).__enter__()):
+        with pytest.raises(OutputError, match="device or a pipe") as caught:
+            use()
+        assert caught.value.hint == "choose another output path"
+    assert pipe.is_fifo()

@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from e2pose.core.errors import OptionError, RuntimeChoiceError
+from e2pose.core.errors import OptionError
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 
 
@@ -18,7 +18,7 @@ from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
     ],
 )
 def test_unknown_names_list_accepted_ones(unchecked, field: str, value: str, message: str) -> None:
-    with pytest.raises(RuntimeChoiceError, match=message):
+    with pytest.raises(OptionError, match=message):
         RuntimeOptions(**{field: value})
 
 

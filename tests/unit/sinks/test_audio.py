@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from e2pose.core.frame import Frame, Origin
+from e2pose.sinks import audio
+from e2pose.sinks.open import open_sink
 from e2pose.sinks.video import VideoFileSink
 from e2pose.sources.open import open_source
 from helpers.media import (
@@ -144,3 +146,58 @@ def test_frames_without_file_times_are_written_without_audio(tmp_path):
     frames = [Frame(HALVES, origin, index, index / 25) for index in range(3)]
     write_frames(VideoFileSink(tmp_path / "b.mp4", draw_nothing), frames)
     assert len(decode_video(tmp_path / "b.mp4")[0]) == 3
+
+
+def write_with_notices(source, target):
+    notices = []
+    with open_source(source) as frames:
+        write_frames(open_sink(target, draw=draw_nothing, on_notice=notices.append), frames)
+    return notices
+
+
+def damage_packets(source, target, numbers):
+    """Overwrites the content of some packets of the sound, but no byte of the video."""
+    with av.open(str(source)) as container:
+        packets = [packet for packet in container.demux(container.streams.audio[0]) if packet.size]
+        places = [(packets[number].pos, packets[number].size) for number in numbers]
+    data = bytearray(source.read_bytes())
+    for start, size in places:
+        data[start + size // 4 : start + size // 2] = bytes(size // 2 - size // 4)
+    return save(target, bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("target", "numbers", "lost"), [("b.mov", [3, 4], "2 damaged packets"), ("b/", [1], "1 damaged packet")]
+)
+def test_damaged_sound_is_left_out_and_reported_once(tmp_path, monkeypatch, target, numbers, lost):
+    monkeypatch.setitem(audio._COPIED_CODECS, ".mp4", set())
+    source = write_clip(tmp_path / "a.mkv", [HALVES] * 25, sound="flac")
+    damaged = damage_packets(source, tmp_path / "damaged.mkv", numbers)
+    notices = write_with_notices(damaged, f"{tmp_path}/{target}")
+    assert notices == [f"left out of the sound of '{damaged}': {lost}"]
+    written = next(tmp_path.glob("b/*" if target == "b/" else target))
+    assert len(decode_video(written)[0]) == 25
+    assert decode_audio(written)[1] > 0.3
+    assert write_with_notices(source, tmp_path / "c.mov") == []
+
+
+@pytest.mark.parametrize("target", ["b.mp4", "b.mkv"])
+def test_sound_without_a_decoder_is_reported(tmp_path, target):
+    source = write_clip(tmp_path / "a.mkv", [HALVES] * 25, sound="aac")
+    unknown = save(tmp_path / "unknown.mkv", source.read_bytes().replace(b"A_AAC", b"A_QQQ"))
+    notices = write_with_notices(unknown, tmp_path / target)
+    assert notices == [f"left out of the sound of '{unknown}': 1 track in an unknown codec"]
+    assert len(decode_video(tmp_path / target)[0]) == 25
+
+
+def test_converted_sound_may_change_its_format(tmp_path):
+    """Broadcasts switch between stereo and mono, or to another sample rate."""
+    parts = [
+        write_clip(tmp_path / "a.ts", [flat(RED, (48, 64))] * 25, sound="mp2", sound_rate=rate).read_bytes()
+        for rate in (48_000, 44_100, 48_000)
+    ]
+    source = save(tmp_path / "joined.ts", b"".join(parts))
+    with open_source(source, on_error=lambda _: None) as frames:
+        write_frames(VideoFileSink(tmp_path / "b.mp4", draw_nothing), frames)
+    codec, seconds = decode_audio(tmp_path / "b.mp4")
+    assert (codec, seconds) == ("aac", pytest.approx(3.0, abs=0.15))

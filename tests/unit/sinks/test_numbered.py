@@ -45,6 +45,11 @@ def test_json_files_have_the_openpose_format(tmp_path):
     assert [len(person["pose_keypoints_2d"]) for person in record["people"]] == [51, 51]
 
 
+def test_width_without_a_zero_is_filled_with_zeros(tmp_path):
+    write_frames(open_sink(tmp_path / "f%3d.png", draw=draw_nothing), [video_frame(0), video_frame(1)])
+    assert files_in(tmp_path) == ["f000.png", "f001.png"]
+
+
 def test_openpose_format():
     keypoints = np.full((1, 17, 2), 20.25, np.float32)
     keypoints[0, 3] = np.nan

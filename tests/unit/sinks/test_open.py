@@ -1,6 +1,7 @@
 """open_sink: which sink a name selects, and errors that are raised before any work."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.core.schema import load_schema
 from e2pose.sinks.open import check_distinct, open_sink
-from helpers.media import draw_nothing, files_in, save
+from helpers.media import draw_nothing, files_in, save, still_frame, write_frames
 
 COCO = load_schema("coco")
 
@@ -72,7 +73,18 @@ def test_empty_name_is_an_error(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("target", "message"), [("-", "standard output"), ("f_%d_%d.png", "2 frame numbers"), ("%d/%06d%d.json", "2 frame")]
+    ("target", "message"),
+    [
+        ("-", "standard output"),
+        ("f_%d_%d.png", "2 frame numbers"),
+        ("%06d%3d.json", "2 frame"),
+        ("%d/%06d.json", "in the name of a folder"),
+        ("run_%02d/a.csv", "in the name of a folder"),
+        ("run_%d/b/a.csv", "in the name of a folder"),
+        ("run_%d/", "in the name of a folder"),
+        (".jsonl", "no name before its suffix"),
+        ("out/.MP4", "no name before its suffix"),
+    ],
 )
 def test_name_that_selects_no_output_is_an_error(tmp_path, monkeypatch, target, message):
     monkeypatch.chdir(tmp_path)
@@ -80,6 +92,39 @@ def test_name_that_selects_no_output_is_an_error(tmp_path, monkeypatch, target, 
         open_sink(target, draw=draw_nothing)
     assert caught.value.hint
     assert files_in(tmp_path) == []
+
+
+def test_existing_folder_with_a_percent_sign_is_accepted(tmp_path):
+    (tmp_path / "run_%d").mkdir()
+    for name in ("run_%d", "run_%d/a.csv", "run_%d/new/%06d.json"):
+        open_sink(tmp_path / name, draw=draw_nothing)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_pipe_is_not_replaced(tmp_path):
+    pipe = tmp_path / "a.jsonl"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match="it is a device or a pipe, not a file") as caught:
+        open_sink(pipe, draw=draw_nothing)
+    assert caught.value.hint == "choose another output path"
+    assert pipe.is_fifo()
+
+
+def test_link_stays_and_its_file_is_replaced(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    for name in ("a.jsonl", "a.png"):
+        (tmp_path / name).symlink_to(folder / name)
+        write_frames(open_sink(tmp_path / name, draw=draw_nothing), [still_frame("a.jpg")])
+        assert (tmp_path / name).is_symlink()
+    assert files_in(folder) == ["a.jsonl", "a.png"]
+
+
+@pytest.mark.parametrize("target", ["link/", "link/a.png", "link/b/a.json"])
+def test_link_to_a_missing_folder_is_an_error(tmp_path, target):
+    (tmp_path / "link").symlink_to(tmp_path / "missing")
+    with pytest.raises(OutputError, match="is a link to a missing folder"):
+        open_sink(f"{tmp_path}/{target}", draw=draw_nothing)
 
 
 @pytest.mark.parametrize(

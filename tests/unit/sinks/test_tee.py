@@ -40,7 +40,9 @@ def write_six(sink):
 
 def test_failed_sink_does_not_stop_the_others():
     good, bad, errors = ListSink(), ListSink(fails_at=2), []
-    write_six(TeeSink([bad, good], on_error=errors.append))
+    sink = TeeSink([bad, good], ["bad", "good"], on_error=errors.append)
+    write_six(sink)
+    assert sink.failed == {"bad"}
     assert good.frames == [0, 1, 2, 3, 4, 5]
     assert (bad.frames, bad.exits) == ([0, 1], [(OutputError, "full at 2")])
     assert good.exits == [(None, "None")]
@@ -64,7 +66,9 @@ def test_first_failure_stops_the_run_without_a_handler_and_every_sink_is_exited(
 
 def test_failure_at_exit_is_reported_and_the_others_are_exited():
     good, bad, errors = ListSink(), ListSink(fails_at_exit=True), []
-    write_six(TeeSink([good, bad], on_error=errors.append))
+    sink = TeeSink([good, bad], ["good", "bad"], on_error=errors.append)
+    write_six(sink)
+    assert sink.failed == {"bad"}
     assert good.exits == [(None, "None")]
     assert [error.message for error in errors] == ["full at the end"]
 

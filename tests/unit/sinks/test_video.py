@@ -132,3 +132,22 @@ def test_pixel_aspect_is_kept(tmp_path):
     write_frames(VideoFileSink(tmp_path / "a.mp4", draw_nothing), [Frame(HALVES, origin)])
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert container.streams.video[0].sample_aspect_ratio == Fraction(16, 15)
+
+
+@pytest.mark.parametrize(("suffix", "written"), [(".mp4", 2), (".mov", 2), (".mkv", 3)])
+def test_gap_that_the_container_cannot_hold_ends_the_video_with_clear_words(tmp_path, suffix, written):
+    frames = [video_frame(index, time_s=time_s) for index, time_s in enumerate([0.0, 0.04, 7 * 3600.0])]
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".mkv":
+        write_frames(VideoFileSink(path, draw_nothing), frames)
+    else:
+        with pytest.raises(OutputError, match=r"7\.0 hours after .* at most 6\.6 hours") as caught:
+            write_frames(VideoFileSink(path, draw_nothing), frames)
+        assert "a.mkv" in caught.value.hint
+    assert len(decode_video(path)[0]) == written
+
+
+def test_gap_of_six_hours_is_written(tmp_path):
+    frames = [video_frame(index, time_s=time_s) for index, time_s in enumerate([0.0, 6 * 3600.0])]
+    write_frames(VideoFileSink(tmp_path / "a.mp4", draw_nothing), frames)
+    assert decode_video(tmp_path / "a.mp4")[1] == pytest.approx([0, 6 * 3600])

@@ -1,5 +1,7 @@
 """Files that folders, patterns and names select, and messages about those that are passed over."""
 
+import os
+
 import pytest
 
 from e2pose.core.errors import InputError
@@ -101,7 +103,7 @@ def test_joined_jpegs_are_a_video(tmp_path, suffix, jpeg):
         ("%d.png", "there is no file", "use a quoted pattern: '*.png'"),
         ("100%dark.png", "there is no file", "spelling"),
         ("none/a.jpg", "its folder does not exist", "spelling"),
-        ("~nobody-of-this-name/a.jpg", "cannot read", "check the path"),
+        ("~nobody-of-this-name/a.jpg", "its folder does not exist", "spelling"),
     ],
 )
 def test_name_that_selects_no_file_is_explained(tmp_path, monkeypatch, name, message, hint):
@@ -123,3 +125,51 @@ def test_files_with_special_names_are_read(tmp_path, monkeypatch):
     for name in ("-", "img_%04d.jpg"):
         save(tmp_path / name, JPEG)
         assert [path.name for path in find_files(name)] == [name]
+
+
+def test_links_to_missing_files_and_pipes_are_reported(tmp_path):
+    fill(tmp_path, "a.jpg")
+    (tmp_path / "dead.jpg").symlink_to(tmp_path / "missing.jpg")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.ts")
+    for name in (tmp_path, tmp_path / "*"):
+        names, (notice,) = found(name)
+        assert names == ["a.jpg"]
+        assert "dead.jpg, loop.png" in notice
+        assert ("pipe.ts" in notice) == hasattr(os, "mkfifo")
+
+
+@pytest.mark.parametrize("target", ["missing.jpg", "link.jpg"])
+def test_link_that_leads_nowhere_is_named(tmp_path, target):
+    (tmp_path / "link.jpg").symlink_to(target)
+    with pytest.raises(InputError, match=rf"link\.jpg' is a link to '{target}', which does not exist") as caught:
+        find_files(str(tmp_path / "link.jpg"))
+    assert "did you mean" not in caught.value.hint
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_pattern_that_matches_only_a_pipe_is_an_error(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(InputError, match="no file matches"):
+        find_files(str(tmp_path / "*.mp4"))
+
+
+def test_links_to_folders_do_not_multiply_the_files_of_a_pattern(tmp_path):
+    fill(tmp_path, "sub/a.jpg", "sub/notes.txt")
+    (tmp_path / "sub" / "loop").symlink_to(tmp_path / "sub")
+    notices = []
+    assert find_files(str(tmp_path / "**" / "*"), notices.append) == [tmp_path / "sub" / "a.jpg"]
+    assert [notice.split(" of ")[0] for notice in notices] == ["skipped 1 file"]
+
+
+def test_pattern_in_an_unreadable_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(InputError, match="cannot read the folder"):
+        find_files(str(tmp_path / "*.jpg"))
+
+
+def test_existing_file_whose_name_starts_with_a_tilde_is_found(tmp_path, monkeypatch):
+    fill(tmp_path, "~backup.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert found("~backup.jpg") == (["~backup.jpg"], [])

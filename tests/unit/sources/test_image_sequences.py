@@ -46,9 +46,10 @@ def read(tmp_path, name, data):
     return frames
 
 
+@pytest.mark.parametrize("name", ["a", "a.jpg", "a.mp4"])
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".avif", ".gif"])
-def test_all_frames_of_an_animation_are_read_with_their_times(tmp_path, suffix):
-    frames = read(tmp_path, f"a{suffix}", animation(suffix))
+def test_all_frames_of_an_animation_are_read_with_their_times(tmp_path, suffix, name):
+    frames = read(tmp_path, name if "." in name else f"{name}{suffix}", animation(suffix))
     assert [frame.time_s for frame in frames] == pytest.approx([0, 0.1, 0.3, 0.35])
     assert [frame.index for frame in frames] == [0, 1, 2, 3]
     for frame, colour in zip(frames, COLOURS, strict=True):

@@ -160,7 +160,7 @@ def test_first_error_is_raised_without_a_handler(here):
         ("", "the name of an input is empty"),
         (os.devnull, "is a device or a pipe"),
         ("x" * 300, "cannot read .*too long"),
-        ("~no-such-user/a.png", "cannot read"),
+        ("~no-such-user/a.png", "its folder does not exist"),
     ],
 )
 def test_invalid_inputs_are_rejected(here, name, message):

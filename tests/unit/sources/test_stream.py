@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from e2pose.core.errors import InputError
+from e2pose.sources import video
 from e2pose.sources.live import LiveSource
 from e2pose.sources.open import open_source
 from e2pose.sources.prefetch import LatestFrame
@@ -130,3 +131,33 @@ def test_lost_connection_to_a_video_file_keeps_all_received_frames(tmp_path):
             frames.append(frame)  # noqa: PERF402 - keeps those before the error
     server.kill()
     assert 33 <= len(frames) <= 35  # with those that the decoder still held when the connection was lost
+
+
+@pytest.mark.parametrize(("suffix", "container"), [(".ts", "mpegts"), (".h264", "h264")])
+def test_file_that_states_only_its_length_ends(tmp_path, suffix, container):
+    """Many servers cannot seek, so that FFmpeg does not know the duration of these formats."""
+    data = write_clip(tmp_path / f"a{suffix}", [flat(RED, (48, 64))] * 9, container=container).read_bytes()
+    server = serve_file(data, len(data))
+    with open_source(f"HTTP://127.0.0.1:{server.port}/a{suffix}") as source:
+        assert not source.info.is_live
+        assert len(list(source)) == 9
+    server.kill()
+
+
+def test_foreign_exception_in_a_video_at_an_address_is_its_failure(tmp_path, monkeypatch):
+    data = write_clip(tmp_path / "a.mp4", [flat(RED, (48, 64))] * 9, movflags="+faststart").read_bytes()
+    server = serve_file(data, len(data))
+    errors, convert = [], video.upright_rgb
+
+    def fail_at_the_fourth(frame):
+        if frame.pts * frame.time_base > 0.1:
+            raise KeyError("odd")
+        return convert(frame)
+
+    monkeypatch.setattr(video, "upright_rgb", fail_at_the_fourth)
+    with open_source(f"http://127.0.0.1:{server.port}/a.mp4?key=secret", on_error=errors.append) as source:
+        assert len(list(source)) == 3
+    server.kill()
+    (error,) = errors
+    assert "a.mp4' cannot be read: KeyError" in error.message
+    assert "secret" not in error.message
