@@ -11,6 +11,7 @@ from typing import Any
 from e2pose.core.annotations import Annotations, Omission
 from e2pose.core.arguments import check_callable, check_count, check_path, check_share
 from e2pose.core.errors import AnnotationError
+from e2pose.core.files import expand_home
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.evaluation.calibration import Calibration, measure_calibration
@@ -121,18 +122,18 @@ def evaluate(
         >>> result.metrics.ap
     """
     check_callable("the estimator", estimator, hint="load one with e2pose.load()")
-    images_folder = check_path("the folder of the images", images_folder)
+    images_folder = expand_home(check_path("the folder of the images", images_folder))
     import_coco_eval()  # fails before the images are processed
     if isinstance(estimator, Estimator):
         threshold = estimator.threshold if threshold is None else threshold
         estimator = estimator.with_threshold(EVALUATION_THRESHOLD)
     threshold = _check_threshold(threshold)
-    dataset = _first_images(_read(annotations, category, Path(images_folder)), limit)
-    _check_images(dataset, Path(images_folder))
+    dataset = _first_images(_read(annotations, category, images_folder), limit)
+    _check_images(dataset, images_folder)
     timed = TimedEstimator(estimator)
     results: list[dict[str, Any]] = []
     for done, image in enumerate(dataset.images, start=1):
-        poses = timed(read_image(Path(images_folder) / image.file_name))
+        poses = timed(read_image(images_folder / image.file_name))
         dataset = _with_schema(dataset, poses.schema)
         results += to_coco_results(poses[:MAX_DETECTIONS], image.id, image.file_name)
         if progress is not None:

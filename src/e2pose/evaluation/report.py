@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from e2pose.core.affine import Affine
 from e2pose.core.annotations import ImageAnnotation
 from e2pose.core.errors import OutputError
-from e2pose.core.files import atomic_path, check_folder
+from e2pose.core.files import atomic_path, check_folder, expand_home
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.evaluation.charts import new_figure, write_calibration, write_precision_recall
@@ -47,6 +47,7 @@ def check_report(folder: Path) -> None:
         MissingExtraError: matplotlib is not installed.
     """
     new_figure()
+    folder = expand_home(folder)
     check_folder(folder)
     if folder.exists() and any(folder.iterdir()):
         raise OutputError(f"the report folder '{folder}' is not empty", "choose a new or empty folder")

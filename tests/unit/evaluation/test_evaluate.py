@@ -73,6 +73,13 @@ def test_annotated_poses_have_ap_of_one(annotated):
     assert calls == [(done, 6) for done in range(1, 7)]
 
 
+def test_home_folder_is_expanded(annotated, tmp_path, monkeypatch):
+    dataset, _, _ = annotated
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert evaluate(oracle(dataset), "~/annotations.json", "~/images").metrics.ap == pytest.approx(1)
+
+
 def test_record_contains_all_numbers(annotated):
     dataset, annotations, images = annotated
     result = evaluate(oracle(dataset), annotations, images, threshold=0.25)

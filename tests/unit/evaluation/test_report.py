@@ -224,6 +224,15 @@ def test_check_report_rejects_unusable_folders(tmp_path):
         check_report(tmp_path / "file")
 
 
+def test_check_report_expands_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    check_report(Path("~/new"))
+    (tmp_path / "used" / "old").mkdir(parents=True)
+    with pytest.raises(OutputError, match="is not empty"):
+        check_report(Path("~/used"))
+
+
 def test_check_report_names_the_missing_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError) as caught:
