@@ -55,8 +55,9 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     Raises:
         OutputError: The folder or the file cannot be written.
     """
-    target = _behind_link(target)
+    target = expand_home(target)
     try:
+        target = _behind_link(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_replaceable(target)
         handle, name = tempfile.mkstemp(prefix=f".{target.stem[:40]}-", suffix=target.suffix, dir=target.parent)
@@ -85,17 +86,24 @@ def check_target(target: Path) -> None:
         OutputError: The path is a folder, a device or a pipe, or its folder cannot be written.
     """
     try:
-        target = _behind_link(target)
+        target = _behind_link(expand_home(target))
         _check_replaceable(target)
         check_folder(target.parent)
     except OSError as error:
         raise write_error(target, error) from error
 
 
-def _behind_link(target: str | Path) -> Path:
-    """Returns the path of the file to write: the target of a link, in the home folder if it starts with `~`."""
-    target = expand_home(target)
-    return Path(os.path.realpath(target)) if target.is_symlink() else target
+def _behind_link(target: Path) -> Path:
+    """Returns the path of the file to write, which is the target of a link; raises an OSError if its folder is missing.
+
+    The folder may be on a disk that is not mounted, so it is not created.
+    """
+    if not target.is_symlink():
+        return target
+    file = Path(os.path.realpath(target))
+    if not file.parent.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"it is a link into the missing folder '{file.parent}'")
+    return file
 
 
 def _check_replaceable(target: Path) -> None:
@@ -161,7 +169,7 @@ def check_suffix(path: Path, suffix: str, what: str) -> None:
 
 def write_error(target: Path, error: OSError) -> OutputError:
     """Returns the error for a file that the operating system refuses to write."""
-    is_occupied = isinstance(error, IsADirectoryError | FileExistsError)
+    is_occupied = isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError)
     return OutputError(
         f"cannot write '{target}': {error.strerror or error}",
         "choose another output path" if is_occupied else "check the folder's permissions and the free disk space",

@@ -144,6 +144,10 @@ def test_home_folder_is_expanded_in_outputs(tmp_path, monkeypatch):
 def test_link_stays_and_its_file_is_replaced(tmp_path):
     link, file = tmp_path / "link.json", tmp_path / "disk" / "a.json"
     link.symlink_to(file)
+    for use in (lambda: check_target(link), lambda: atomic_path(link).__enter__()):
+        with pytest.raises(OutputError, match="a link into the missing folder"):
+            use()
+    file.parent.mkdir()
     check_target(link)
     for text in ("new", "newer"):
         with atomic_path(link) as temporary:
