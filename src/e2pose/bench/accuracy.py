@@ -15,7 +15,7 @@ from e2pose.core.annotations import Annotations
 from e2pose.core.errors import AnnotationError
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
-from e2pose.evaluation.evaluate import evaluate_results
+from e2pose.evaluation.evaluate import check_measurable, evaluate_results
 from e2pose.evaluation.matching import MAX_DETECTIONS
 from e2pose.formats.coco import read_coco
 from e2pose.formats.coco_results import to_coco_results
@@ -33,7 +33,7 @@ def find_annotated(annotations: Path, images: Sequence[BenchImage]) -> Annotated
     """Finds the annotations of images by their file names.
 
     Raises:
-        AnnotationError: The annotations are invalid, or contain none of the images.
+        AnnotationError: The annotations are invalid, or contain none of the images or no person in them.
     """
     dataset = read_coco(annotations)
     frames = {image.file_name: image.index for image in images if image.origin.is_still}
@@ -43,15 +43,15 @@ def find_annotated(annotations: Path, images: Sequence[BenchImage]) -> Annotated
             f"none of the {len(dataset.images)} annotated images in '{annotations}' is among the frames",
             "use the folder of the annotated images as the source; images are identified by their file names",
         )
-    return AnnotatedImages(
-        replace(dataset, images=annotated), {image.id: frames[Path(image.file_name).name] for image in annotated}
-    )
+    dataset = replace(dataset, images=annotated)
+    check_measurable(dataset)
+    return AnnotatedImages(dataset, {image.id: frames[Path(image.file_name).name] for image in annotated})
 
 
 def measure_accuracy(result: PeerResult, annotated: AnnotatedImages) -> PeerResult:
     """Adds the missing keypoints and, unless the weights are random, the average precision to a result.
 
-    Average precision is in [0, 1], or -1 without annotated persons. It is computed as in `e2pose evaluate`; keypoints
+    Average precision is in [0, 1]. It is computed as in `e2pose evaluate`; keypoints
     that the peer does not have count as missed.
     """
     names, schema = result.handshake.keypoints, annotated.dataset.schema

@@ -35,6 +35,8 @@ def data(
     /,
     *,
     images: Path | None = None,
+    category: tuple[str, ...] = (),
+    schema: str | None = None,
     root: Annotated[Path | None, Parameter(name="--data")] = None,
     sheet: Path | None = None,
     augmented: Path | None = None,
@@ -49,7 +51,10 @@ def data(
     Args:
         paths: Folders with `annotations.json` or `data.yaml`, such files themselves, or recipes. Duplicate images are
             also searched across paths.
-        images: Folder of the image files of a `.json` file; by default `images` beside it.
+        images: Folder of the image files of a `.json` file; by default `images` beside it, or the folder of the file.
+        category: Name or id of the category of folders and files to check, where more than one has keypoints; can be
+            repeated for categories with the same keypoints, "*" selects all.
+        schema: Name or TOML file of a schema that names the keypoints of folders and files without names.
         root: Folder of the image sets of a recipe; by default `data.root` of the recipe.
         sheet: Draw labelled images into this file.
         augmented: Draw the first augmented training images of the recipe into this file.
@@ -69,8 +74,13 @@ def data(
         raise OptionError(
             f"--augmented needs exactly one recipe, not {len(recipes)}", "add the path of one recipe (.toml)"
         )
+    if recipes and (category or schema):
+        raise OptionError(
+            f"--category and --schema do not apply to the recipe '{recipes[0]}'",
+            "set category and schema of its image sets in the recipe",
+        )
     sources = [_recipe_sets(path, root) if path.suffix == ".toml" else path for path in paths]
-    subsets, unread = open_subsets(sources, images=images)
+    subsets, unread = open_subsets(sources, images=images, category=category, schema_name=schema)
     with Progress(shown=not quiet) as progress:
         report = inspect(subsets, unread, progress=progress.advance)
     print(_format_report(report, subsets))
@@ -135,16 +145,32 @@ def _write_image(path: Path, image: UInt8[np.ndarray, "h w 3"]) -> None:
 
 def _format_report(report: DataReport, subsets: Sequence[Subset]) -> str:
     """Returns the statistics of each subset, then the findings, then a summary."""
+    from e2pose.data.config import DEFAULT_INPUT_SIZE_HW
+
     lines = []
     for statistics, selection, subset in zip(report.statistics, report.selections, subsets, strict=True):
         lines += [*_format_statistics(statistics), *_format_use(selection, subset), ""]
     for finding in report.findings:
         lines += _format_finding(finding)
+    if any(_is_limited_by_default(one, subset) for one, subset in zip(report.selections, subsets, strict=True)):
+        height, width = DEFAULT_INPUT_SIZE_HW
+        lines += [
+            f"without a recipe, the limit on the size of persons is that of the input size {height}x{width}",
+            "",
+        ]
     for verdict in report.verdicts:
         learned = f"usable for training, learned persons: {verdict.persons}, used images: {verdict.images}"
         lines.append(f"{verdict.source}: {learned if verdict.usable else 'not usable for training'}")
     errors = sum(finding.check.is_error for finding in report.findings)
     return "\n".join([*lines, f"kinds of errors: {errors}, kinds of warnings: {len(report.findings) - errors}"])
+
+
+def _is_limited_by_default(selection: Selection | None, subset: Subset) -> bool:
+    """Returns whether persons are omitted by the limit on their size, of a set that belongs to no recipe."""
+    from e2pose.data.selection import TOO_SMALL
+
+    omitted = () if selection is None else selection.omitted
+    return subset.source == subset.name and any(omission.reason == TOO_SMALL for omission in omitted)
 
 
 def _format_use(selection: Selection | None, subset: Subset) -> list[str]:

@@ -25,12 +25,13 @@ class EvaluateOptions:
 
     Args:
         protocol: Evaluation protocol; by default crowdpose if all annotations have a crowd index, otherwise coco.
-        schema: Name or TOML file of a schema whose sigmas to use; by default those of the model.
+        schema: Name or TOML file of a schema whose sigmas to use; by default those of the model. It also names the
+            keypoints of annotations without names.
         threshold: Minimum score, from 0 to 1, of duplicates and of poses in the report; by default that of the model,
             or 0.4 for stored poses.
         limit: Evaluate only the first LIMIT images.
         category: Name or id of the category to evaluate, where more than one has keypoints; can be repeated for
-            categories with the same keypoints.
+            categories with the same keypoints, "*" selects all.
         json_path: Write all numbers to this file.
         detections: Write the poses to this file, as COCO results.
         report: Write charts and the images with the most errors to this folder, which must be new or empty.
@@ -131,10 +132,7 @@ def write_outputs(result: EvaluationResult, options: EvaluateOptions, images: Pa
 
 def describe_annotations(result: EvaluationResult) -> list[str]:
     """Returns lines about annotations that do not count."""
-    lines = [f"annotations: {text}" for text in (*result.dataset.notes, *result.omitted)]
-    if not result.num_persons:
-        lines.append("annotations: no person with labelled keypoints, so precision and recall are undefined")
-    return lines
+    return [f"annotations: {text}" for text in (*result.dataset.notes, *result.omitted)]
 
 
 def format_table(result: EvaluationResult) -> str:
@@ -146,7 +144,7 @@ def format_table(result: EvaluationResult) -> str:
         "protocol": metrics.protocol,
         "images": f"{result.num_images}",
         "persons": f"{result.num_persons}",
-        **{name: f"{100 * value:.1f}" if value >= 0 else "-" for name, value in percent.items()},
+        **{name: f"{100 * value:.1f}" if value >= 0 else "no person" for name, value in percent.items()},
         "duplicates per image": f"{result.duplicates_per_image:.3f}",
         "calibration error": f"{result.calibration.error:.3f}",
     }

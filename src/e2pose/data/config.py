@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from e2pose.core.spec import Fit
+
 
 def _reject_boolean(value: object) -> object:
     if isinstance(value, bool):
@@ -34,6 +36,13 @@ Scale = Annotated[Real, Field(ge=0.01, le=100)]
 GridSide = Annotated[Integer, Field(ge=1, le=4)]
 
 
+DEFAULT_INPUT_SIZE_HW = (256, 256)
+"""Input size of recipes that set none."""
+
+DEFAULT_FIT: Fit = "letterbox"
+"""Fit of recipes that set none."""
+
+
 class Record(BaseModel):
     """A frozen part of a recipe that rejects unknown keys."""
 
@@ -52,14 +61,25 @@ class DataSetConfig(Record):
     split: Literal["train", "val", "test"] = "train"
     """Split of a YOLO pose data set."""
     category: Text | Integer | tuple[Text | Integer, ...] | None = None
-    """Category to read, by name or id, where several have keypoints; or several with the same keypoints."""
+    """Category to read, by name or id, where several have keypoints; several with the same keypoints; "*" for all."""
     schema_name: Annotated[Text | None, Field(alias="schema")] = None
     """Names of the keypoints where the annotations have none or others than the recipe's schema: a schema that comes
     with e2pose, or the path of a TOML file."""
+    background: bool = False
+    """Use all image files in the folder `images` as images without persons; annotations are not read."""
     weight: Positive = 1.0
     """Share of the training images drawn from this set, relative to the other sets."""
     holdout: Annotated[Integer, Field(ge=2)] | None = None
     """Hold out every n-th image: exclude it from training and evaluate on it during the training."""
+
+    @model_validator(mode="after")
+    def _check_background(self) -> Self:
+        fields = {"annotations": "annotations", "split": "split", "category": "category", "schema_name": "schema"}
+        default = type(self).model_fields
+        useless = [key for name, key in fields.items() if getattr(self, name) != default[name].default]
+        if self.background and useless:
+            raise ValueError(f"a set with background = true has no annotations; omit {' and '.join(useless)}")
+        return self
 
 
 class DataConfig(Record):

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from e2pose.core.annotations import Annotations, PersonAnnotation
-from e2pose.core.errors import AnnotationError
+from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
+from e2pose.core.errors import AnnotationError, InputError
 from e2pose.core.schema import KeypointSchema, load_schema
 from e2pose.data.config import DataSetConfig
 from e2pose.formats.coco import read_coco
 from e2pose.formats.data_yaml import read_data_yaml
-from e2pose.formats.yolo import read_yolo
+from e2pose.formats.yolo import list_images, read_yolo
 from e2pose.sources.images import IMAGE_SUFFIXES, read_image_size
 
 SCHEMA_FROM_DATA = "data"
 """Schema name of a recipe that uses the keypoints of its first image set."""
+
+_MAX_NAMED_FILES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +40,12 @@ def open_set(config: DataSetConfig, root: Path, schema: KeypointSchema) -> Image
         AnnotationError: The annotations cannot be read, list no image or have none of the keypoints.
         SchemaError: The schema named by the set cannot be read.
     """
-    folder, annotations = read_set(config, root)
     path = root / config.path
+    if config.background:
+        folder = path / config.images
+        annotations = _read_background(folder, schema)
+    else:
+        folder, annotations = read_set(config, root)
     if not annotations.images:
         raise AnnotationError(f"'{path}' lists no images", "remove the set from the recipe")
     annotations = with_schema(annotations, schema, str(path))
@@ -52,11 +58,18 @@ def open_set(config: DataSetConfig, root: Path, schema: KeypointSchema) -> Image
 def resolve_schema(name: str, sets: Sequence[DataSetConfig], root: Path) -> KeypointSchema:
     """Returns the schema of a recipe: a bundled schema, that of a TOML file, or for "data" that of the first set.
 
+    Sets of background images have no schema.
+
     Raises:
         SchemaError: The schema cannot be read.
-        AnnotationError: The name is "data", and the first set cannot be read.
+        AnnotationError: The name is "data", and the first set with labels cannot be read.
     """
-    return read_set(sets[0], root)[1].schema if name == SCHEMA_FROM_DATA else load_schema(name)
+    if name != SCHEMA_FROM_DATA:
+        return load_schema(name)
+    labelled = [part for part in sets if not part.background]
+    if not labelled:
+        raise AnnotationError("all image sets are background", "add an image set with labelled persons to the recipe")
+    return read_set(labelled[0], root)[1].schema
 
 
 def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
@@ -65,24 +78,25 @@ def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
     Raises:
         AnnotationError: The annotations cannot be read, or do not have as many keypoints as the set's schema.
         SchemaError: The schema named by the set cannot be read.
-        InputError: The size of an image of a YOLO pose data set cannot be read.
     """
     path = root / config.path
+    schema = None if config.schema_name is None else load_schema(config.schema_name)
     json_path = path / config.annotations
     yaml_path = path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
-    if yaml_path.is_file() and not json_path.is_file():
+    if not yaml_path.is_file() and not json_path.is_file():
+        raise _no_annotations(path, config)
+    if not json_path.is_file():
         folder = read_data_yaml(yaml_path, category=config.category).folder
         annotations = read_yolo(
-            yaml_path, config.split, suffixes=IMAGE_SUFFIXES, size_of=read_image_size, category=config.category
+            yaml_path, config.split, suffixes=IMAGE_SUFFIXES, size_of=_read_size, category=config.category
         )
     else:
         folder = path / config.images
         annotations = read_coco(
-            json_path, category=config.category, size_of=lambda name: read_image_size(folder / name)
+            json_path, category=config.category, schema=schema, size_of=lambda name: _read_size(folder / name)
         )
-    if config.schema_name is None:
+    if schema is None:
         return folder, annotations
-    schema = load_schema(config.schema_name)
     if len(schema) != len(annotations.schema):
         raise AnnotationError(
             f"the schema '{config.schema_name}' has {len(schema)} keypoints, but '{path}' has "
@@ -119,6 +133,59 @@ def with_schema(annotations: Annotations, schema: KeypointSchema, name: str) -> 
         for image in annotations.images
     )
     return replace(annotations, schema=schema, images=images)
+
+
+def _read_background(folder: Path, schema: KeypointSchema) -> Annotations:
+    """Returns all image files in a folder as images without persons."""
+    if not folder.is_dir():
+        raise AnnotationError(
+            f"there is no folder '{folder}' of background images",
+            "set images of the image set to the folder of the image files, relative to its path",
+        )
+    files = list_images(folder, IMAGE_SUFFIXES)
+    return Annotations(
+        schema,
+        tuple(
+            ImageAnnotation(
+                id=number,
+                file_name=file.relative_to(folder).as_posix(),
+                size_hw=_read_size(file),
+                persons=(),
+                labelled_keypoints=tuple(range(len(schema))),
+            )
+            for number, file in enumerate(files, start=1)
+        ),
+    )
+
+
+def _read_size(path: Path) -> tuple[int, int]:
+    """Returns (height, width) of an image file; (1, 1) if it cannot be read, which a training reports and omits."""
+    try:
+        return read_image_size(path)
+    except (AnnotationError, InputError):
+        return 1, 1
+
+
+def _no_annotations(path: Path, config: DataSetConfig) -> AnnotationError:
+    """Returns the error of a set without a file of annotations, which names the files that could be meant."""
+    if not path.is_dir():
+        hint = "correct the path of the image set, which is relative to data.root of the recipe (--data)"
+        return AnnotationError(f"there is no folder '{path}'", hint)
+    files = [file for pattern in ("*", "*/*") for file in path.glob(pattern)]
+    found = sorted(file.relative_to(path).as_posix() for file in files if file.suffix in (".json", ".yaml", ".yml"))
+    shown = ", ".join(f"'{name}'" for name in found[:_MAX_NAMED_FILES])
+    shown += f" and {len(found) - _MAX_NAMED_FILES} more" if len(found) > _MAX_NAMED_FILES else ""
+    problem = f"'{path}' has neither '{config.annotations}' nor 'data.yaml'"
+    if not found:
+        return AnnotationError(
+            f"{problem}, and no other .json or .yaml file", "export the annotations as COCO keypoints or as YOLO pose"
+        )
+    hint = (
+        f'COCO: set annotations = "{found[0]}" of the image set, and images to the folder of the image files'
+        if found[0].endswith(".json")
+        else f'YOLO: set path = "{Path(config.path, found[0]).as_posix()}" of the image set'
+    )
+    return AnnotationError(f"{problem}, but {shown}", f"{hint}; e2pose doctor data accepts the file itself")
 
 
 def _select_keypoints(person: PersonAnnotation, sources: np.ndarray) -> PersonAnnotation:

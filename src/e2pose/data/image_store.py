@@ -105,6 +105,7 @@ def _find_error(folder: Path, image: ImageAnnotation) -> E2PoseError | None:
 def _check_size(path: Path, shape: tuple[int, ...], image: ImageAnnotation) -> None:
     if shape[:2] != image.size_hw:
         raise AnnotationError(
-            f"'{path}' has {shape[0]}x{shape[1]} pixels, but its annotation has {image.size_hw[0]}x{image.size_hw[1]}",
+            f"'{path}' is {shape[1]} pixels wide and {shape[0]} high, but its annotation has width {image.size_hw[1]} "
+            f"and height {image.size_hw[0]}",
             "correct the annotation, or scale the image",
         )

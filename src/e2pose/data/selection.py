@@ -34,6 +34,9 @@ TOO_SMALL = f"smaller than {MIN_SIDE:g}x{MIN_SIDE:g} pixels of the network input
 ScaleLimit = Callable[[tuple[int, int]], float]
 """Returns the largest scale from an image with this (height, width) to training images."""
 
+CORRECT_OMITTED = "correct annotations or recipe; e2pose doctor data lists what is omitted and why"
+
+_MISSING_FILE = "missing or unreadable file"
 _MAX_NAMED_REASONS = 3
 
 
@@ -122,10 +125,16 @@ def check_selections(selections: Sequence[Selection]) -> None:
         AnnotationError: No person can be learned, or none of a set whose annotations or images are omitted.
     """
     for selection in selections:
+        name, omitted = selection.name, selection.omitted
         if not selection.images:
-            raise _unusable(f"no image of '{selection.name}' can be used for training", selection.omitted)
-        if not selection.persons and any(omission.what != "images" for omission in selection.omitted):
-            raise _unusable(f"no person of '{selection.name}' can be learned", selection.omitted)
+            is_elsewhere = any(one.reason == _MISSING_FILE for one in omitted)
+            hint = "set images of the image set (--images) to the folder that the file names are relative to"
+            problem = f"no image of '{name}' can be used for training"
+            raise _unusable(problem, omitted, hint if is_elsewhere else CORRECT_OMITTED)
+        if not selection.persons and any(omission.what != "images" for omission in omitted):
+            is_single = len(selections) == 1
+            hint = "correct annotations or recipe; if the images show no person, set background = true of the set"
+            raise _unusable(f"no person of '{name}' can be learned", omitted, CORRECT_OMITTED if is_single else hint)
     if not any(selection.persons for selection in selections):
         names = ", ".join(f"'{selection.name}'" for selection in selections)
         raise _unusable(f"no image of {names} has an annotated person", [o for s in selections for o in s.omitted])
@@ -143,11 +152,11 @@ def describe(selections: Iterable[Selection]) -> list[str]:
 
 def _image_reason(error: E2PoseError) -> str:
     is_label = isinstance(error, AnnotationError)
-    return "size differs from the labels" if is_label else "missing or unreadable file"
+    return "size differs from the labels" if is_label else _MISSING_FILE
 
 
-def _unusable(problem: str, omitted: Sequence[Omission]) -> AnnotationError:
+def _unusable(problem: str, omitted: Sequence[Omission], hint: str = CORRECT_OMITTED) -> AnnotationError:
     reasons = [str(omission) for omission in omitted[:_MAX_NAMED_REASONS]]
     more = len(omitted) - len(reasons)
     text = "; ".join([problem, *reasons, *([f"and {more} more reasons"] if more else [])])
-    return AnnotationError(text, "correct annotations or recipe; e2pose doctor data lists what is omitted and why")
+    return AnnotationError(text, hint)

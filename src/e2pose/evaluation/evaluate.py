@@ -30,6 +30,7 @@ EVALUATION_THRESHOLD = 0.01
 """The person threshold of evaluated models: average precision includes poses with low scores."""
 
 _DEFAULT_THRESHOLD = 0.4
+_MAX_NAMED_REASONS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,15 +105,16 @@ def evaluate(
         annotations: COCO keypoint annotations, or the path of such a file.
         images_folder: Folder that the file names in the annotations are relative to.
         protocol: "coco" or "crowdpose"; None selects "crowdpose" if every image has a crowd index, otherwise "coco".
-        schema: Schema with other sigmas than those of the estimator.
+        schema: Schema with other sigmas than those of the estimator; also the names of the keypoints if the
+            annotations have none.
         threshold: Minimum score of duplicates; None for the threshold of the estimator, or 0.4 if it has none.
         limit: Maximum number of images; the first ones are used.
         category: Name or id of the category, or several, where more than one has keypoints; see `read_coco`.
         progress: Called after each image with the number of evaluated images and of all images.
 
     Raises:
-        AnnotationError: The annotations are invalid, list no image, list missing images, or have other keypoints than
-            the estimator.
+        AnnotationError: The annotations are invalid, list no image or no person with labelled keypoints, list missing
+            images, or have other keypoints than the estimator.
         InputError: An image cannot be read.
         OptionError: The threshold or the limit is out of range.
         MissingExtraError: faster-coco-eval is not installed.
@@ -128,7 +130,7 @@ def evaluate(
         threshold = estimator.threshold if threshold is None else threshold
         estimator = estimator.with_threshold(EVALUATION_THRESHOLD)
     threshold = _check_threshold(threshold)
-    dataset = _first_images(_read(annotations, category, images_folder), limit)
+    dataset = _first_images(_read(annotations, category, schema, images_folder), limit)
     _check_images(dataset, images_folder)
     timed = TimedEstimator(estimator)
     results: list[dict[str, Any]] = []
@@ -157,12 +159,13 @@ def evaluate_results(
     The other arguments are those of `evaluate`. `limit` also discards the poses of all other images.
 
     Raises:
-        AnnotationError: The annotations or results are invalid, or results belong to images without annotations.
+        AnnotationError: The annotations or results are invalid, no annotated person has labelled keypoints, or results
+            belong to images without annotations.
         OptionError: The threshold or the limit is out of range.
         MissingExtraError: faster-coco-eval is not installed.
     """
     threshold = _check_threshold(threshold)
-    whole = _read(annotations, category)
+    whole = _read(annotations, category, schema)
     dataset = _first_images(whole, limit)
     dataset = dataset if schema is None else _with_schema(dataset, schema)
     entries = read_coco_results(results, dataset.schema) if isinstance(results, str | Path) else list(results)
@@ -197,14 +200,17 @@ def _compare(
 
 
 def _read(
-    annotations: Annotations | str | Path, category: CategoryChoice, images_folder: Path | None = None
+    annotations: Annotations | str | Path,
+    category: CategoryChoice,
+    schema: KeypointSchema | None,
+    images_folder: Path | None = None,
 ) -> Annotations:
     if isinstance(annotations, Annotations):
         dataset = annotations
     else:
         check_path("the annotations", annotations, error=AnnotationError)
         size_of = None if images_folder is None else lambda name: read_image_size(images_folder / name)
-        dataset = read_coco(annotations, category=category, size_of=size_of)
+        dataset = read_coco(annotations, category=category, schema=schema, size_of=size_of)
     if not dataset.images:
         name = "the data set" if isinstance(annotations, Annotations) else f"'{annotations}'"
         raise AnnotationError(f"{name} lists no images", "use annotations of at least one image")
@@ -214,7 +220,21 @@ def _read(
 def _first_images(dataset: Annotations, limit: int | None) -> Annotations:
     if limit is not None:
         limit = check_count("the limit", limit, hint="omit it to use all images")
-    return replace(dataset, images=dataset.images[:limit])
+    first = replace(dataset, images=dataset.images[:limit])
+    check_measurable(first)
+    return first
+
+
+def check_measurable(dataset: Annotations) -> None:
+    """Checks that a data set has a person with labelled keypoints: precision and recall are undefined without.
+
+    Raises:
+        AnnotationError: It has none.
+    """
+    if not any(person.has_keypoints for image in dataset.images for person in image.persons):
+        reasons = [str(omission) for omission in find_omissions(dataset)[:_MAX_NAMED_REASONS]]
+        problem = f"nothing can be measured: no person in {len(dataset.images)} images has labelled keypoints"
+        raise AnnotationError("; ".join([problem, *reasons]), "use annotations of images with labelled persons")
 
 
 def _check_threshold(threshold: float | None) -> float:

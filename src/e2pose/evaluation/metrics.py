@@ -39,7 +39,7 @@ Source: github.com/Jeff-sjtu/CrowdPose, crowdposetools/cocoeval.py. The paper (L
 
 @dataclass(frozen=True, eq=False)
 class KeypointMetrics:
-    """Precision and recall of the poses in a data set, in [0, 1], or -1 without annotated persons.
+    """Precision and recall of the poses in a data set, in [0, 1], or -1 where there is no annotated person.
 
     Args:
         protocol: The evaluation protocol.
@@ -61,8 +61,8 @@ class KeypointMetrics:
     precision: Float[np.ndarray, "10 101"]
 
     def to_record(self) -> dict[str, Any]:
-        """Returns all numbers by name, without the precision-recall curves."""
-        parts = {f"ap_{part}": value for part, value in self.ap_of.items()}
+        """Returns all numbers by name, without the precision-recall curves; AP is None for parts without persons."""
+        parts = {f"ap_{part}": value if value >= 0 else None for part, value in self.ap_of.items()}
         return {"protocol": self.protocol, "ap": self.ap, "ap50": self.ap50, "ap75": self.ap75, **parts, "ar": self.ar}
 
 

@@ -15,7 +15,7 @@ Source: Li et al., "CrowdPose: Efficient Crowded Scenes Pose Estimation and a Ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,26 @@ import numpy as np
 
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError
+from e2pose.core.schema import KeypointSchema
 from e2pose.formats.coco_categories import Categories, CategoryChoice, read_categories
 from e2pose.formats.coco_entries import HALF_PIXEL, SizeReader, parse_image, parse_person
 from e2pose.formats.fields import FieldError, is_missing, require, show, to_id
 from e2pose.formats.json_file import load_json
 from e2pose.formats.reading_log import ReadingLog
 
+_MIN_SIDE_IN_PIXELS = 8  # in smaller images, positions from 0 to 1 may be pixels
+
 CATEGORY_ID = 1
 """Category of persons in all files written by e2pose."""
 
 
-def read_coco(path: str | Path, *, category: CategoryChoice = None, size_of: SizeReader | None = None) -> Annotations:
+def read_coco(
+    path: str | Path,
+    *,
+    category: CategoryChoice = None,
+    schema: KeypointSchema | None = None,
+    size_of: SizeReader | None = None,
+) -> Annotations:
     """Reads a file of COCO keypoint annotations.
 
     Besides the fields of COCO an image may have `labelled_keypoints`, `exhaustive`, `ignore` and the `crowdIndex` of
@@ -45,6 +54,7 @@ def read_coco(path: str | Path, *, category: CategoryChoice = None, size_of: Siz
         path: The JSON file.
         category: Name or id of the category to read, or several with the same keypoints. It is required if more than
             one category has keypoints.
+        schema: Names of the keypoints if no category has any; otherwise it is not used.
         size_of: Returns (height, width) of the image file with a name; used for images without height and width.
 
     Raises:
@@ -52,10 +62,13 @@ def read_coco(path: str | Path, *, category: CategoryChoice = None, size_of: Siz
     """
     record = _load(path)
     log = ReadingLog(path)
-    categories = read_categories(record["categories"], category, path, log)
+    categories = read_categories(
+        record["categories"], category, path, log, annotations=record["annotations"], schema=schema
+    )
     images = _read_images(record["images"], len(categories.schema), size_of, log)
     persons = _read_persons(record["annotations"], categories, images, log)
     log.raise_if_invalid()
+    _check_unit(path, images, persons)
     return Annotations(
         categories.schema,
         tuple(replace(image, persons=tuple(persons[image.id])) for image in images.values()),
@@ -106,6 +119,24 @@ def _read_persons(
     return persons
 
 
+def _check_unit(
+    path: str | Path, images: Mapping[int, ImageAnnotation], persons: Mapping[int, Sequence[PersonAnnotation]]
+) -> None:
+    """Raises an error if all keypoints are in the corner of their images, as fractions of the size are."""
+    points = [
+        person.keypoints[person.visibility > 0]
+        for image_id, image in images.items()
+        for person in persons[image_id]
+        if person.has_keypoints and min(image.size_hw) > _MIN_SIDE_IN_PIXELS
+    ]
+    if points and (np.abs(np.concatenate(points) - HALF_PIXEL) <= 1).all():
+        raise AnnotationError(
+            f"'{path}' has all keypoints within 1 pixel of the corner of their image; they are probably fractions of "
+            "its size",
+            "export the annotations in pixels, or multiply x by the width and y by the height",
+        )
+
+
 def _check_mapping(entry: object) -> Mapping[str, Any]:
     if not isinstance(entry, dict):
         raise FieldError(f"it must be a mapping of fields, not {show(entry)}")
@@ -151,10 +182,13 @@ def _load(path: str | Path) -> dict[str, Any]:
     lists = {name: record.get(name) if isinstance(record, dict) else None for name in names}
     missing = [name for name, value in lists.items() if not isinstance(value, list)]
     if missing:
+        problem = f"it has no list {' and no list '.join(map(repr, missing))}"
+        if isinstance(record, list):
+            problem = "it is a list, as are COCO results and exports of some tools, instead of an object"
         raise AnnotationError(
-            f"'{path}' is not a file of COCO annotations: it must have the lists {', '.join(map(repr, names))}, "
-            f"but not as a list or not at all: {', '.join(map(repr, missing))}",
-            "use a file of annotations; COCO results, as written by e2pose predict, have none of these lists",
+            f"'{path}' is not a file of COCO annotations: {problem}",
+            "export COCO keypoints from the annotation tool: an object with the lists 'images', 'annotations' and "
+            "'categories'",
         )
     return lists
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2pose.core.errors import AnnotationError, OptionError, SchemaError
@@ -13,9 +14,9 @@ from e2pose.formats.fields import FieldError, is_missing, show, to_id, to_intege
 from e2pose.formats.reading_log import ReadingLog
 
 CategoryChoice = str | int | Sequence[str | int] | None
-"""Name or id of a category, or several with the same keypoints; None if only one has keypoints."""
+"""Name or id of a category, several with the same keypoints, or "*" for all; None if only one has keypoints."""
 
-_HINT = "the category of persons has the fields 'id', 'name', 'keypoints' (a list of names) and 'skeleton'"
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,7 @@ class Categories:
         if is_missing(value):
             others = {one.id for one in self.listed.values() if one.keypoints} - self.selected
             return "'category_id' is missing" if others else None
-        category = self.listed.get(to_id(value, "category_id"))
-        if category is None and isinstance(value, str):
-            category = next((one for one in self.listed.values() if _is_named(one, value)), None)
+        category = _find(self.listed, value)
         if category is None:
             return "the category is not listed"
         if category.id in self.selected:
@@ -58,12 +57,22 @@ class Categories:
         return f"the category '{category.name}' {'is not selected' if category.keypoints else 'has no keypoints'}"
 
 
-def read_categories(entries: Sequence[object], choice: CategoryChoice, path: str | Path, log: ReadingLog) -> Categories:
+def read_categories(
+    entries: Sequence[object],
+    choice: CategoryChoice,
+    path: str | Path,
+    log: ReadingLog,
+    *,
+    annotations: Sequence[object] = (),
+    schema: KeypointSchema | None = None,
+) -> Categories:
     """Returns the categories of a file, of which `choice` selects those to read.
 
+    If no category has names of keypoints, those of the annotations with keypoints get the names of `schema`.
+
     Raises:
-        AnnotationError: An entry is invalid, `choice` is not listed or has no keypoints, or without a choice not
-            exactly one category has keypoints.
+        AnnotationError: An entry is invalid, `choice` is not listed or has no keypoints, without a choice not
+            exactly one category has keypoints, or the annotations have another number of keypoints than `schema`.
     """
     listed: dict[int, Category] = {}
     for position, entry in enumerate(entries):
@@ -72,9 +81,12 @@ def read_categories(entries: Sequence[object], choice: CategoryChoice, path: str
             if listed.setdefault(category.id, category) != category:
                 raise FieldError(f"another category has the id {category.id}, too")
     log.raise_if_invalid()
+    is_named = any(category.keypoints for category in listed.values())
+    if not is_named:
+        listed = _name_keypoints(listed, annotations, schema, path)
     selected = _select(list(listed.values()), choice, path)
     try:
-        schema = _make_schema(selected[0], log)
+        schema = schema if schema and not is_named else _make_schema(selected[0], log)
     except SchemaError as error:
         raise AnnotationError(f"'{path}': the category with keypoints is invalid: {error}", error.hint) from error
     return Categories(schema, listed, frozenset(category.id for category in selected))
@@ -93,19 +105,21 @@ def _parse_category(entry: object) -> Category:
 
 def _select(categories: Sequence[Category], choice: CategoryChoice, path: str | Path) -> list[Category]:
     with_keypoints = [category for category in categories if category.keypoints]
-    names = ", ".join(f"'{category.name}' (id {category.id})" for category in with_keypoints) or "none"
+    names = ", ".join(f"'{category.name}' (id {category.id})" for category in with_keypoints[:_MAX_NAMED])
+    names += f" and {len(with_keypoints) - _MAX_NAMED} more" if len(with_keypoints) > _MAX_NAMED else ""
     if choice is None:
-        if not with_keypoints:
-            raise AnnotationError(f"'{path}' must have one category with keypoints, not 0", _HINT)
         if len(with_keypoints) > 1:
             raise AnnotationError(
                 f"'{path}' has {len(with_keypoints)} categories with keypoints: {names}",
                 f'choose one: category = "{with_keypoints[0].name}" of the image set in a recipe, --category on the '
-                "command line; or several with the same keypoints",
+                'command line; or several with the same keypoints, or "*" for all',
             )
         return with_keypoints
     selected = []
     for wanted in list_choices(choice):
+        if wanted == "*":
+            selected += with_keypoints
+            continue
         found = [one for one in with_keypoints if _is_named(one, wanted)]
         found = found or [one for one in with_keypoints if str(one.id) == str(wanted).strip()]
         if len(found) != 1:
@@ -135,6 +149,69 @@ def list_choices(choice: CategoryChoice) -> list[str | int]:
             f"the category must be a name, an id or a list of them, not {show(choice)}", 'use, for example, "person"'
         )
     return list(choices)
+
+
+def _name_keypoints(
+    listed: Mapping[int, Category], annotations: Sequence[object], schema: KeypointSchema | None, path: str | Path
+) -> dict[int, Category]:
+    """Returns the categories, where those whose annotations have keypoints get the names of `schema`.
+
+    Raises:
+        AnnotationError: No annotation has keypoints, there is no schema, or the numbers of keypoints differ.
+    """
+    counts = _count_keypoints(listed, annotations)
+    if not counts:
+        raise AnnotationError(
+            f"'{path}' has no keypoints: neither a category nor an annotation of a listed category has the list "
+            "'keypoints'",
+            "export the annotations as COCO keypoints; if the images show no person, set background = true of the set",
+        )
+    category, count = next(iter(counts.items()))
+    name = listed[category].name
+    if schema is None:
+        example = "coco" if count == len(load_schema("coco")) else "my-schema.toml"
+        raise AnnotationError(
+            f"'{path}' has no names of keypoints: the annotations of the category '{name}' have {count} keypoints, but "
+            "the category has no list 'keypoints'",
+            f'add "keypoints" with {count} names to the category, or choose a schema with {count} keypoints: schema = '
+            f'"{example}" of the image set in a recipe, --schema {example} on the command line',
+        )
+    if set(counts.values()) != {len(schema)}:
+        raise AnnotationError(
+            f"the schema '{schema.name}' has {len(schema)} keypoints, but the annotations of the category '{name}' in "
+            f"'{path}' have {count}",
+            "use a schema with the keypoints of the set in the same order",
+        )
+    return {key: replace(one, keypoints=schema.keypoints if key in counts else ()) for key, one in listed.items()}
+
+
+def _count_keypoints(listed: Mapping[int, Category], annotations: Sequence[object]) -> dict[int, int]:
+    """Returns the usual number of keypoints of the annotations of each category that have any, by its id."""
+    counts: dict[int, Counter[int]] = {}
+    for entry in annotations:
+        keypoints = entry.get("keypoints") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or not isinstance(keypoints, list) or not keypoints:
+            continue
+        try:
+            category = _find(listed, entry.get("category_id"))
+        except FieldError:
+            continue
+        if category is not None:
+            count = len(keypoints) if isinstance(keypoints[0], list) else len(keypoints) // 3
+            counts.setdefault(category.id, Counter())[count] += 1
+    return {category: usual.most_common(1)[0][0] for category, usual in counts.items()}
+
+
+def _find(listed: Mapping[int, Category], value: object) -> Category | None:
+    """Returns the category with this id or name; None if there is none.
+
+    Raises:
+        FieldError: The value is neither a number nor text.
+    """
+    category = listed.get(to_id(value, "category_id"))
+    if category is None and isinstance(value, str):
+        category = next((one for one in listed.values() if _is_named(one, value)), None)
+    return category
 
 
 def _is_named(category: Category, name: object) -> bool:

@@ -18,6 +18,7 @@ from e2pose.formats.coco_categories import CategoryChoice, list_choices
 from e2pose.formats.fields import FieldError, is_missing, show, to_integer, to_names
 
 _MAX_KEYPOINTS = 10_000
+_SPLITS: dict[str, tuple[str, ...]] = {"train": (), "val": ("valid", "validation"), "test": ()}  # and other names
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class DataYaml:
 
     path: Path
     folder: Path  # to which the paths in the file are relative
+    missing_folder: str  # the entry `path` if there is no such folder, so that the folder of the file is used
     splits: Mapping[str, tuple[str, ...]]  # the existing entries out of `train`, `val` and `test`
     schema: KeypointSchema  # keypoints are named "0", "1" and so on if the file has no `kpt_names`
     values_per_keypoint: int  # 2 for x and y, 3 for x, y and visibility
@@ -45,26 +47,37 @@ def read_data_yaml(path: str | Path, *, category: CategoryChoice = None) -> Data
     path = Path(path)
     record = _load(path)
     try:
-        classes = _parse_classes(record.get("names"))
-        selected = _select(classes, category)
+        classes = _parse_classes(record.get("names"), record.get("nc"))
+        selected = _select(classes, category, path)
         num_keypoints, values_per_keypoint = _parse_shape(record.get("kpt_shape"))
         schema = _parse_schema(record, num_keypoints, selected[0], classes[selected[0]])
     except (FieldError, SchemaError) as error:
         hint = "correct this entry; docs/guides/data.md describes the file"
         raise AnnotationError(f"'{path}': {error}", getattr(error, "hint", hint)) from error
+    named_folder = str(record.get("path") or "").replace("\\", "/")
+    folder = path.parent / named_folder
+    is_missing_folder = not _is_folder(folder)
     return DataYaml(
         path=path,
-        folder=path.parent / str(record.get("path") or "").replace("\\", "/"),
+        folder=path.parent if is_missing_folder else folder,
+        missing_folder=named_folder if is_missing_folder else "",
         splits={
             name: tuple(str(one).replace("\\", "/") for one in (entry if isinstance(entry, list) else [entry]))
-            for name in ("train", "val", "test")
-            if (entry := record.get(name))
+            for name, others in _SPLITS.items()
+            if (entry := next(filter(None, map(record.get, (name, *others))), None))
         },
         schema=schema,
         values_per_keypoint=values_per_keypoint,
         classes=classes,
         selected=frozenset(selected),
     )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # for example, the name is too long
+        return False
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -86,7 +99,10 @@ def _load(path: Path) -> dict[str, Any]:
     return record
 
 
-def _parse_classes(value: object) -> dict[int, str]:
+def _parse_classes(value: object, count: object) -> dict[int, str]:
+    """Returns the names of the classes by index; a file without names may have their number instead."""
+    if is_missing(value) and type(count) is int and 0 < count <= _MAX_KEYPOINTS:
+        value = [str(index) for index in range(count)]
     if isinstance(value, str):
         value = [value]
     if isinstance(value, dict):
@@ -94,19 +110,30 @@ def _parse_classes(value: object) -> dict[int, str]:
     return {index: str(name).strip() for index, name in enumerate(value)} if isinstance(value, list) else {}
 
 
-def _select(classes: Mapping[int, str], choice: CategoryChoice) -> list[int]:
-    """Returns the indices of the classes to read, at least one."""
+def _select(classes: Mapping[int, str], choice: CategoryChoice, path: Path) -> list[int]:
+    """Returns the indices of the classes to read, at least one.
+
+    Raises:
+        AnnotationError: There are several classes, and no choice.
+        FieldError: There is no class, or the choice is not among them.
+    """
     if choice is None:
         selected = [index for index, name in classes.items() if name.lower() == "person"] or list(classes)
         if len(selected) != 1:
-            raise FieldError(
-                f"there must be one class, or one named 'person', but 'names' is {show(classes)}; "
-                "the entry 'category' of an image set chooses another one"
+            if not selected:
+                raise FieldError("the entry 'names' with the names of the classes is missing")
+            raise AnnotationError(
+                f"'{path}' has {len(selected)} classes, none of them named 'person': {show(list(classes.values()))}",
+                f'choose one: category = "{classes[selected[0]]}" of the image set in a recipe, --category on the '
+                'command line; or "*" for all',
             )
         return selected
     selected = []
     for wanted in list_choices(choice):
         text = str(wanted).strip().lower()
+        if text == "*":
+            selected += classes
+            continue
         found = [index for index, name in classes.items() if name.lower() == text]
         found = found or [index for index in classes if str(index) == text]
         selected += found
@@ -122,6 +149,11 @@ def _parse_shape(value: object) -> tuple[int, int]:
     match value:
         case [int(num_keypoints), 2 | 3 as values_per_keypoint] if 0 < num_keypoints <= _MAX_KEYPOINTS:
             return num_keypoints, values_per_keypoint
+    if is_missing(value):
+        raise FieldError(
+            "the entry 'kpt_shape' is missing, as in data sets of boxes or outlines; it must be [number of keypoints, "
+            "2 or 3], such as [17, 3]"
+        )
     raise FieldError(f"'kpt_shape' must be [number of keypoints, 2 or 3], such as [17, 3], not {show(value)}")
 
 

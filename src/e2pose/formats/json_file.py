@@ -9,6 +9,9 @@ from typing import Any
 from e2pose.core.errors import AnnotationError
 from e2pose.core.files import read_text
 
+_LFS_POINTER = "version https://git-lfs.github.com/"
+_START = 20  # characters of a file that an error shows
+
 
 def load_json(path: str | Path, what: str, hint: str) -> Any:  # noqa: ANN401
     """Returns the content of a JSON file; errors call the file `what`, such as "the annotations".
@@ -20,9 +23,14 @@ def load_json(path: str | Path, what: str, hint: str) -> Any:  # noqa: ANN401
         text = read_text(path)
         return json.loads(text)
     except json.JSONDecodeError as error:
+        start = " ".join(text[:_START].split())
         reason = f"it is not valid JSON: {error}"
         if not text.strip():
             reason = "it is empty"
+        elif text.startswith(_LFS_POINTER):
+            reason, hint = "it is a pointer of Git LFS, not the file", "download the file with: git lfs pull"
+        elif error.pos == 0:
+            reason = f"it is not JSON; it starts with {start!r}"
         elif error.msg == "Extra data":
             reason = "it must have one JSON value, but more text follows, as in JSON lines"
         raise AnnotationError(f"cannot read {what} '{path}': {reason}", hint) from error

@@ -61,6 +61,8 @@ def read_yolo(
             "use one of its splits, or add this one to the file",
         )
     log = ReadingLog(path)
+    if data.missing_folder:
+        log.note(f"there is no folder '{data.missing_folder}' (path), so paths are relative to the folder of the file")
     paths = list(_find_images(data, split, suffixes, log))
     log.raise_if_invalid()
     if paths and not any(_exists(_label_path(image)) for image in paths):
@@ -94,10 +96,12 @@ def _find_images(data: DataYaml, split: str, suffixes: Collection[str], log: Rea
     for entry in data.splits[split]:
         path = _resolve(data, entry)
         if path.is_dir():
-            yield from _list_folder(path, suffixes)
+            yield from list_images(path, suffixes)
             continue
         for number, line in enumerate(_read_lines(path), start=1):
             image = data.folder / line.strip().replace("\\", "/")
+            if line.strip().startswith("./") and not _exists(image):
+                image = path.parent / line.strip()
             if not line.strip() or image.name.startswith("._"):
                 continue
             if image.name in ("", "..") or "\0" in line:
@@ -106,7 +110,12 @@ def _find_images(data: DataYaml, split: str, suffixes: Collection[str], log: Rea
                 yield image
 
 
-def _list_folder(folder: Path, suffixes: Collection[str]) -> list[Path]:
+def list_images(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Returns the image files in a folder and its subfolders, sorted and without hidden ones.
+
+    Raises:
+        AnnotationError: The folder cannot be read.
+    """
     try:
         files = [file for file in folder.rglob("*") if file.suffix.lower() in suffixes]
     except OSError as error:
@@ -134,7 +143,8 @@ def _resolve(data: DataYaml, entry: str) -> Path:
             return path
     raise AnnotationError(
         f"'{data.path}' names '{entry}', but there is no '{paths[0]}'",
-        "paths are relative to the entry 'path', which is relative to the folder of the file",
+        "correct this entry, or remove it if the split does not exist; paths are relative to the entry 'path', or "
+        "without it to the folder of the file",
     )
 
 
@@ -220,6 +230,7 @@ def _check_count(count: int, data: DataYaml) -> None:
             f"there must be {5 + num_keypoints * per_keypoint} numbers (class, 4 for the box, {per_keypoint} for each "
             f"of {num_keypoints} keypoints), not {count}"
             + (f"; that fits kpt_shape [{num_keypoints}, {other}]" if count == 5 + num_keypoints * other else "")
+            + ("; a confidence at the end is not accepted" if count == 6 + num_keypoints * per_keypoint else "")
         )
 
 

@@ -28,10 +28,10 @@ def evaluate_sets(
         images = part.held_out.images
         count = len(images) if limit is None else max(1, limit // len(held_out))
         chosen = tuple(images[index] for index in spread(len(images), count))
+        if not any(person.has_keypoints for image in chosen for person in image.persons):
+            continue
         result = evaluate(estimator, replace(part.held_out, images=chosen), part.folder)
         metrics = result.metrics
-        if metrics.ap < 0:  # undefined without persons
-            continue
         rows[name] = {
             "ap": metrics.ap,
             "ap50": metrics.ap50,

@@ -16,6 +16,8 @@ from e2pose.core.errors import OptionError
 from e2pose.core.files import read_text
 from e2pose.core.spec import Fit
 from e2pose.data.config import (
+    DEFAULT_FIT,
+    DEFAULT_INPUT_SIZE_HW,
     AugmentConfig,
     Count,
     DataConfig,
@@ -117,8 +119,8 @@ class Recipe(Record):
     """Name of the model and of the folder of its run."""
     schema_name: Annotated[Text, Field(alias="schema")] = "coco"
     """A bundled keypoint schema, the path of a TOML file, or "data" for the schema of the first image set."""
-    input_size_hw: tuple[Side, Side] = (256, 256)
-    fit: Fit = "letterbox"
+    input_size_hw: tuple[Side, Side] = DEFAULT_INPUT_SIZE_HW
+    fit: Fit = DEFAULT_FIT
     seed: Annotated[Integer, Field(ge=0, lt=2**63)] = 0
     licence: Text = "Apache-2.0"
     """Licence of the resulting weights."""

@@ -126,8 +126,7 @@ def test_missing_image_size_is_read_from_the_file(tmp_path):
     write_coco(tmp_path / "a", annotations)
     path = tmp_path / "a" / "annotations.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"width": 30', '"width": null'), encoding="utf-8")
-    with pytest.raises(AnnotationError, match=r"'height' and 'width' are missing, and .*0\.png"):
-        read_set(DataSetConfig(path="a"), tmp_path)
+    assert read_set(DataSetConfig(path="a"), tmp_path)[1].images[0].size_hw == (1, 1), "a training omits the image"
     (tmp_path / "a" / "images").mkdir()
     cv2.imwrite(str(tmp_path / "a" / "images" / "0.png"), np.zeros((25, 35, 3), np.uint8))
     assert read_set(DataSetConfig(path="a"), tmp_path)[1].images[0].size_hw == (25, 35)
@@ -177,8 +176,88 @@ def test_schema_named_data_is_that_of_the_first_set(tmp_path):
 
 
 def test_missing_or_empty_set_is_refused(tmp_path):
-    with pytest.raises(AnnotationError, match=r"a/annotations\.json"):
+    with pytest.raises(AnnotationError, match=r"there is no folder '.*a'"):
         open_set(DataSetConfig(path="a"), tmp_path, TOOL)
     write_coco(tmp_path / "b", Annotations(TOOL, ()))
     with pytest.raises(AnnotationError, match="b' lists no images"):
         open_set(DataSetConfig(path="b"), tmp_path, TOOL)
+
+
+@pytest.mark.parametrize(
+    ("files", "message", "hint"),
+    [
+        ([], "has neither 'annotations.json' nor 'data.yaml', and no other .json or .yaml file", "export"),
+        (
+            ["train/_annotations.coco.json"],
+            "but 'train/_annotations.coco.json'",
+            'annotations = "train/_annotations.coco',
+        ),
+        (
+            ["ann/a.json", "b.json", "c.json", "d.json"],
+            "'ann/a.json', 'b.json', 'c.json' and 1 more",
+            'annotations = "ann',
+        ),
+        (["dataset.yaml"], "but 'dataset.yaml'", 'path = "a/dataset.yaml"'),
+        (["data.yml"], "but 'data.yml'", 'path = "a/data.yml"'),
+    ],
+)
+def test_other_files_are_named_if_the_file_of_annotations_is_missing(tmp_path, files, message, hint):
+    (tmp_path / "a").mkdir()
+    for name in files:
+        (tmp_path / "a" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "a" / name).write_text("{}", encoding="utf-8")
+    with pytest.raises(AnnotationError) as caught:
+        read_set(DataSetConfig(path="a"), tmp_path)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_background_images_need_no_annotations(tmp_path):
+    (tmp_path / "a" / "photos" / "more").mkdir(parents=True)
+    for name in ("1.png", "more/2.png"):
+        cv2.imwrite(str(tmp_path / "a" / "photos" / name), np.zeros((20, 30, 3), np.uint8))
+    (tmp_path / "a" / "photos" / "3.png").write_text("no image", encoding="utf-8")
+    (tmp_path / "a" / "annotations.json").write_text("not JSON", encoding="utf-8")
+    config = DataSetConfig(path="a", images="photos", background=True)
+    opened = open_set(config, tmp_path, TOOL)
+    assert [image.file_name for image in opened.training.images] == ["1.png", "3.png", "more/2.png"]
+    assert [image.size_hw for image in opened.training.images] == [(20, 30), (1, 1), (20, 30)]
+    assert all(image.persons == () and image.labelled_keypoints == (0, 1, 2) for image in opened.training.images)
+    with pytest.raises(AnnotationError, match=r"there is no folder .*images' of background images"):
+        open_set(DataSetConfig(path="a", background=True), tmp_path, TOOL)
+
+
+def test_schema_of_the_data_is_that_of_the_first_set_with_labels(tmp_path):
+    write_coco(tmp_path / "b", make_annotations())
+    background = DataSetConfig(path="a", background=True)
+    assert resolve_schema("data", [background, DataSetConfig(path="b")], tmp_path).keypoints == TOOL.keypoints
+    with pytest.raises(AnnotationError, match="all image sets are background"):
+        resolve_schema("data", [background], tmp_path)
+
+
+@pytest.mark.parametrize("entry", [{"annotations": "b.json"}, {"split": "val"}, {"category": "a"}, {"schema": "coco"}])
+def test_background_excludes_keys_of_annotations(entry):
+    with pytest.raises(ValueError, match=f"background = true has no annotations; omit {next(iter(entry))}"):
+        DataSetConfig.model_validate({"path": "a", "background": True, **entry})
+
+
+def test_schema_of_a_set_names_the_keypoints_of_a_file_without_names(tmp_path):
+    coco = load_schema("coco")
+    write_coco(tmp_path / "a", make_annotations(coco))
+    path = tmp_path / "a" / "annotations.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    del record["categories"][0]["keypoints"]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    config = DataSetConfig.model_validate({"path": "a", "schema": "coco"})
+    assert open_set(config, tmp_path, coco).training.schema == coco
+    with pytest.raises(AnnotationError, match="no names of keypoints"):
+        open_set(DataSetConfig(path="a"), tmp_path, coco)
+
+
+def test_unreadable_image_of_a_yolo_data_set_does_not_prevent_reading_the_others(tmp_path):
+    write_yolo(tmp_path / "yolo")
+    for kind, suffix in (("images", ".png"), ("labels", ".txt")):
+        text = "0 0.5 0.5 1 1 0.25 0.5 2 1 1 1 0 0 0"
+        (tmp_path / "yolo" / kind / "train" / f"b{suffix}").write_text(text, encoding="utf-8")
+    _, annotations = read_set(DataSetConfig(path="yolo"), tmp_path)
+    assert [image.size_hw for image in annotations.images] == [(20, 40), (1, 1)]

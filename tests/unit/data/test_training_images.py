@@ -160,7 +160,9 @@ def test_images_of_another_size_than_annotated_are_never_drawn(root, tmp_path, c
     images = open_images(tmp_path, cache=cache, mosaic=0.5, paste=0.5)
     (errors,) = images.image_errors
     assert list(errors) == [0, 1]
-    assert errors[0].message.endswith("0.png' has 150x100 pixels, but its annotation has 150x200")
+    assert errors[0].message.endswith(
+        "0.png' is 100 pixels wide and 150 high, but its annotation has width 200 and height 150"
+    )
     drawn = {layer.image for number in range(20) for layer in images.draw(number)[0].layers}
     assert drawn == {2}
 

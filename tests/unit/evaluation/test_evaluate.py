@@ -238,4 +238,46 @@ def test_category_can_be_chosen(tmp_path):
         evaluate_results([], path)
     assert "--category" in caught.value.hint
     assert evaluate_results([], path, category="person").num_persons > 0
-    assert evaluate_results([], path, category=("dog",)).num_persons == 0
+    with pytest.raises(AnnotationError, match=r"nothing can be measured: no person in 25 images .* is not selected"):
+        evaluate_results([], path, category=("dog",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"annotations": []}, "has labelled keypoints$"),
+        ({"iscrowd": 1}, "omitted 12 persons: crowd region"),
+        ({"keypoints": [0] * 51}, "omitted 12 persons: no labelled keypoint"),
+        ({"category_id": 9}, "omitted 12 annotations: the category is not listed"),
+    ],
+)
+def test_annotations_without_labelled_persons_are_an_error_before_any_image_is_processed(annotated, changes, reason):
+    _, path, images = annotated
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record |= {key: value for key, value in changes.items() if key in record}
+    record["annotations"] = [entry | changes for entry in record["annotations"]]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    for measure in (lambda: evaluate(pytest.fail, path, images), lambda: evaluate_results([], path)):
+        with pytest.raises(AnnotationError, match=f"nothing can be measured: .*{reason}") as caught:
+            measure()
+        assert caught.value.hint
+
+
+def test_images_of_the_limit_need_a_person(annotated):
+    dataset, _, images = annotated
+    empty = replace(dataset.images[0], persons=())
+    changed = replace(dataset, images=(empty, *dataset.images[1:]))
+    with pytest.raises(AnnotationError, match="no person in 1 images"):
+        evaluate(oracle(dataset), changed, images, limit=1)
+    assert evaluate(oracle(dataset), changed, images, limit=2).num_persons == 2
+
+
+def test_schema_names_the_keypoints_of_annotations_without_names(annotated):
+    dataset, path, images = annotated
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["categories"] = [{"id": 1, "name": "person"}]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(AnnotationError, match="no names of keypoints"):
+        evaluate(oracle(dataset), path, images)
+    assert evaluate(oracle(dataset), path, images, schema=COCO).metrics.ap == pytest.approx(1)
+    assert evaluate_results([], path, schema=COCO).num_persons == 12

@@ -160,7 +160,7 @@ def test_categories_without_keypoints_are_skipped(tmp_path):
         ({"images": [image(ignore=[[1, 2, 3, float("inf")]])]}, "image 7: 'ignore' must be a list of boxes"),
         ({"images": [image(crowdIndex=1.5)]}, "image 7: 'crowdIndex' must be from 0 to 1, not 1.5"),
         ({"images": [image(exhaustive="mostly")]}, "image 7: 'exhaustive' must be 0 or 1, not \"mostly\""),
-        ({"categories": []}, "must have one category with keypoints, not 0"),
+        ({"categories": []}, "has no keypoints: neither a category nor an annotation"),
         (
             {"categories": [category(), category(id=2, name="dog")]},
             r"2 categories .*: 'person' \(id 1\), 'dog' \(id 2\)",
@@ -206,10 +206,10 @@ def test_invalid_entries_are_reported_together(tmp_path):
     [
         (b"", "it is empty"),
         (b"{", "it is not valid JSON: Expecting property name"),
-        (b"[]", "must have the lists 'images', 'annotations', 'categories'"),
-        (b'{"images": [], "annotations": {}}', "must have the lists .*at all: 'annotations', 'categories'"),
-        (b'{"images": [], "annotations": null, "categories": []}', "must have the lists"),
-        (b'[{"image_id": 1, "keypoints": [], "score": 1}]', "must have the lists"),
+        (b"[]", "it is a list, as are COCO results"),
+        (b'{"images": [], "annotations": {}}', "it has no list 'annotations' and no list 'categories'"),
+        (b'{"images": [], "annotations": null, "categories": []}', "it has no list 'annotations'"),
+        (b'[{"image_id": 1, "keypoints": [], "score": 1}]', "it is a list, as are COCO results"),
         (b'{"image_id": 1}\n{"image_id": 2}\n', "one JSON value, but more text follows, as in JSON lines"),
         (b"[" * 100_000, "nested too deeply"),
         ('{"images": []}'.encode("utf-16"), "it is UTF-16 text"),

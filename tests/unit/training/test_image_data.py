@@ -40,12 +40,8 @@ def inspect_recipe(recipe: Recipe, root: Path):
 
 def count_persons(data: ImageData) -> int:
     """Returns the number of persons in training images that contain every source image once."""
-    persons = {}
-    for number in range(20):
-        composition, _ = data.images.draw(number)
-        image = composition.layers[0].image
-        persons[image] = persons.get(image) or len(data.images[number][1].areas)
-    return sum(persons.values())
+    compositions = [data.images.draw(number)[0] for number in range(20)]
+    return sum({one.layers[0].image: len(one.labels.areas) for one in compositions}.values())
 
 
 @pytest.mark.parametrize("name", SPOILED_SETS)
@@ -116,6 +112,20 @@ def test_set_without_learned_persons_is_refused_beside_others_if_it_has_annotati
     with pytest.raises(AnnotationError, match="no person of 'spoiled' can be learned; omitted 1 "):
         open_image_data(recipe, tmp_path)
     assert [verdict.usable for verdict in inspect_recipe(recipe, tmp_path).verdicts] == [False]
+
+
+def test_set_declared_as_background_is_accepted_with_annotations_of_other_categories(tmp_path):
+    write_coco(tmp_path / "set", entry())
+    write_coco(tmp_path / "street", entry(category_id=7), files=("b.png", "c.png"))
+    recipe = load_recipe(write(tmp_path, sets=("set", "street")))
+    with pytest.raises(AnnotationError, match="no person of 'street' can be learned") as caught:
+        open_image_data(recipe, tmp_path)
+    assert "set background = true of the set" in caught.value.hint
+    recipe = load_recipe(write(tmp_path, sets=({"path": "street", "background": True}, "set")))
+    data = open_image_data(recipe, tmp_path)
+    assert "street: no annotated person; all 2 images are background" in data.summary
+    assert data.summary[0].startswith("image sets: 2, training images: 3 with 1 persons")
+    assert inspect_recipe(recipe, tmp_path).selections == tuple(data.selections)
 
 
 def test_set_whose_only_image_is_held_out_is_refused(tmp_path):

@@ -23,8 +23,8 @@ class Subset:
     split: str  # subsets of different splits, such as training and held-out images, must not share images
     source: str  # the recipe, or the name of the subset: what a training would read together
     is_trained: bool = True  # false for held-out images
-    augment: AugmentConfig = field(default_factory=AugmentConfig)  # of the recipe
-    scale_limit: ScaleLimit | None = None  # of the recipe
+    augment: AugmentConfig = field(default_factory=AugmentConfig)  # of the recipe, or the default
+    scale_limit: ScaleLimit | None = None  # likewise; None for no limit
 
     def path(self, image: ImageAnnotation) -> Path:
         """Returns the path of an image file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from e2pose.core.errors import AnnotationError, E2PoseError, OptionError
 from e2pose.core.spec import Fit
-from e2pose.data.config import AugmentConfig, DataSetConfig
+from e2pose.data.config import DEFAULT_FIT, DEFAULT_INPUT_SIZE_HW, AugmentConfig, DataSetConfig
 from e2pose.data.image_sets import open_set, read_set, resolve_schema
 from e2pose.data.inspection.findings import Check, Finding, Problem, Subset, summarise
 from e2pose.data.inspection.image_files import check_image_files, find_duplicates, to_problem
 from e2pose.data.inspection.labels import find_label_problems
 from e2pose.data.inspection.left_right import find_flip_problems
 from e2pose.data.inspection.statistics import Statistics, label_statistics
-from e2pose.data.selection import Selection, check_selections, largest_scale, select
+from e2pose.data.selection import CORRECT_OMITTED, Selection, check_selections, largest_scale, select
 from e2pose.formats.data_yaml import read_data_yaml
 
 UNUSABLE = Check("unusable labels", "A training rejects this image set. Correct or remove it.", is_error=True)
@@ -74,12 +74,17 @@ class DataReport:
 
 
 def open_subsets(
-    sources: Sequence[Path | RecipeSets], *, images: Path | None = None
+    sources: Sequence[Path | RecipeSets],
+    *,
+    images: Path | None = None,
+    category: Sequence[str] = (),
+    schema_name: str | None = None,
 ) -> tuple[list[Subset], list[Unread]]:
     """Returns the subsets that can be read, and the sets that cannot.
 
     A source is a folder with `annotations.json` or `data.yaml`, such a file itself, or the sets of a recipe. `images`
-    is the folder of the image files of `.json` files; if None, the folder `images` beside the file.
+    is the folder of the image files of `.json` files; if None, the folder `images` beside the file, or without such a
+    folder that of the file. `category` and `schema_name` apply to folders and files, see `DataSetConfig`.
 
     Raises:
         OptionError: A path does not exist.
@@ -87,7 +92,7 @@ def open_subsets(
     subsets: list[Subset] = []
     unread: list[Unread] = []
     for source in sources:
-        for name, read in _readers(source, images):
+        for name, read in _readers(source, images, {"category": tuple(category) or None, "schema": schema_name}):
             try:
                 subsets += read()
             except E2PoseError as error:
@@ -100,7 +105,7 @@ def inspect(
 ) -> DataReport:
     """Checks all labels and image files. Calls `progress` with the total number of images after each image."""
     image_errors, fingerprints = check_image_files(subsets, progress)
-    findings = [finding for one in unread for finding in summarise(one.name, [Problem(UNUSABLE, one.error.message)])]
+    findings = [finding for one in unread for finding in summarise(one.name, [Problem(UNUSABLE, _explain(one.error))])]
     selections: list[Selection | None] = []
     for subset, errors in zip(subsets, image_errors, strict=True):
         labels = subset.annotations
@@ -126,12 +131,18 @@ def _find_unusable(selections: Sequence[Selection]) -> list[Problem]:
     try:
         check_selections(selections)
     except AnnotationError as error:
-        return [Problem(NOTHING_LEARNED, error.message)]
+        return [Problem(NOTHING_LEARNED, _explain(error))]
     return []
 
 
-def _readers(path: Path | RecipeSets, images: Path | None) -> list[tuple[str, Callable[[], list[Subset]]]]:
-    """Returns the name of each image set, and a function that reads it."""
+def _explain(error: E2PoseError) -> str:
+    return error.message if error.hint in ("", CORRECT_OMITTED) else f"{error.message}; hint: {error.hint}"
+
+
+def _readers(
+    path: Path | RecipeSets, images: Path | None, entries: Mapping[str, object]
+) -> list[tuple[str, Callable[[], list[Subset]]]]:
+    """Returns the name of each image set, and a function that reads it; `entries` are those of sets without recipe."""
     if isinstance(path, RecipeSets):
         return [(config.path, partial(_read_recipe_set, config, path)) for config in path.sets]
     if not path.exists():
@@ -141,23 +152,36 @@ def _readers(path: Path | RecipeSets, images: Path | None) -> list[tuple[str, Ca
         )
     yaml = path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
     if yaml.is_file() and not (path / "annotations.json").is_file():
-        return [(str(path), partial(_read_yolo, yaml))]
-    config = DataSetConfig(path=path.name)
+        return _yolo_readers(str(path), yaml, entries)
+    config = {"path": path.name, **entries}
     if path.is_file():
-        folder = (images or path.parent / "images").absolute()
-        config = DataSetConfig(path="", annotations=path.name, images=str(folder))
-    return [(str(path), lambda: [_read(str(path), config, path.parent)])]
+        beside = path.parent / "images"
+        folder = images or (beside if beside.is_dir() else path.parent)
+        config |= {"path": "", "annotations": path.name, "images": str(folder.absolute())}
+    return [(str(path), partial(_read, str(path), config, path.parent))]
 
 
-def _read(name: str, config: DataSetConfig, root: Path) -> Subset:
-    folder, annotations = read_set(config, root)
-    return Subset(name, folder, annotations, split=name, source=name)
+def _yolo_readers(name: str, yaml: Path, entries: Mapping[str, object]) -> list[tuple[str, Callable[[], list[Subset]]]]:
+    """Returns a function for each split, or one that raises the error of the file."""
+    category = entries["category"]
+    try:
+        splits = read_data_yaml(yaml, category=category).splits  # type: ignore[arg-type]
+    except E2PoseError:
+        splits = {"train": ()}
+    folder = yaml.absolute().parent.name
+    return [
+        (
+            f"{folder}: {split}" if len(splits) > 1 else name,
+            partial(_read, f"{folder}: {split}", {"path": yaml.name, "split": split, **entries}, yaml.parent),
+        )
+        for split in splits
+    ]
 
 
-def _read_yolo(yaml: Path) -> list[Subset]:
-    splits = read_data_yaml(yaml).splits
-    configs = [DataSetConfig.model_validate({"path": yaml.name, "split": split}) for split in splits]
-    return [_read(f"{yaml.parent.name}: {config.split}", config, yaml.parent) for config in configs]
+def _read(name: str, entries: Mapping[str, object], root: Path) -> list[Subset]:
+    folder, annotations = read_set(DataSetConfig.model_validate(entries), root)
+    limit = partial(largest_scale, input_size_hw=DEFAULT_INPUT_SIZE_HW, fit=DEFAULT_FIT, augment=AugmentConfig())
+    return [Subset(name, folder, annotations, split=name, source=name, scale_limit=limit)]
 
 
 def _read_recipe_set(config: DataSetConfig, recipe: RecipeSets) -> list[Subset]:

@@ -54,7 +54,9 @@ def test_missing_truncated_and_resized_files_are_errors(tmp_path):
     assert [problem.check for problem in problems] == [UNREADABLE, UNREADABLE, WRONG_SIZE]
     assert "0.png" in problems[0].example
     assert "truncated" in problems[1].example
-    assert problems[2].example.endswith("2.png' has 60x80 pixels, but its annotation has 120x160")
+    assert problems[2].example.endswith(
+        "2.png' is 80 pixels wide and 60 high, but its annotation has width 160 and height 120"
+    )
     assert [one.name for one in fingerprints] == ["3.png"]
     assert UNREADABLE.is_error
     assert WRONG_SIZE.is_error

@@ -14,6 +14,7 @@ from e2pose.data.inspection.inspect import NOTHING_LEARNED, UNUSABLE, RecipeSets
 from e2pose.data.inspection.label_sheet import draw_label_sheet, draw_labels
 from e2pose.data.inspection.labels import BOX_OUTSIDE, KEYPOINT_OUTSIDE
 from e2pose.data.inspection.statistics import label_statistics
+from e2pose.data.selection import TOO_SMALL
 from helpers.labels import COCO, make_annotations, make_image, make_person, valid_images, write_dataset
 
 
@@ -196,3 +197,76 @@ def test_inspection_does_not_import_torch():
     code = f"import sys, {modules}, e2pose.training.recipe; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def write_record(folder, **changes):
+    """Writes a valid set and replaces lists of its annotation file; returns the record."""
+    path = write_valid(folder, 2) / "annotations.json"
+    record = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps(record), encoding="utf-8")
+    return record
+
+
+def inspect_paths(*paths, **options):
+    return inspect(*open_subsets(paths, **options))
+
+
+def test_category_of_folders_and_files_can_be_chosen(tmp_path):
+    categories = [
+        {"id": number, "name": name, "keypoints": list(COCO.keypoints)} for number, name in ((1, "a"), (2, "b"))
+    ]
+    write_record(tmp_path, categories=categories)
+    for path in (tmp_path, tmp_path / "annotations.json"):
+        (finding,) = inspect_paths(path).findings
+        assert 'hint: choose one: category = "a" of the image set in a recipe, --category on' in finding.examples[0]
+        for category, persons in ((["a"], 2), (["1"], 2), (["b"], 0), (["a", "b"], 2), (["*"], 2)):
+            assert inspect_paths(path, category=category).verdicts[0].persons == persons
+
+
+def test_schema_names_the_keypoints_of_folders_and_files(tmp_path):
+    write_record(tmp_path, categories=[{"id": 1, "name": "person"}])
+    (finding,) = inspect_paths(tmp_path).findings
+    assert "--schema coco on the command line" in finding.examples[0]
+    assert inspect_paths(tmp_path, schema_name="coco").verdicts[0].usable
+
+
+def test_missing_split_does_not_hide_the_others(tmp_path):
+    for split in ("train", "val"):
+        (write_valid(tmp_path / "coco" / split, 2, seed=split == "val") / "images").rename(tmp_path / split)
+        (tmp_path / split / "1.txt").write_text("0 0.5 0.5 0.5 0.5 0.5 0.5", encoding="utf-8")
+    text = "train: train\nval: val\ntest: ../test/images\nnames: [tool]\nkpt_shape: [1, 2]\n"
+    (tmp_path / "data.yaml").write_text(text, encoding="utf-8")
+    report = inspect_paths(tmp_path)
+    name = tmp_path.name
+    assert {one.source: one.usable for one in report.verdicts} == {
+        f"{name}: train": True,
+        f"{name}: val": True,
+        f"{name}: test": False,
+    }
+    (finding,) = [one for one in report.findings if one.check is UNUSABLE]
+    assert "names '../test/images', but there is no" in finding.examples[0]
+    assert "remove it if the split does not exist" in finding.examples[0]
+
+
+def test_folders_have_the_size_limit_of_a_recipe_without_settings(tmp_path):
+    tiny, small = (make_person((50.0, 20.0, side, side)) for side in (2.0, 40.0))
+    write_dataset(tmp_path, make_annotations(make_image(1, tiny), make_image(2, small)))
+    (selection,) = inspect_paths(tmp_path).selections
+    assert selection.persons == 1
+    assert [omission.reason for omission in selection.omitted] == [TOO_SMALL]
+
+
+def test_images_beside_the_annotation_file_are_found(tmp_path):
+    folder = write_valid(tmp_path, 2)
+    for file in (folder / "images").iterdir():
+        file.rename(folder / file.name)
+    (folder / "images").rmdir()
+    (folder / "annotations.json").rename(folder / "_annotations.coco.json")
+    assert inspect_paths(folder / "_annotations.coco.json").verdicts[0].usable
+
+
+def test_wrong_folder_of_the_images_is_explained(tmp_path):
+    folder = write_valid(tmp_path, 2)
+    findings = inspect_paths(folder / "annotations.json", images=tmp_path / "elsewhere").findings
+    (finding,) = [one for one in findings if one.check is NOTHING_LEARNED]
+    assert "hint: set images of the image set (--images) to the folder that the file names are" in finding.examples[0]
