@@ -49,9 +49,9 @@ def data(
     The exit code is 1 if there are errors, and 0 if there are only warnings.
 
     Args:
-        paths: Folders with `annotations.json` or `data.yaml`, such files themselves, or recipes. Duplicate images are
-            also searched across paths.
-        images: Folder of the image files of a `.json` file; by default `images` beside it, or the folder of the file.
+        paths: Labels of COCO, YOLO, DeepLabCut, SLEAP, CVAT, Label Studio or LabelMe (folders or files), or recipes.
+            Duplicate images are also searched across paths.
+        images: Folder of the image files of a file of labels; by default `images` beside it, or the folder of the file.
         category: Name or id of the category of folders and files to check, where more than one has keypoints; can be
             repeated for categories with the same keypoints, "*" selects all.
         schema: Name or TOML file of a schema that names the keypoints of folders and files without names.

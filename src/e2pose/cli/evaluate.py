@@ -58,14 +58,20 @@ def evaluate(
 
     Args:
         model: Model name from `e2pose models`, model file, or .json file with COCO results to evaluate instead.
-        annotations: COCO or CrowdPose keypoint annotations.
-        images: Folder that the file names in the annotations are relative to; not needed for COCO results.
+        annotations: COCO or CrowdPose keypoint annotations, or the labels of DeepLabCut, SLEAP, CVAT, Label Studio or
+            LabelMe.
+        images: Folder that the file names in the annotations are relative to; needed for COCO and CrowdPose only, and
+            not for COCO results.
         options: Evaluation options and outputs.
     """
     from e2pose.core.schema import load_schema
+    from e2pose.data.tool_labels import read_tool_labels
     from e2pose.evaluation import evaluate as evaluation
 
     check_outputs(options, inputs=[Path(model), annotations])
+    labels = read_tool_labels(annotations, images=images, category=options.category or None)
+    dataset = labels.annotations if labels else annotations
+    images = labels.folder if labels else images
     common: dict[str, Any] = {
         "protocol": options.protocol,
         "schema": None if options.schema is None else load_schema(options.schema),
@@ -74,7 +80,7 @@ def evaluate(
         "category": options.category or None,
     }
     if model.lower().endswith(".json"):
-        result = evaluation.evaluate_results(model, annotations, **common)
+        result = evaluation.evaluate_results(model, dataset, **common)
     elif images is None:
         raise OptionError(
             "a model cannot be evaluated without the image folder",
@@ -84,7 +90,7 @@ def evaluate(
         estimator = open_estimator(model, options.runtime, quiet=options.quiet)
         with Progress(shown=not options.quiet) as progress:
             result = evaluation.evaluate(
-                estimator, annotations, images, progress=lambda _, total: progress.advance(total), **common
+                estimator, dataset, images, progress=lambda _, total: progress.advance(total), **common
             )
     for line in describe_annotations(result):
         print_message(line)

@@ -42,6 +42,7 @@ class ImageAnnotation:
     ignore: Float32[np.ndarray, "r 4"] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     """Boxes (x, y, width, height) that may contain persons without annotations."""
     crowd_index: float | None = None  # mutual occlusion from 0 to 1, as defined by CrowdPose; None if unknown
+    group: str = ""  # the video or folder that the image comes from; images of one group resemble each other
 
 
 @dataclass(frozen=True)

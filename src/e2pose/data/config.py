@@ -49,19 +49,25 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+DEFAULT_IMAGES = "images"
+"""Folder of the image files of an image set, where it is not stated."""
+
+
 class DataSetConfig(Record):
     """One set of labelled images; see `e2pose.data.image_sets`."""
 
     path: FilePath
-    """Folder with COCO or CrowdPose annotations and images, or with the `data.yaml` of a YOLO pose data set."""
+    """Folder with COCO or CrowdPose annotations and images, or with the `data.yaml` of a YOLO pose data set; or the
+    labels of DeepLabCut, SLEAP, CVAT, Label Studio or LabelMe, a file or its folder."""
     annotations: Text = "annotations.json"
-    """File of the COCO or CrowdPose annotations, relative to `path`."""
-    images: Text = "images"
+    """File of the annotations, relative to `path`, if `path` is a folder of them."""
+    images: Text = DEFAULT_IMAGES
     """Folder of their image files, relative to `path`."""
     split: Literal["train", "val", "test"] = "train"
     """Split of a YOLO pose data set."""
     category: Text | Integer | tuple[Text | Integer, ...] | None = None
-    """Category to read, by name or id, where several have keypoints; several with the same keypoints; "*" for all."""
+    """Category (in CVAT and SLEAP: skeleton) to read, by name or id, where several have keypoints; several with the
+    same keypoints; "*" for all."""
     schema_name: Annotated[Text | None, Field(alias="schema")] = None
     """Names of the keypoints where the annotations have none or others than the recipe's schema: a schema that comes
     with e2pose, or the path of a TOML file."""

@@ -11,7 +11,8 @@ import numpy as np
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError, InputError
 from e2pose.core.schema import KeypointSchema, load_schema
-from e2pose.data.config import DataSetConfig
+from e2pose.data.config import DEFAULT_IMAGES, DataSetConfig
+from e2pose.data.tool_labels import read_tool_labels
 from e2pose.formats.coco import read_coco
 from e2pose.formats.data_yaml import read_data_yaml
 from e2pose.formats.yolo import list_images, read_yolo
@@ -75,6 +76,8 @@ def resolve_schema(name: str, sets: Sequence[DataSetConfig], root: Path) -> Keyp
 def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
     """Returns the folder of a set's image files, and the annotations with their own keypoints.
 
+    The content of the files decides about the format: see docs/guides/data.md.
+
     Raises:
         AnnotationError: The annotations cannot be read, or do not have as many keypoints as the set's schema.
         SchemaError: The schema named by the set cannot be read.
@@ -83,9 +86,17 @@ def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
     schema = None if config.schema_name is None else load_schema(config.schema_name)
     json_path = path / config.annotations
     yaml_path = path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
-    if not yaml_path.is_file() and not json_path.is_file():
+    labels = read_tool_labels(
+        json_path if json_path.is_file() else path,
+        images=None if config.images == DEFAULT_IMAGES else path / config.images,
+        category=config.category,
+        size_of=_read_size,
+    )
+    if labels is None and not yaml_path.is_file() and not json_path.is_file():
         raise _no_annotations(path, config)
-    if not json_path.is_file():
+    if labels is not None:
+        folder, annotations = labels.folder, labels.annotations
+    elif not json_path.is_file():
         folder = read_data_yaml(yaml_path, category=config.category).folder
         annotations = read_yolo(
             yaml_path, config.split, suffixes=IMAGE_SUFFIXES, size_of=_read_size, category=config.category
@@ -178,7 +189,8 @@ def _no_annotations(path: Path, config: DataSetConfig) -> AnnotationError:
     problem = f"'{path}' has neither '{config.annotations}' nor 'data.yaml'"
     if not found:
         return AnnotationError(
-            f"{problem}, and no other .json or .yaml file", "export the annotations as COCO keypoints or as YOLO pose"
+            f"{problem}, nor labels of another annotation tool",
+            "docs/guides/data.md lists what to export from which tool",
         )
     hint = (
         f'COCO: set annotations = "{found[0]}" of the image set, and images to the folder of the image files'

@@ -186,7 +186,11 @@ def test_missing_or_empty_set_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message", "hint"),
     [
-        ([], "has neither 'annotations.json' nor 'data.yaml', and no other .json or .yaml file", "export"),
+        (
+            [],
+            "has neither 'annotations.json' nor 'data.yaml', nor labels of another annotation tool",
+            "docs/guides/data.md",
+        ),
         (
             ["train/_annotations.coco.json"],
             "but 'train/_annotations.coco.json'",

@@ -19,6 +19,7 @@ from e2pose.data.inspection.left_right import find_flip_problems
 from e2pose.data.inspection.statistics import Statistics, label_statistics
 from e2pose.data.selection import CORRECT_OMITTED, Selection, check_selections, largest_scale, select
 from e2pose.formats.data_yaml import read_data_yaml
+from e2pose.formats.detect import find_labels
 
 UNUSABLE = Check("unusable labels", "A training rejects this image set. Correct or remove it.", is_error=True)
 NOTHING_LEARNED = Check(
@@ -148,12 +149,15 @@ def _readers(
     if not path.exists():
         raise OptionError(
             f"'{path}' does not exist",
-            "use a folder with annotations.json or data.yaml, an annotation file or a recipe",
+            "use the labels of an annotation tool (a folder or file, see docs/guides/data.md) or a recipe",
         )
+    config = {"path": path.name, **entries}
+    if find_labels(path) is not None:
+        config |= {"images": str(images.absolute())} if images else {}
+        return [(str(path), partial(_read, str(path), config, path.parent))]
     yaml = path if path.suffix in (".yaml", ".yml") else path / "data.yaml"
     if yaml.is_file() and not (path / "annotations.json").is_file():
         return _yolo_readers(str(path), yaml, entries)
-    config = {"path": path.name, **entries}
     if path.is_file():
         beside = path.parent / "images"
         folder = images or (beside if beside.is_dir() else path.parent)
