@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError
 from e2pose.sources.heif_header import read_heif_header
-from e2pose.sources.image_count import count_images, tiff_pages
+from e2pose.sources.image_count import count_images, gif_delays, tiff_pages
 from e2pose.sources.image_format import (
     CONVERTERS,
     FLOAT_FORMATS,
@@ -100,14 +100,23 @@ class EncodedImage:
         """Decodes the frames of an animation with the seconds for which each is shown.
 
         Raises:
-            InputError: A frame cannot be decoded.
+            InputError: A frame cannot be decoded; those before it are yielded.
         """
+        stated = gif_delays(self.data) if self.format == "GIF" else None  # OpenCV uses 1 s where none is stated
         height, width = self.size_hw
         block = max(1, _BLOCK_BYTES // (4 * height * width))
         for start in range(0, self.count, block):
-            animation = self._decode_block(start, min(block, self.count - start))
-            for frame, delay_ms in zip(animation.frames, animation.durations, strict=True):
-                yield self._to_rgb(frame), int(delay_ms) / 1000 or _DEFAULT_DELAY_S
+            count = min(block, self.count - start)
+            animation = self._decode_block(start, count)
+            for index, (frame, delay_ms) in enumerate(zip(animation.frames, animation.durations, strict=True), start):
+                delay_s = int(delay_ms) / 1000 if stated is None else (stated[index] or 0) / 100
+                yield self._to_rgb(frame), delay_s or _DEFAULT_DELAY_S
+            if len(animation.frames) != count:
+                raise InputError(
+                    f"{self.what} is truncated or damaged: only {start + len(animation.frames)} of its {self.count} "
+                    "images can be decoded",
+                    COPY_AGAIN,
+                )
 
     @cached_property
     def _orientation(self) -> Orientation:
@@ -166,12 +175,6 @@ class EncodedImage:
                 _, animation = cv2.imdecodeanimation(np.frombuffer(self.data, np.uint8), start, count)
         except cv2.error as error:
             raise InputError(f"{self.what} cannot be decoded: {error.err}", _CONVERT) from error
-        if len(animation.frames) != count:
-            raise InputError(
-                f"{self.what} is truncated or damaged: only {start + len(animation.frames)} of its {self.count} images "
-                "can be decoded",
-                COPY_AGAIN,
-            )
         return animation
 
     def _to_rgb(self, stored: _Stored, orientation: Orientation | None = None) -> Pixels:

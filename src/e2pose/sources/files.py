@@ -19,7 +19,7 @@ from e2pose.sources.base import (
     report_errors,
 )
 from e2pose.sources.encoded_image import CAN_DECODE_ANIMATIONS, EncodedImage
-from e2pose.sources.image_count import count_images, states_delays
+from e2pose.sources.image_count import count_images, gif_delays
 from e2pose.sources.image_format import SIGNATURE_LENGTH, detect_format
 from e2pose.sources.images import IMAGE_SUFFIXES, MAX_PIXELS, read_bytes
 from e2pose.sources.video import VIDEO_SUFFIXES, VideoSource
@@ -93,8 +93,8 @@ def read_frames(path: Path, on_notice: NoticeHandler = ignore_notice) -> Iterato
     elif image.format == "TIFF":
         origin = Origin(str(path), path, frame_count=image.count)
         yield from (Frame(page, origin, index) for index, page in enumerate(image.pages()))
-    elif image.format == "GIF" and states_delays(data, image.count):
-        with VideoSource(path) as video:
+    elif image.format == "GIF" and None not in gif_delays(data):
+        with VideoSource(path) as video:  # FFmpeg joins an image without a delay with the next one
             yield from video
     elif CAN_DECODE_ANIMATIONS:
         yield from _animation(image, path)

@@ -11,7 +11,7 @@ from e2pose.sources.image_format import png_chunks, riff_chunks
 from e2pose.sources.tiff_header import TiffDirectory, read_directories
 
 _GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
-_GIF_DELAY = b"\x21\xf9\x04"  # the begin of a graphic control extension
+_GIF_CONTROL = 0xF9  # the label of the extension that states the delay of the next image
 
 
 def count_images(data: bytes, image_format: str) -> int:
@@ -24,7 +24,7 @@ def count_images(data: bytes, image_format: str) -> int:
     if image_format == "WebP":
         return max(1, sum(kind == b"ANMF" for kind, _ in riff_chunks(data)))
     if image_format == "GIF":
-        return max(1, _count_gif(data))
+        return max(1, len(gif_delays(data)))
     return max(1, _count_samples(data)) if image_format == "AVIF" else 1
 
 
@@ -34,26 +34,26 @@ def tiff_pages(data: bytes) -> list[TiffDirectory]:
     return [directory for directory in directories if directory.is_page] or directories[:1]
 
 
-def states_delays(data: bytes, count: int) -> bool:
-    """Returns whether every image of a GIF states its delay; FFmpeg joins an image that does not with the next one."""
-    return data.count(_GIF_DELAY) >= count
-
-
-def _count_gif(data: bytes) -> int:
-    count, position = 0, 13 + _palette_bytes(data[10:11])
+def gif_delays(data: bytes) -> list[int | None]:
+    """Returns the hundredths of a second for which each image of a GIF is shown; None where it states no delay."""
+    delays: list[int | None] = []
+    delay, position = None, 13 + _palette_bytes(data[10:11])
     while position < len(data):
         kind = data[position]
         if kind == _GIF_IMAGE:
-            count += 1
+            delays.append(delay)
+            delay = None
             position += 11 + _palette_bytes(data[position + 9 : position + 10])
         elif kind == _GIF_EXTENSION:
+            if data[position + 1 : position + 2] == bytes([_GIF_CONTROL]):
+                delay = int.from_bytes(data[position + 4 : position + 6], "little")
             position += 2
         else:
             break
         while length := int.from_bytes(data[position : position + 1]):
             position += 1 + length
         position += 1
-    return count
+    return delays
 
 
 def _palette_bytes(flags: bytes) -> int:
