@@ -56,8 +56,8 @@ def avif(image, turns=0, mirror=None):
     return bytes(data)
 
 
-def tiff(images, *, orientation=1, strip_rows=None, is_big=False, subfile_types=()):
-    """A TIFF with one uncompressed page for each RGB image."""
+def tiff(images, *, orientation=1, strip_rows=None, is_big=False, subfile_types=(), extra_sample=None):
+    """A TIFF with one uncompressed page for each RGB image, or image with a fourth channel of this meaning."""
     offset = "Q" if is_big else "I"
     data = bytearray(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0) if is_big else struct.pack("<2sHI", b"II", 42, 0))
     link = 8 if is_big else 4  # where the offset of the next directory belongs
@@ -76,14 +76,15 @@ def tiff(images, *, orientation=1, strip_rows=None, is_big=False, subfile_types=
             254: (4, [subfile_types[number] if subfile_types else 0]),
             256: (4, [width]),
             257: (4, [height]),
-            258: (3, [8 * image.itemsize] * 3),
+            258: (3, [8 * image.itemsize] * image.shape[2]),
             259: (3, [1]),
             262: (3, [2]),
             273: (4, starts),
             274: (3, [orientation]),
-            277: (3, [3]),
+            277: (3, [image.shape[2]]),
             278: (4, [rows]),
             279: (4, list(map(len, strips))),
+            **({} if extra_sample is None else {338: (3, [extra_sample])}),
         }
         packed = {}
         for tag, (kind, values) in entries.items():

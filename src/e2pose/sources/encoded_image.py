@@ -93,7 +93,8 @@ class EncodedImage:
             InputError: A page cannot be decoded.
         """
         for page in tiff_pages(self.data):
-            rgb = self._to_rgb(self._decode(page_data(self.data, page)), UPRIGHT)
+            stored = _without_tiff_alpha(self._decode(page_data(self.data, page)), page.extra_sample)
+            rgb = self._to_rgb(stored, UPRIGHT)
             yield EXIF_ORIENTATIONS.get(page.orientation, UPRIGHT).apply(rgb)
 
     def frames(self) -> Iterator[tuple[Pixels, float]]:
@@ -204,6 +205,21 @@ def blend_on_white(rgba: UInt8[np.ndarray, "h w 4"]) -> Pixels:
         return np.ascontiguousarray(colour)
     opacity = alpha.astype(np.uint16)  # 255 * 255 + 127 fits into 16 bits
     return ((colour * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
+
+
+def _without_tiff_alpha(stored: _Stored, extra_sample: int | None) -> _Stored:
+    """Removes a fourth channel that is not alpha, and blends premultiplied colours on white.
+
+    OpenCV multiplies 8-bit colours with the alpha channel, but not 16-bit colours.
+    """
+    if stored.ndim != 3 or stored.shape[2] != 4 or extra_sample is None:
+        return stored
+    if extra_sample == 1 or (extra_sample == 2 and stored.dtype == np.uint8):
+        white = np.iinfo(stored.dtype).max
+        blended = stored[..., :3].astype(np.uint32) + (white - stored[..., 3:])
+        opaque: _Stored = np.minimum(blended, white).astype(stored.dtype)
+        return opaque
+    return np.ascontiguousarray(stored[..., :3]) if extra_sample == 0 else stored
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from e2pose.core.address import is_address, redact_address
 from e2pose.core.arguments import check_path
 from e2pose.core.errors import InputError, SkippedImagesWarning
 from e2pose.core.files import expand_home
@@ -29,6 +30,11 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarr
         InputError: The file does not exist, is damaged, is too large or is not an image in a supported format.
     """
     path = check_path("the path of an image", path, error=InputError)
+    if is_address(path):
+        raise InputError(
+            f"'{redact_address(path)}' is an address, not a file",
+            "download it, or use e2pose.open_source(...)",
+        )
     return decode_image(read_bytes(Path(path)), str(path), max_pixels)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 _SUBFILE_TYPE, _WIDTH, _HEIGHT, _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT = 254, 256, 257, 274, 322, 323
+_EXTRA_SAMPLE = 338
 _NOT_A_PAGE = 0b101  # bits of the subfile type: an image at reduced resolution, a transparency mask
 _NUMBER_BYTES = {1: 1, 3: 2, 4: 4, 16: 8}  # of the field types BYTE, SHORT, LONG and LONG8
 _SHORT = 3
@@ -37,6 +38,11 @@ class TiffDirectory:
     def orientation(self) -> int:
         """The EXIF orientation; 1 (upright) if missing."""
         return self.numbers.get(_ORIENTATION, 1)
+
+    @property
+    def extra_sample(self) -> int | None:
+        """The meaning of a single additional channel: 0 other data, 1 premultiplied alpha, 2 alpha; None if unknown."""
+        return self.numbers.get(_EXTRA_SAMPLE)
 
     @property
     def is_page(self) -> bool:

@@ -55,6 +55,25 @@ def test_transparent_pixels_are_blended_on_white(tmp_path, data, expected):
     assert read_image(save(tmp_path / "a.png", data))[0].tolist() == [list(colour) for colour in expected]
 
 
+def test_address_in_place_of_a_path_is_named_without_its_query():
+    with pytest.raises(InputError, match=r"'https://example\.org/a\.jpg' is an address") as caught:
+        read_image("https://example.org/a.jpg?key=secret")
+    assert "open_source" in caught.value.hint
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(
+    ("extra_sample", "expected"),
+    [(0, (100, 40, 0)), (1, (227, 167, 127)), (2, (178, 148, 127))],
+    ids=["other data", "premultiplied alpha", "alpha"],
+)
+def test_fourth_channel_of_a_tiff_has_the_stated_meaning(bits, extra_sample, expected):
+    """The expected values are those of Pillow; half of the white background is visible."""
+    image = np.full((2, 3, 4), (100, 40, 0, 128), np.uint16) * (257 if bits == 16 else 1)
+    data = tiff([image.astype(f"u{bits // 8}")], extra_sample=extra_sample)
+    assert_colour(decode_image(data)[0, 0], expected, 1)
+
+
 def test_fourth_channel_of_a_bmp_is_not_alpha(tmp_path):
     header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 58, 0, 0, 54, 40, 1, 1, 1, 32, 0, 4, 0, 0, 0, 0)
     assert read_image(save(tmp_path / "a.bmp", header + bytes([255, 0, 0, 0]))).tolist() == [[list(BLUE)]]
