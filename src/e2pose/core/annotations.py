@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from e2pose.core.errors import AnnotationError
 from e2pose.core.schema import KeypointSchema
 
 
@@ -70,3 +72,17 @@ class Annotations:
     images: tuple[ImageAnnotation, ...]
     omitted: tuple[Omission, ...] = ()  # what the reader did not use
     notes: tuple[str, ...] = ()  # how the reader interpreted unusual content, such as "the skeleton counts from 0"
+
+
+def check_image_size(path: Path, shape: tuple[int, ...], image: ImageAnnotation) -> None:
+    """Checks that the file of an annotated image has the annotated size; `shape` is (height, width, ...).
+
+    Raises:
+        AnnotationError: The sizes differ, so that the annotated positions are probably wrong.
+    """
+    if shape[:2] != image.size_hw:
+        raise AnnotationError(
+            f"'{path}' is {shape[1]} pixels wide and {shape[0]} high, but its annotation has width {image.size_hw[1]} "
+            f"and height {image.size_hw[0]}",
+            "correct the annotation, or scale the image",
+        )

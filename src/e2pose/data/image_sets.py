@@ -133,7 +133,8 @@ def with_schema(annotations: Annotations, schema: KeypointSchema, name: str) -> 
     if (sources < 0).all():
         raise AnnotationError(
             f"'{name}' has the keypoints {', '.join(annotations.schema.keypoints)}, none of which '{schema.name}' has",
-            "set 'schema' of the recipe or of this set to a schema with these names",
+            'name the keypoints of the set in their order by a schema, such as schema = "coco" of the set, or train its '
+            f'own keypoints with schema = "{SCHEMA_FROM_DATA}" of the recipe',
         )
     images = tuple(
         replace(

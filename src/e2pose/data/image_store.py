@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from e2pose.core.annotations import ImageAnnotation
+from e2pose.core.annotations import ImageAnnotation, check_image_size
 from e2pose.core.errors import AnnotationError, E2PoseError, InputError
 from e2pose.core.spec import Fit
 from e2pose.data.image_sets import ImageSet
@@ -82,7 +82,7 @@ def read_labelled_image(folder: Path, image: ImageAnnotation) -> Pixels:
         InputError: The image cannot be read.
     """
     pixels = read_image(folder / image.file_name)
-    _check_size(folder / image.file_name, pixels.shape, image)
+    check_image_size(folder / image.file_name, pixels.shape, image)
     return pixels
 
 
@@ -96,16 +96,7 @@ def find_image_errors(folder: Path, images: Sequence[ImageAnnotation]) -> dict[i
 def _find_error(folder: Path, image: ImageAnnotation) -> E2PoseError | None:
     path = folder / image.file_name
     try:
-        _check_size(path, read_image_size(path), image)
+        check_image_size(path, read_image_size(path), image)
     except (AnnotationError, InputError) as error:
         return error
     return None
-
-
-def _check_size(path: Path, shape: tuple[int, ...], image: ImageAnnotation) -> None:
-    if shape[:2] != image.size_hw:
-        raise AnnotationError(
-            f"'{path}' is {shape[1]} pixels wide and {shape[0]} high, but its annotation has width {image.size_hw[1]} "
-            f"and height {image.size_hw[0]}",
-            "correct the annotation, or scale the image",
-        )

@@ -137,7 +137,9 @@ def check_selections(selections: Sequence[Selection]) -> None:
             raise _unusable(f"no person of '{name}' can be learned", omitted, CORRECT_OMITTED if is_single else hint)
     if not any(selection.persons for selection in selections):
         names = ", ".join(f"'{selection.name}'" for selection in selections)
-        raise _unusable(f"no image of {names} has an annotated person", [o for s in selections for o in s.omitted])
+        reasons = [omission for selection in selections for omission in selection.omitted]
+        hint = CORRECT_OMITTED if reasons else "add an image set with annotated persons, or annotate persons in these"
+        raise _unusable(f"no image of {names} has an annotated person", reasons, hint)
 
 
 def describe(selections: Iterable[Selection]) -> list[str]:

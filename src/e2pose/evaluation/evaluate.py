@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from e2pose.core.annotations import Annotations, Omission
+from e2pose.core.annotations import Annotations, Omission, check_image_size
 from e2pose.core.arguments import check_callable, check_count, check_path, check_share
 from e2pose.core.errors import AnnotationError
 from e2pose.core.files import expand_home
@@ -114,7 +114,7 @@ def evaluate(
 
     Raises:
         AnnotationError: The annotations are invalid, list no image or no person with labelled keypoints, list missing
-            images, or have other keypoints than the estimator.
+            images or wrong image sizes, or have other keypoints than the estimator.
         InputError: An image cannot be read.
         OptionError: The threshold or the limit is out of range.
         MissingExtraError: faster-coco-eval is not installed.
@@ -250,6 +250,9 @@ def _check_images(dataset: Annotations, folder: Path) -> None:
             f"'{missing[0]}'",
             "use the folder that the file names in the annotations are relative to",
         )
+    for image in dataset.images:
+        path = folder / image.file_name
+        check_image_size(path, read_image_size(path), image)
 
 
 def _with_schema(dataset: Annotations, schema: KeypointSchema) -> Annotations:

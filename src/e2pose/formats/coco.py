@@ -106,7 +106,7 @@ def _read_persons(
             image_id = to_id(require(entry, "image_id"), "image_id")
             if image_id not in images:
                 unlisted = f"{where} of image {show(entry['image_id'])}"
-                log.omit("annotations", "the image is not listed", unlisted)
+                log.omit("annotations", "the image is not in 'images'", unlisted)
                 continue
             num_listed += 1
             person = parse_person(entry, names, images[image_id].size_hw, log)

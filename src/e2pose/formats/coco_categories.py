@@ -51,7 +51,7 @@ class Categories:
             return "'category_id' is missing" if others else None
         category = _find(self.listed, value)
         if category is None:
-            return "the category is not listed"
+            return "the category is not in 'categories'"
         if category.id in self.selected:
             return None
         return f"the category '{category.name}' {'is not selected' if category.keypoints else 'has no keypoints'}"
@@ -251,7 +251,7 @@ def _parse_skeleton(value: object, names: Sequence[str], log: ReadingLog) -> lis
             edges.append((edge[0], edge[1]))
         else:
             shown = show(value[position] if isinstance(value, list) else value)
-            log.omit("skeleton edges", "they must join two different keypoints of the category", shown)
+            log.omit("skeleton edges", "the ends are not two different keypoints of the category", shown)
     return edges
 
 

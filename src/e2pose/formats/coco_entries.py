@@ -126,7 +126,7 @@ def parse_person(
         box = derive_box(keypoints, visibility, size_hw)
         if box is None:
             return None
-        log.note("there is no box, so it is derived from the keypoints", "annotations")
+        log.note("the box is missing or has no size, so it is derived from the keypoints", "annotations")
     area = 0.0 if is_missing(entry.get("area")) else to_number(entry["area"], "area")
     if area <= 0:
         if box[2] > 0 and not is_missing(entry.get("area")):

@@ -257,6 +257,8 @@ def _describe_problem(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         nearest = _nearest_key(error["loc"])
         return f"{where}: unknown key" + (f"; did you mean '{nearest}'?" if nearest else "")
+    if error["type"] == "missing":
+        return f"{where}: this key is required"
     message = error["msg"].removeprefix("Value error, ")
     return f"{where}: {message[:1].lower()}{message[1:]}" if where else message
 

@@ -117,7 +117,7 @@ def test_omissions_are_those_of_the_training_images(tmp_path):
     text = path.read_text(encoding="utf-8").replace('"category_id": 1', '"category_id": 7', 1)
     path.write_text(text, encoding="utf-8")
     opened = open_set(DataSetConfig(path="a", holdout=2), tmp_path, TOOL)
-    assert [one.reason for one in opened.training.omitted] == ["the category is not listed"]
+    assert [one.reason for one in opened.training.omitted] == ["the category is not in 'categories'"]
     assert opened.held_out.omitted == (), "they are reported once"
 
 

@@ -248,7 +248,7 @@ def test_category_can_be_chosen(tmp_path):
         ({"annotations": []}, "has labelled keypoints$"),
         ({"iscrowd": 1}, "omitted 12 persons: crowd region"),
         ({"keypoints": [0] * 51}, "omitted 12 persons: no labelled keypoint"),
-        ({"category_id": 9}, "omitted 12 annotations: the category is not listed"),
+        ({"category_id": 9}, "omitted 12 annotations: the category is not in 'categories'"),
     ],
 )
 def test_annotations_without_labelled_persons_are_an_error_before_any_image_is_processed(annotated, changes, reason):
@@ -261,6 +261,15 @@ def test_annotations_without_labelled_persons_are_an_error_before_any_image_is_p
         with pytest.raises(AnnotationError, match=f"nothing can be measured: .*{reason}") as caught:
             measure()
         assert caught.value.hint
+
+
+def test_annotations_of_another_image_size_are_an_error_before_any_image_is_processed(annotated):
+    dataset, _, images = annotated
+    scaled = replace(dataset, images=(*dataset.images[:5], replace(dataset.images[5], size_hw=(240, 200))))
+    with pytest.raises(
+        AnnotationError, match=r"5 ü\.png' is 120 pixels wide and 120 high, but .* width 200 and height"
+    ):
+        evaluate(pytest.fail, scaled, images)
 
 
 def test_images_of_the_limit_need_a_person(annotated):

@@ -12,7 +12,7 @@ from e2pose.formats.boxes import DEFAULT_AREA_RATIO
 from e2pose.formats.coco import read_coco, to_coco_annotations
 
 POINTS = [15, 10, 2, 25, 20, 2, 35, 30, 2]
-DERIVED = "there is no box, so it is derived from the keypoints (1 annotation)"
+DERIVED = "the box is missing or has no size, so it is derived from the keypoints (1 annotation)"
 
 
 def make_record():
@@ -163,7 +163,9 @@ def test_annotation_of_an_image_that_is_not_listed_is_counted(tmp_path):
     record = make_record()
     record["annotations"].append(record["annotations"][0] | {"id": 2, "image_id": 99})
     annotations = read(tmp_path, record)
-    assert annotations.omitted == (Omission("annotations", "the image is not listed", 1, "annotation 2 of image 99"),)
+    assert annotations.omitted == (
+        Omission("annotations", "the image is not in 'images'", 1, "annotation 2 of image 99"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -259,8 +261,8 @@ def test_forms_of_the_skeleton(tmp_path, skeleton, edges, omitted, from_zero):
         ("thing", None),
         ("Thing ", None),
         (None, None),
-        (7, "the category is not listed"),
-        ("dog", "the category is not listed"),
+        (7, "the category is not in 'categories'"),
+        ("dog", "the category is not in 'categories'"),
         (2, "the category 'car' has no keypoints"),
         ("car", "the category 'car' has no keypoints"),
     ],

@@ -97,6 +97,13 @@ def test_reasons_are_named_when_nothing_can_be_learned(tmp_path):
     assert "e2pose doctor data" in failure.value.hint
 
 
+def test_sets_without_annotations_do_not_refer_to_omissions(tmp_path):
+    write_coco(tmp_path / "set")
+    with pytest.raises(AnnotationError, match=r"no image of 'set' has an annotated person$") as failure:
+        open_image_data(load_recipe(write(tmp_path)), tmp_path)
+    assert failure.value.hint.startswith("add an image set with annotated persons")
+
+
 def test_set_of_background_images_is_accepted_beside_others(tmp_path):
     write_coco(tmp_path / "set", entry())
     write_coco(tmp_path / "background", files=("b.png", "c.png"))
