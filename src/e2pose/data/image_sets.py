@@ -133,8 +133,8 @@ def with_schema(annotations: Annotations, schema: KeypointSchema, name: str) -> 
     if (sources < 0).all():
         raise AnnotationError(
             f"'{name}' has the keypoints {', '.join(annotations.schema.keypoints)}, none of which '{schema.name}' has",
-            'name the keypoints of the set in their order by a schema, such as schema = "coco" of the set, or train its '
-            f'own keypoints with schema = "{SCHEMA_FROM_DATA}" of the recipe',
+            'name the keypoints by a schema with the same order, such as schema = "coco" of the set, or train the own '
+            f'keypoints of the set: schema = "{SCHEMA_FROM_DATA}" of the recipe',
         )
     images = tuple(
         replace(

@@ -233,7 +233,7 @@ def check_measurable(dataset: Annotations) -> None:
     """
     if not any(person.has_keypoints for image in dataset.images for person in image.persons):
         reasons = [str(omission) for omission in find_omissions(dataset)[:_MAX_NAMED_REASONS]]
-        problem = f"nothing can be measured: no person in {len(dataset.images)} images has labelled keypoints"
+        problem = f"nothing can be measured: no person has labelled keypoints (images: {len(dataset.images)})"
         raise AnnotationError("; ".join([problem, *reasons]), "use annotations of images with labelled persons")
 
 

@@ -67,8 +67,7 @@ def read_yolo(
     log.raise_if_invalid()
     if paths and not any(_exists(_label_path(image)) for image in paths):
         raise AnnotationError(
-            f"'{path}': none of the {len(paths)} images of '{split}' has a text file, for example "
-            f"'{_label_path(paths[0])}' is missing",
+            f"'{path}': no image of '{split}' has a text file; for example '{_label_path(paths[0])}' is missing",
             "put the labels into a folder 'labels' beside the folder 'images', under the names of the images",
         )
     images = []

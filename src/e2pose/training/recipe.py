@@ -30,6 +30,7 @@ from e2pose.data.config import (
     Side,
     Text,
 )
+from e2pose.formats.fields import show
 from e2pose.models.config import NetworkConfig
 
 NonNegative = Annotated[Real, Field(ge=0, le=1e30)]
@@ -192,7 +193,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(record)
     except ValidationError as error:
-        problems = "; ".join(map(_describe_problem, error.errors()))
+        problems = "; ".join(map(_describe_problem, _select_problems(error.errors())))
         raise OptionError(
             f"the recipe '{path}' is invalid: {problems}", "correct these keys; docs/guides/train.md describes them"
         ) from error
@@ -252,6 +253,16 @@ def _parse_value(assignment: str, text: str) -> object:
     return parsed["value"]
 
 
+def _select_problems(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Returns the errors without those of a list that is only too short because its entries are invalid."""
+    invalid = [error["loc"][:-1] for error in errors]
+    return [
+        error
+        for error in errors
+        if error["type"] != "too_short" or not any(path[: len(error["loc"])] == error["loc"] for path in invalid)
+    ]
+
+
 def _describe_problem(error: ErrorDetails) -> str:
     where = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
@@ -260,6 +271,8 @@ def _describe_problem(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{where}: this key is required"
     message = error["msg"].removeprefix("Value error, ")
+    if message.startswith("Input should") and ", got " not in message:
+        message = f"{message}, not {show(error['input'])}"
     return f"{where}: {message[:1].lower()}{message[1:]}" if where else message
 
 

@@ -80,7 +80,7 @@ def test_images_without_labels_and_blank_lines_have_no_persons(tmp_path):
 def test_missing_folder_of_labels_is_an_error(tmp_path):
     path = write(tmp_path, train_1=LINE)
     (tmp_path / "labels").rename(tmp_path / "lables")
-    with pytest.raises(AnnotationError, match=r"none of the 1 images of 'train' has a text file.*labels/train/1\.txt"):
+    with pytest.raises(AnnotationError, match=r"no image of 'train' has a text file.*labels/train/1\.txt"):
         read(path)
 
 
