@@ -1,7 +1,7 @@
 """Trains variants of a recipe that differ in one setting each, and prints their results as a Markdown table.
 
-    python examples/ablations.py recipes/ablation.toml runs/ablations --evaluate input_size_hw=[320,320]
-    python examples/ablations.py recipes/ablation.toml runs/ablations --evaluate input_size_hw=[320,320] --cost
+    python examples/ablations.py ablation runs/ablations --evaluate input_size_hw=[320,320]
+    python examples/ablations.py ablation runs/ablations --evaluate input_size_hw=[320,320] --cost
 
 All runs use the same images in the same order, the same seed and the same number of steps, and are evaluated on the
 held-out images of the recipe's sets. Finished runs are not repeated, so the script can be stopped and started again.

@@ -22,7 +22,7 @@ def ablations(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_every_variant_changes_the_recipe_validly(ablations) -> None:
-    recipes = [load_recipe(ROOT / "recipes" / "ablation.toml", changes) for changes in ablations.VARIANTS.values()]
+    recipes = [load_recipe("ablation", changes) for changes in ablations.VARIANTS.values()]
     assert all(recipe != other for index, recipe in enumerate(recipes) for other in recipes[:index])
 
 

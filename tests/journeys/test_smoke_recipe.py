@@ -26,6 +26,6 @@ def test_recipe_reaches_its_ap(tmp_path, monkeypatch, example, recipe, min_ap):
     runpy.run_path(str(ROOT / "examples" / f"{example}.py"), run_name="__main__")
     run = tmp_path / "run"
     changes = ["--set", f"data.root={tmp_path}", "-o", str(run)]
-    assert main(["train", str(ROOT / "recipes" / f"{recipe}.toml"), *changes]) == 0
+    assert main(["train", recipe, *changes]) == 0
     log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["ap"] for line in log if "ap" in line][-1] > min_ap

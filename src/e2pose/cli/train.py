@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from e2pose.core.errors import MissingExtraError, OptionError
 from e2pose.training.recipe import load_recipe
+from e2pose.training.recipes import find_recipe
 from e2pose.training.reporter import TrainingReporter
 
 if TYPE_CHECKING:
@@ -25,19 +26,24 @@ def train(
     data: Path | None = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     profile: bool = False,
+    show: bool = False,
 ) -> None:
     """Train a model from a recipe.
 
     Args:
-        recipe: Path of a TOML file; the folder `recipes` contains examples.
+        recipe: Name of a recipe that comes with e2pose, such as `finetune`, or path of a TOML file.
         resume: Continue an interrupted training from its last checkpoint.
         overrides: Change an entry of the recipe, for example `--set optim.steps=100`. Can be repeated.
         data: Folder of the image sets; by default `data.root` of the recipe.
         output: Folder for weights and logs; by default `runs/` and the name of the recipe.
         profile: Train for a few steps without writing any file, and print the time of each phase.
+        show: Print the file of the recipe, for example to change a copy of it, and exit.
     """
     if profile and (resume or output):
         raise OptionError("--profile writes no files", "omit --resume and --output")
+    if show:
+        print(find_recipe(recipe).read_text(encoding="utf-8"), end="")
+        return
     load_recipe(recipe, overrides)  # reports a wrong recipe at once: importing torch takes seconds
     try:
         from e2pose.training.profile import profile as profile_recipe

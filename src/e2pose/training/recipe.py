@@ -32,6 +32,7 @@ from e2pose.data.config import (
 )
 from e2pose.formats.fields import show
 from e2pose.models.config import NetworkConfig
+from e2pose.training.recipes import find_recipe, recipe_names
 
 NonNegative = Annotated[Real, Field(ge=0, le=1e30)]
 PositiveCount = Annotated[Integer, Field(gt=0, lt=2**31)]
@@ -177,8 +178,8 @@ class Recipe(Record):
         return self
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe from TOML, or from the JSON file that a run writes.
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe from TOML, from the JSON file that a run writes, or by the name of one that comes with e2pose.
 
     Overrides are assignments such as `optim.steps=100` or `data.sets.0.path="mine"`. A value is written as in TOML;
     text needs no quotes if it is no other valid value.
@@ -187,7 +188,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         OptionError: The file cannot be read, an assignment is invalid, or a key is unknown, missing or has a wrong
             value.
     """
-    record = _read(path)
+    record = _read(find_recipe(path))
     for assignment in overrides:
         _assign(record, assignment)
     try:
@@ -208,7 +209,10 @@ def _read(path: Path) -> dict[str, Any]:
         record = json.loads(text) if is_json else tomllib.loads(text)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"cannot read the recipe '{path}': {reason}", "use the path of a TOML file") from error
+        raise OptionError(
+            f"cannot read the recipe '{path}': {reason}",
+            f"use the path of a TOML file, or the name of a recipe that comes with e2pose: {', '.join(recipe_names())}",
+        ) from error
     except (ValueError, RecursionError) as error:
         syntax = "JSON" if is_json else "TOML"
         raise OptionError(

@@ -39,7 +39,7 @@ def train(
     `environment.json`. SIGINT and SIGTERM stop the training after the current step and write a checkpoint.
 
     Args:
-        recipe_path: A TOML file; see `e2pose.training.recipe.Recipe`.
+        recipe_path: A TOML file, or the name of a recipe that comes with e2pose; see `e2pose.training.recipe.Recipe`.
         overrides: Changes of the recipe, such as `optim.steps=100`.
         output: Folder of the run; `runs/<name of the recipe>` if None.
         resume: Continue the run in that folder.

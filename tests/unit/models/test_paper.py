@@ -10,6 +10,7 @@ from e2pose.models.build import build_network
 from e2pose.models.config import NetworkConfig
 from e2pose.models.paper import E2Pose
 from e2pose.training.recipe import load_recipe
+from e2pose.training.recipes import FOLDER
 
 ROOT = Path(__file__).parents[3]
 SMALL = NetworkConfig(strides=(32, 64), width=16, head_depth=1)
@@ -22,11 +23,11 @@ def black(height: int, width: int, count: int = 1) -> torch.Tensor:
 def published_layouts() -> list[tuple[str, Path, list[str]]]:
     """The layouts in the headers of the recipes: name, recipe and its overrides."""
     layouts = []
-    for recipe in sorted(ROOT.glob("recipes/coco-*.toml")):
+    for recipe in sorted(FOLDER.glob("coco-*.toml")):
         text = recipe.read_text(encoding="utf-8").replace(" \\\n#     ", " ")
         for line in re.findall(r"^#   (e2pose train .*)$", text, re.MULTILINE):
             words = shlex.split(line)
-            assert words[2] == f"recipes/{recipe.name}"
+            assert words[2] == recipe.stem
             overrides = [word for flag, word in pairwise(words) if flag == "--set"]
             (name,) = [text.removeprefix("name=coco-") for text in overrides if text.startswith("name=")]
             layouts.append((name, recipe, overrides))

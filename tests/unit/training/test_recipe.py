@@ -10,6 +10,7 @@ from e2pose.core.schema import load_schema
 from e2pose.data.image_sets import SCHEMA_FROM_DATA
 from e2pose.training.layout import Layout
 from e2pose.training.recipe import LossConfig, MatchConfig, OptimConfig, load_recipe
+from e2pose.training.recipes import FOLDER
 from e2pose.training.set_up import new_network
 from e2pose.training.warm_start import with_initial_network
 
@@ -192,7 +193,7 @@ def test_wrong_recipe_is_reported_before_torch_is_imported(tmp_path):
     assert "nowhere.toml" in done.stderr
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parents[3].glob("recipes/*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
 def test_bundled_recipe_is_valid(path):
     recipe = load_recipe(path)
     assert recipe.name == path.stem
