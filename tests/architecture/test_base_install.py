@@ -8,6 +8,7 @@ import numpy as np
 
 from helpers.synthetic import TINY_KEYPOINTS
 
+WEIGHTS = Path(__file__).parents[2] / "src" / "e2pose" / "zoo" / "weights"
 BLOCKED = (
     "torch",
     "torchvision",
@@ -52,9 +53,9 @@ def test_predict_works_with_the_base_install(tiny_model: Path, tmp_path: Path) -
 
 
 def test_missing_extra_is_an_error_with_the_install_command(tmp_path: Path) -> None:
-    image, weights = tmp_path / "white.png", tmp_path / "model.safetensors"
+    image, weights = tmp_path / "white.png", WEIGHTS / "mobilenetv2-320.safetensors"
     cv2.imwrite(str(image), np.full((40, 60, 3), 255, np.uint8))
-    weights.touch()
+    assert weights.is_file()
     done = run_without_extras("predict", image, "--model", weights)
     assert done.returncode == 1
     assert "pip install 'e2pose[train]'" in done.stderr

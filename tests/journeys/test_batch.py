@@ -201,8 +201,8 @@ def test_files_that_kill_hang_vanish_or_do_not_decode_are_named(faulty, tiny_mod
 
 REFUSALS = {
     "other option": (["--shard", "4"], "shard is 4 instead of 3"),
-    "other threshold": (["--threshold", "0.2"], "threshold is 0.2 instead of None"),
-    "other input size": (["--input-size", "64", "96"], "input-size is [64, 96] instead of None"),
+    "other threshold": (["--threshold", "0.2"], "threshold is 0.2 instead of the default"),
+    "other input size": (["--input-size", "64", "96"], "input-size is [64, 96] instead of the default"),
     "tracking": (["--track"], "track is True instead of False"),
 }
 

@@ -100,8 +100,12 @@ def _list_name(name: str, threads: ThreadPoolExecutor) -> Iterator[list[Listed]]
         num_files += len(files)
         yield files
     if not num_files:
-        what = "no file matches the pattern" if pattern else "there is no image or video in the folder"
-        raise InputError(f"{what} '{name}'", "check the path; known suffixes: " + " ".join(sorted(_KNOWN_SUFFIXES)))
+        if pattern:
+            raise InputError(f"no file matches the pattern '{name}'", "check the pattern; ** matches any subfolders")
+        known = " ".join(sorted(_KNOWN_SUFFIXES))
+        raise InputError(
+            f"there is no image or video in the folder '{name}'", f"check the path; known suffixes: {known}"
+        )
 
 
 class _Pattern(NamedTuple):
@@ -210,17 +214,23 @@ def _read_table(name: str, threads: ThreadPoolExecutor) -> Iterator[list[Listed]
             if column is None:
                 found = ", ".join(table.schema_arrow.names)
                 raise InputError(
-                    f"the table '{name}' needs a column {' or '.join(_COLUMNS)}; it has: {found}", "rename the column"
+                    f"the table '{name}' needs a column uri, file or path; it has: {found}", "rename the column"
                 )
             has_sizes = "bytes" in table.schema_arrow.names
             for batch in table.iter_batches(CHUNK, columns=[column, "bytes"] if has_sizes else [column]):
-                uris = [str(uri) for uri in batch.column(column).to_pylist()]
+                uris = batch.column(column).cast("string").to_pylist()
+                if not all(uris):
+                    raise InputError(
+                        f"the column '{column}' of the table '{name}' has empty values", "remove these rows"
+                    )
                 if has_sizes:
-                    yield list(map(Listed, map(to_address, uris), batch.column("bytes").to_pylist()))
+                    yield list(map(Listed, map(to_address, uris), batch.column("bytes").cast("int64").to_pylist()))
                 else:
                     yield from _list_files(uris, threads)
     except (OSError, arrow.ArrowException) as error:
-        raise InputError(f"cannot read the table '{name}': {reason_of(error)}", "use a Parquet file") from error
+        raise InputError(
+            f"cannot read the table '{name}': {reason_of(error)}", "use a Parquet file with text in this column"
+        ) from error
 
 
 def _list_files(names: Iterable[str], threads: ThreadPoolExecutor) -> Iterator[list[Listed]]:

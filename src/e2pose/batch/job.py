@@ -62,7 +62,11 @@ class Job:
         try:
             record = json.loads(text)
             parts = tuple(ManifestPart(**part) for part in record["parts"])
-            return Job(**record | {"inputs": tuple(record["inputs"]), "parts": parts})
+            if not parts:
+                raise ValueError("it lists no files")  # noqa: TRY301
+            return Job(
+                **record | {"inputs": tuple(record["inputs"]), "options": dict(record["options"]), "parts": parts}
+            )
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"'{folder.address}/{_NAME}' is not the record of a job: {error}", "restore it, or use another folder"
@@ -86,7 +90,8 @@ class Job:
         changed = [name for name in ours if ours[name] != theirs.get(name)]
         if changed or self.model_sha256 != started.model_sha256:
             differences = [
-                f"{name.replace('_', '-')} is {ours[name]!r} instead of {theirs.get(name)!r}" for name in changed
+                f"{name.replace('_', '-')} is {_show(ours[name])} instead of {_show(theirs.get(name))}"
+                for name in changed
             ]
             if self.model_sha256 != started.model_sha256 and "model" not in changed:
                 differences.append(f"the model file '{self.options['model']}' has changed")
@@ -94,6 +99,10 @@ class Job:
                 f"the job in '{folder.address}' was started differently: {', '.join(differences)}",
                 "continue it as it was started, or choose another folder with -o",
             )
+
+
+def _show(value: object) -> str:
+    return "the default" if value is None else repr(value)
 
 
 def absolute_model(model: str) -> str:

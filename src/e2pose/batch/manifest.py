@@ -22,6 +22,7 @@ from e2pose.batch.storage import JobFolder, import_pyarrow, open_file
 from e2pose.core.address import is_address
 from e2pose.core.errors import InputError, OutputError
 from e2pose.core.files import sha256_of
+from e2pose.formats.record import to_text
 from e2pose.sources.base import reason_of
 from e2pose.sources.segments import Segment, cut_segments
 from e2pose.sources.video import VIDEO_SUFFIXES
@@ -168,7 +169,7 @@ def freeze(
             max_files = max_files or min(max(_MIN_SHARD_FILES, share), _MAX_SHARD_FILES)
             sharder = _Sharder(last.num_shards, max_files, segment_s)
             for listed in chain(beginning, rest):
-                is_new = seen.add([file.uri for file in listed])
+                is_new = seen.add([to_text(file.uri) for file in listed])
                 new = list(compress(listed, is_new))
                 rows = list(_to_rows(new, files, sharder, math.inf if whole_videos else segment_s, threads))
                 if rows:
@@ -243,8 +244,7 @@ def _to_rows(
     are_videos = [file.uri.lower().endswith(_VIDEO_SUFFIXES) for file in files]
     cuts = map_ahead(threads, lambda file: _cut(file.uri, segment_s), compress(files, are_videos))
     for number, (file, is_video) in enumerate(zip(files, are_videos, strict=True), start=first_id):
-        uri = file.uri.encode(errors="backslashreplace").decode()  # a name that is not UTF-8 becomes a failed file
-        row = number, 0, uri, file.num_bytes, is_video
+        row = number, 0, to_text(file.uri), file.num_bytes, is_video
         if not is_video:
             yield *row, *_WHOLE, sharder.assign(file.num_bytes or 0, 0)
             continue

@@ -18,6 +18,7 @@ from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.formats.table import to_header
 from e2pose.sinks.text import CocoJsonSink
+from e2pose.sources.base import reason_of
 from e2pose.sources.video import VIDEO_SUFFIXES
 
 _NUM_OTHER_COLUMNS = 6  # of a person, before the keypoints
@@ -96,7 +97,10 @@ class BatchResult:
             with self._folder.open(name) as file:
                 return self._arrow.parquet.read_table(file)
         except (OSError, self._arrow.ArrowException) as error:
-            raise InputError(f"cannot read '{self._folder.address}/{name}': {error}", "restore the file") from error
+            raise InputError(
+                f"cannot read '{self._folder.address}/{name}': {reason_of(error)}",
+                f"delete 'files/{Path(name).name}' in the job and continue it, which processes the shard again",
+            ) from error
 
 
 def open_batch(folder: str | Path) -> BatchResult:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from e2pose.batch.inputs import map_ahead
 from e2pose.batch.manifest import Item
-from e2pose.batch.storage import open_file
+from e2pose.batch.storage import from_text, open_file
 from e2pose.core.address import is_address
 from e2pose.core.errors import E2PoseError
 from e2pose.core.frame import Frame
@@ -72,7 +72,7 @@ def _read(item: Item, keep_alive: Callable[[], None] = lambda: None) -> Iterator
     start = perf_counter()
     text = None
     with ExitStack() as opened:
-        path = Path(item.uri)
+        path = Path(item.uri if is_address(item.uri) else from_text(item.uri))
         try:
             if is_address(item.uri) and item.part is None:
                 path = _copy(item.uri, opened, keep_alive)
@@ -88,7 +88,7 @@ def _read(item: Item, keep_alive: Callable[[], None] = lambda: None) -> Iterator
 def _frames(item: Item, path: Path, opened: ExitStack) -> Iterator[Frame]:
     if item.part is None:
         return iter(FilesSource([path]))
-    video = opened.enter_context(open_file(item.uri)) if is_address(item.uri) else item.uri
+    video = opened.enter_context(open_file(item.uri)) if is_address(item.uri) else str(path)
     return iter(opened.enter_context(closing(SegmentSource(video, item.uri, item.part))))
 
 

@@ -15,9 +15,10 @@ from e2pose.batch.schedule import Scheduler
 from e2pose.batch.storage import JobFolder, import_pyarrow
 from e2pose.batch.tables import shard_of
 from e2pose.batch.worker import TaskResult, WorkerOptions
-from e2pose.core.errors import OptionError, OutputError
+from e2pose.core.errors import InputError, OptionError, OutputError
 from e2pose.runtimes.cpu import usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
+from e2pose.sources.base import reason_of
 
 _WAIT_S = 0.5  # longest reaction to `stop`
 _GPU_IMAGES_PER_RUN = 16
@@ -73,11 +74,17 @@ class BatchRun:
         self._runtime = runtime
         self._on_progress = on_progress
         self._num_done = self._num_failed = 0  # items, in all runs of the job
-        self._is_stopped = False
+        self._is_listing = self._is_stopped = False
 
     def stop(self) -> None:
-        """Ends the run within a second, without the shards that are not finished. Safe in signal handlers."""
+        """Ends the run within a second, without the shards that are not finished. Called from signal handlers.
+
+        Raises:
+            KeyboardInterrupt: The inputs are being listed, which starts again in the next run.
+        """
         self._is_stopped = True
+        if self._is_listing:
+            raise KeyboardInterrupt
 
     def run(self) -> BatchSummary:
         """Processes all shards that are not finished.
@@ -89,6 +96,10 @@ class BatchRun:
             OutputError: The folder cannot be written, or another run is writing it.
             MissingExtraError: pyarrow or Ray is not installed.
         """
+        if not self._inputs and Job.read(self._folder) is None:
+            raise OptionError(
+                f"there is no job in '{self._folder.address}' to continue", "name the inputs of a new job"
+            )
         self._folder.check()
         with self._folder.lock():
             self._folder.remove_temporary()
@@ -103,15 +114,12 @@ class BatchRun:
         wanted = Job.create(self._options, self._runtime)
         started = Job.read(self._folder)
         job = started or wanted
-        if started is None and not self._inputs:
-            raise OptionError(
-                f"there is no job in '{self._folder.address}' to continue", "name the inputs of a new job"
-            )
         if started is not None:
             wanted.check_continues(started, self._folder)
             if not self._engine.extend:
                 check_inputs(started, self._inputs, self._folder)
                 return started
+        self._is_listing = True
         part = freeze(
             self._folder,
             self._inputs or job.inputs,
@@ -121,9 +129,12 @@ class BatchRun:
             parts=job.parts,
             on_progress=lambda number: self._on_progress(Progress(0, 0, num_listed=number)),
         )
+        self._is_listing = False
         if part is not None:
             job = extended(job, self._inputs, part)
             job.write(self._folder)
+        if not job.parts:
+            raise InputError("the inputs contain no files", "add files to the list or table")
         return job
 
     def _process(self, job: Job) -> None:
@@ -183,15 +194,20 @@ class BatchRun:
 
     def _count(self, names: Sequence[str]) -> tuple[int, int]:
         """Returns the number of rows in file tables, and how many of them have an error."""
-        from pyarrow import dataset
+        from pyarrow import ArrowException, dataset
 
         num_rows = num_failed = 0
-        if names:
-            paths = [f"{self._folder.path}/files/{name}" for name in names]
+        paths = [f"{self._folder.path}/files/{name}" for name in names]
+        try:
             table = dataset.dataset(paths, filesystem=self._folder.filesystem, format="parquet")
-            for batch in table.to_batches(columns=["error"]):
+            for batch in table.to_batches(columns=["error"]) if paths else ():
                 num_rows += batch.num_rows
                 num_failed += batch.num_rows - batch.column("error").null_count
+        except (OSError, ArrowException) as error:
+            raise InputError(
+                f"cannot read the results in '{self._folder.address}/files': {reason_of(error)}",
+                "delete the damaged file; the next run processes its shard again",
+            ) from error
         return num_rows, num_failed
 
     def _summarise(self, job: Job) -> BatchSummary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 _READ_BYTES = 4 << 20  # per request to an object store
+_TABLE = re.compile(r"part-\d+\.parquet", re.ASCII)
 
 
 def import_pyarrow() -> Any:  # noqa: ANN401 - pyarrow has no types
@@ -53,7 +55,11 @@ def _open_filesystem(root: str) -> tuple[FileSystem, str]:
 
         filesystem, path = url_to_fs(root)
         return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
-    except (OSError, ValueError, ImportError) as error:
+    except ImportError as error:
+        raise InputError(
+            f"cannot open '{root}': {error}", f"install fsspec and its file system for {scheme}://, if there is one"
+        ) from error
+    except (OSError, ValueError) as error:
         raise InputError(
             f"cannot open '{root}': {reason_of(error)}",
             "check the address, the credentials and the network; AWS_ENDPOINT_URL selects another S3 server",
@@ -72,6 +78,13 @@ def locate(address: str) -> tuple[FileSystem, str]:
     authority, _, path = rest.partition("/")
     filesystem, base = _open_filesystem(f"{scheme}://{authority}")
     return filesystem, f"{base.rstrip('/')}/{path}"
+
+
+def from_text(name: str) -> str:
+    """Returns the local path that a text from `e2pose.formats.record.to_text` names."""
+    if "\\udc" not in name or os.path.lexists(name):
+        return name
+    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda match: chr(0xDC00 + int(match[1], 16)), name)
 
 
 def open_file(address: str) -> io.BufferedReader:
@@ -128,11 +141,20 @@ class JobFolder:
         return content
 
     def names(self, subfolder: str) -> list[str]:
-        """Returns the names of the files in a subfolder, sorted and without temporary files."""
+        """Returns the names of the tables in a subfolder, sorted and without temporary and foreign files.
+
+        Raises:
+            InputError: The subfolder cannot be listed.
+        """
         from pyarrow.fs import FileSelector
 
-        infos = self.filesystem.get_file_info(FileSelector(f"{self.path}/{subfolder}", allow_not_found=True))
-        return sorted(info.base_name for info in infos if info.is_file and not info.base_name.startswith("."))
+        try:
+            infos = self.filesystem.get_file_info(FileSelector(f"{self.path}/{subfolder}", allow_not_found=True))
+        except OSError as error:
+            raise InputError(
+                f"cannot list '{self.address}/{subfolder}': {reason_of(error)}", "check the folder and its permissions"
+            ) from error
+        return sorted(info.base_name for info in infos if info.is_file and _TABLE.fullmatch(info.base_name))
 
     @contextmanager
     def create(self, name: str) -> Iterator[Path]:

@@ -112,9 +112,14 @@ def run_task(options: WorkerOptions, task: Task) -> TaskResult:
         num_frames=sum(row.frames for row in rows),
         num_persons=sum(row.persons for row in rows),
         num_failed=len(failed),
-        examples=tuple(f"'{row.file}': {row.error}" for row in failed[:_MAX_EXAMPLES]),
+        examples=tuple(map(_describe_failure, failed[:_MAX_EXAMPLES])),
         description=estimator.description,
     )
+
+
+def _describe_failure(row: FileRow) -> str:
+    error = row.error or ""
+    return error if row.file in error else f"'{row.file}': {error}"
 
 
 def hash_model(model: str, runtime: RuntimeOptions) -> str:

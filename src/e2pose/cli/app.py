@@ -14,6 +14,7 @@ from typing import TextIO
 from cyclopts import (
     App,
     CycloptsError,
+    MissingArgumentError,
     Parameter,
     UnknownCommandError,
     UnknownOptionError,
@@ -140,6 +141,10 @@ def _usage_error(error: CycloptsError) -> OptionError:
     error.verbose = False
     message, found, suggestion = str(error).partition(" Did you mean ")
     hint = f"did you mean {suggestion}" if found else "add --help to list the accepted options"
+    if isinstance(error, MissingArgumentError) and error.argument is not None and not error.tokens_so_far:
+        command = " ".join(("e2pose", *(error.command_chain or ())))
+        missing = f"{error.keyword} requires a value" if error.keyword else f"{command} requires {error.argument.name}"
+        return OptionError(missing, f"add it; {command} --help describes it")
     if isinstance(error, UnusedCliTokensError):
         words = " ".join(error.unused_tokens or ())
         return OptionError(f"unexpected arguments: {words}", "add --help to list the accepted arguments")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,10 @@ def serve(
         quiet: Print only errors, warnings and a link with a created token.
     """
     if static is not None:
+        if open_page or (replace(options, model=()), runtime) != (_DEFAULTS, DEFAULT_OPTIONS):
+            raise OptionError(
+                "--static accepts only --model, --runtime-dir and --quiet", "omit the other options: no server starts"
+            )
         _write_static_site(static, options.model, runtime_dir, quiet=quiet)
         return
     if runtime_dir is not None:
@@ -57,8 +62,8 @@ def serve(
             raise MissingExtraError(error.name or "starlette", "serve") from error
         raise
 
-    names = _names(options.model)
-    for model in options.model:
+    names = _names(options.model or ("default",))
+    for model in names.values():
         resolve_model(model, RUNTIMES[runtime.runtime or "onnxruntime"].suffixes)  # downloads can be interrupted here
     token = read_token(options)
     listener = Listener(options)
@@ -84,8 +89,7 @@ def serve(
 def _write_static_site(folder: Path, models: tuple[str, ...], runtime_dir: Path | None, *, quiet: bool) -> None:
     from e2pose.serve.static_site import write_static_site
 
-    chosen = () if models == _DEFAULTS.model else tuple(_names(models).values())
-    size_mb = write_static_site(folder, chosen, runtime_dir) / 1e6
+    size_mb = write_static_site(folder, tuple(_names(models).values()), runtime_dir) / 1e6
     if not quiet:
         print_message(f"wrote {size_mb:.0f} MB; try it with: python3 -m http.server --directory '{folder}'")
 

@@ -19,8 +19,7 @@ class ServeOptions:
     """Which models are served, where, and within which limits.
 
     Args:
-        model: Model name from `e2pose models`, or model file; by default the model `default`. Repeat it to serve
-            several models.
+        model: Model name from `e2pose models`, or model file (default: default). Repeat it to serve several models.
         host: Address to listen on. Any address but a loopback address requires a token
             (default: 127.0.0.1).
         port: Port to listen on; 0 for a free port (default: 8000).
@@ -41,7 +40,7 @@ class ServeOptions:
         OptionError: An option is out of range, or options do not fit together.
     """
 
-    model: tuple[str, ...] = ("default",)
+    model: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8000
     parallel: int | None = None

@@ -65,6 +65,8 @@ async def answer_error(_request: Request, error: Exception) -> Response:
 
 def _message(request: Request, error: HTTPException) -> str:
     if error.status_code == 404:
+        if request.scope["path"] == "/v1/live":
+            return "'/v1/live' is the address of a WebSocket"
         return f"there is nothing at '{request.scope['path']}'"
     if error.status_code == 405:
         return f"'{request.scope['path']}' does not accept the method {request.method}"

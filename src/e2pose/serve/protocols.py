@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import h11
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -69,6 +70,12 @@ class HttpProtocol(H11Protocol):
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Cuts the connection of a client that sends pings without reading the answers."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Sends a message. A refusal completes the handshake; otherwise uvicorn logs an error for it."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
 
     def handle_ping(self) -> None:
         """Answers a ping, unless earlier answers have not been read."""

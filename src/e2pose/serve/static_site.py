@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from e2pose.core.errors import ModelError
-from e2pose.core.files import atomic_path, sha256_of
+from e2pose.core.files import atomic_path, check_folder, sha256_of
 from e2pose.inference.estimator import Estimator
 from e2pose.serve.web_runtime import BINARY, MODULE, PACKAGE, VERSION, find_web_runtime
 from e2pose.zoo.catalogue import resolve_model
@@ -39,6 +39,7 @@ def write_static_site(folder: Path, models: Sequence[str] = (), runtime_folder: 
         InputError: ONNX Runtime Web cannot be fetched, or has another hash.
         OutputError: The folder cannot be written.
     """
+    check_folder(folder)
     runtime = find_web_runtime(runtime_folder)
     records = [_model_record(name) for name in models or MODELS]
     files = {_runtime_path(name): path for name, path in runtime.items()}

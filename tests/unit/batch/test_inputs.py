@@ -98,9 +98,18 @@ def test_list_of_files(tree, tmp_path):
     assert [file.num_bytes for file in files] == [5, 7, None, None]
 
 
-@pytest.mark.parametrize("column", ["uri", "file", "path"])
-def test_table_of_files(column, tree, tmp_path):
-    pq.write_table(pa.table({"label": [1, 2], column: ["tree/a.jpg", "s3://bucket/b.jpg"]}), tmp_path / "table.parquet")
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        ("uri", pa.string()),
+        ("file", pa.large_string()),
+        ("path", pa.binary()),
+        ("uri", pa.dictionary("int8", "string")),
+    ],
+)
+def test_table_of_files(column, kind, tree, tmp_path):
+    names = pa.array(["tree/a.jpg", "s3://bucket/b.jpg"], kind)
+    pq.write_table(pa.table({"label": [1, 2], column: names}), tmp_path / "table.parquet")
     assert list_all("table.parquet") == [(str(tree / "a.jpg"), 5), ("s3://bucket/b.jpg", None)]
 
 
@@ -114,7 +123,9 @@ BAD = {
     "@missing.txt": "cannot read the list 'missing.txt': No such file",
     "missing.parquet": "cannot read the table 'missing.parquet'",
     "bad.parquet": "cannot read the table 'bad.parquet'",
-    "columns.parquet": "needs a column uri or file or path; it has: name",
+    "columns.parquet": "needs a column uri, file or path; it has: name",
+    "empty values.parquet": "the column 'uri' of the table 'empty values.parquet' has empty values",
+    "sizes.parquet": "cannot read the table 'sizes.parquet': Failed to parse string: 'big'",
     "tree/empty": "no image or video in the folder",
     "tree/*.gif": "no file matches the pattern",
     "nothing://bucket/key": "cannot open 'nothing://bucket'",
@@ -125,6 +136,8 @@ BAD = {
 def test_bad_input_is_an_error_with_a_hint(name, tree, tmp_path):
     (tmp_path / "bad.parquet").write_bytes(b"no table")
     pq.write_table(pa.table({"name": ["a"]}), tmp_path / "columns.parquet")
+    pq.write_table(pa.table({"uri": ["a.jpg", None]}), tmp_path / "empty values.parquet")
+    pq.write_table(pa.table({"uri": ["a.jpg"], "bytes": ["big"]}), tmp_path / "sizes.parquet")
     (tree / "empty").mkdir()
     with pytest.raises(InputError, match=BAD[name].replace("(", r"\(")) as caught:
         list_all(name)

@@ -64,3 +64,20 @@ def test_input_without_a_command_suggests_predict(word: str, capfd: pytest.Captu
 def test_misspelt_command_does_not_suggest_predict_with_it(word: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main([word]) == 2
     assert f"e2pose predict {word}" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("batch photos/", "e2pose batch requires --output"),
+        ("batch photos/ -o", "-o requires a value"),
+        ("train", "e2pose train requires RECIPE"),
+        ("serve --port", "--port requires a value"),
+        ("serve --input-size 320", "parameter --input-size requires 2 positional arguments"),
+    ],
+)
+def test_missing_argument_is_named(words: str, message: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    err = capfd.readouterr().err
+    assert message in err
+    assert "hint: " in err

@@ -174,13 +174,19 @@ def test_bad_frame_is_reported_and_the_session_goes_on(client, white, data: byte
     ("query", "status"),
     [("?model=other", 404), ("?threshold=2", 422), ("?track=yes", 422), ("?blur=heads", 422), ("?token=x", 422)],
 )
-def test_invalid_address_of_a_session_is_refused_with_a_problem(client, query: str, status: int) -> None:
+def test_invalid_address_of_a_session_is_refused_with_a_problem(client, query: str, status: int, caplog) -> None:
     with pytest.raises(InvalidStatus) as refused, client.live(query):
         pass
+    assert caplog.text == ""  # a mistake of a client is no error of the server
     response = refused.value.response
     assert response.status_code == status
     assert response.headers["Content-Type"] == "application/problem+json"
     assert json.loads(response.body)["hint"]
+
+
+def test_request_without_upgrade_names_the_websocket(client) -> None:
+    answer = client("GET", "/v1/live")
+    assert (answer.status, answer.json["detail"]) == (404, "'/v1/live' is the address of a WebSocket")
 
 
 def test_session_without_subprotocol_is_accepted(client, white) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2pose.cli.app import main
-from e2pose.core.errors import E2PoseError, InputError, ModelError
+from e2pose.core.errors import E2PoseError, InputError, ModelError, OutputError
 from e2pose.serve import web_runtime
 from e2pose.serve.static_site import write_static_site
 from e2pose.serve.web_runtime import SHA256, find_web_runtime
@@ -90,6 +90,25 @@ def test_model_of_another_format_is_refused(package: Path, tmp_path: Path) -> No
     with pytest.raises(ModelError, match="browsers run ONNX files"):
         write_static_site(tmp_path / "site", [str(tmp_path / "model.safetensors")], package)
     assert not (tmp_path / "site").exists()
+
+
+def test_one_named_model_is_the_only_one(package: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    assert main(["serve", "--static", str(site), "--model", "default", "--runtime-dir", str(package)]) == 0
+    assert [path.name for path in (site / "models").iterdir()] == ["mobilenetv2-320.onnx"]
+
+
+def test_output_that_is_a_file_is_an_error_before_anything_is_fetched(npm, tmp_path: Path) -> None:
+    (tmp_path / "site").touch()
+    with pytest.raises(OutputError, match="is a file"):
+        write_static_site(tmp_path / "site")
+    assert npm[0] == []
+
+
+@pytest.mark.parametrize("option", [["--port", "9"], ["--open"], ["--threads", "2"], ["--host", "0.0.0.0"]])
+def test_options_of_a_server_are_refused(option: list[str], tmp_path: Path, capsys) -> None:
+    assert main(["serve", "--static", str(tmp_path / "site"), *option]) == 2
+    assert "--static accepts only --model, --runtime-dir and --quiet" in capsys.readouterr().err
 
 
 def test_package_is_fetched_once(npm) -> None:
