@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,22 +118,25 @@ def read_set(config: DataSetConfig, root: Path) -> tuple[Path, Annotations]:
     return folder, replace(annotations, schema=schema)
 
 
-def with_schema(annotations: Annotations, schema: KeypointSchema, name: str) -> Annotations:
+def with_schema(annotations: Annotations, schema: KeypointSchema, set_name: str) -> Annotations:
     """Returns the annotations with the keypoints of another schema, matched by name.
 
-    Keypoints that the annotations do not have count as not labelled, so they are not trained on these images. Errors
-    call the image set `name`.
+    "Left Eye", "left-eye" and "left_eye" are the same name. Keypoints that the annotations do not have count as not
+    labelled, so they are not trained on these images; a note names those that the schema does not have. Errors call the
+    image set `set_name`.
 
     Raises:
         AnnotationError: The schemas have no keypoint in common.
     """
     if annotations.schema.keypoints == schema.keypoints:
         return replace(annotations, schema=schema)
-    positions = {keypoint: index for index, keypoint in enumerate(annotations.schema.keypoints)}
-    sources = np.array([positions.get(keypoint, -1) for keypoint in schema.keypoints])
+    given = annotations.schema.keypoints
+    positions = {_normalise(keypoint): index for index, keypoint in enumerate(given)}
+    positions |= {keypoint: index for index, keypoint in enumerate(given)}
+    sources = np.array([positions.get(name, positions.get(_normalise(name), -1)) for name in schema.keypoints])
     if (sources < 0).all():
         raise AnnotationError(
-            f"'{name}' has the keypoints {', '.join(annotations.schema.keypoints)}, none of which '{schema.name}' has",
+            f"'{set_name}' has the keypoints {', '.join(given)}, none of which '{schema.name}' has",
             'name the keypoints by a schema with the same order, such as schema = "coco" of the set, or train the own '
             f'keypoints of the set: schema = "{SCHEMA_FROM_DATA}" of the recipe',
         )
@@ -144,7 +148,13 @@ def with_schema(annotations: Annotations, schema: KeypointSchema, name: str) -> 
         )
         for image in annotations.images
     )
-    return replace(annotations, schema=schema, images=images)
+    unused = [keypoint for index, keypoint in enumerate(given) if index not in sources]
+    note = f"the schema '{schema.name}' does not have these keypoints, which are omitted: {', '.join(unused)}"
+    return replace(annotations, schema=schema, images=images, notes=(*annotations.notes, *([note] if unused else [])))
+
+
+def _normalise(name: str) -> str:
+    return re.sub(r"[\s_.-]+", "_", name.strip().lower())
 
 
 def _read_background(folder: Path, schema: KeypointSchema) -> Annotations:

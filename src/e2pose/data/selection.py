@@ -127,10 +127,13 @@ def check_selections(selections: Sequence[Selection]) -> None:
     for selection in selections:
         name, omitted = selection.name, selection.omitted
         if not selection.images:
-            is_elsewhere = any(one.reason == _MISSING_FILE for one in omitted)
-            hint = "set images of the image set (--images) to the folder that the file names are relative to"
-            problem = f"no image of '{name}' can be used for training"
-            raise _unusable(problem, omitted, hint if is_elsewhere else CORRECT_OMITTED)
+            hint = CORRECT_OMITTED if omitted else "remove holdout of the set: it has one image"
+            if any(one.reason == _MISSING_FILE for one in omitted):
+                hint = (
+                    "set images of the image set (--images) to the folder that the file names are relative to; "
+                    "absolute file names must exist on this machine"
+                )
+            raise _unusable(f"no image of '{name}' can be used for training", omitted, hint)
         if not selection.persons and any(omission.what != "images" for omission in omitted):
             is_single = len(selections) == 1
             hint = "correct annotations or recipe; if the images show no person, set background = true of the set"

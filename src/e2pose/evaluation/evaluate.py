@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from e2pose.core.annotations import Annotations, Omission, check_image_size
-from e2pose.core.arguments import check_callable, check_count, check_path, check_share
+from e2pose.core.arguments import check_callable, check_choice, check_count, check_path, check_share, check_type
 from e2pose.core.errors import AnnotationError
 from e2pose.core.files import expand_home
 from e2pose.core.poses import Poses
@@ -130,12 +130,14 @@ def evaluate(
         threshold = estimator.threshold if threshold is None else threshold
         estimator = estimator.with_threshold(EVALUATION_THRESHOLD)
     threshold = _check_threshold(threshold)
+    _check_choices(protocol, schema)
     dataset = _first_images(_read(annotations, category, schema, images_folder), limit)
     _check_images(dataset, images_folder)
     timed = TimedEstimator(estimator)
     results: list[dict[str, Any]] = []
     for done, image in enumerate(dataset.images, start=1):
         poses = timed(read_image(images_folder / image.file_name))
+        check_type("the result of the estimator", poses, Poses, hint="return e2pose.Poses for every image")
         dataset = _with_schema(dataset, poses.schema)
         results += to_coco_results(poses[:MAX_DETECTIONS], image.id, image.file_name)
         if progress is not None:
@@ -165,6 +167,7 @@ def evaluate_results(
         MissingExtraError: faster-coco-eval is not installed.
     """
     threshold = _check_threshold(threshold)
+    _check_choices(protocol, schema)
     whole = _read(annotations, category, schema)
     dataset = _first_images(whole, limit)
     dataset = dataset if schema is None else _with_schema(dataset, schema)
@@ -240,6 +243,13 @@ def check_measurable(dataset: Annotations) -> None:
 def _check_threshold(threshold: float | None) -> float:
     threshold = _DEFAULT_THRESHOLD if threshold is None else threshold
     return check_share("the threshold", threshold, hint="omit it, or use 0.5")
+
+
+def _check_choices(protocol: object, schema: object) -> None:
+    if protocol is not None:
+        check_choice("the protocol", protocol, get_args(Protocol))
+    if schema is not None:
+        check_type("the schema", schema, KeypointSchema, hint='load it with e2pose.load_schema("coco")')
 
 
 def _check_images(dataset: Annotations, folder: Path) -> None:

@@ -144,7 +144,11 @@ def list_choices(choice: CategoryChoice) -> list[str | int]:
         OptionError: It is something else.
     """
     choices = [choice] if isinstance(choice, str | int) else choice
-    if not isinstance(choices, Sequence) or not all(isinstance(one, str | int) for one in choices):
+    if (
+        not isinstance(choices, Sequence)
+        or isinstance(choices, bytes)
+        or not all(isinstance(one, str | int) and not isinstance(one, bool) for one in choices)
+    ):
         raise OptionError(
             f"the category must be a name, an id or a list of them, not {show(choice)}", 'use, for example, "person"'
         )

@@ -106,6 +106,8 @@ def _parse_classes(value: object, count: object) -> dict[int, str]:
     if isinstance(value, str):
         value = [value]
     if isinstance(value, dict):
+        if all(type(index) is int for index in value.values()):
+            value = {index: name for name, index in value.items()}
         return {to_integer(index, "names"): str(name).strip() for index, name in value.items()}
     return {index: str(name).strip() for index, name in enumerate(value)} if isinstance(value, list) else {}
 

@@ -272,6 +272,34 @@ def test_annotations_of_another_image_size_are_an_error_before_any_image_is_proc
         evaluate(pytest.fail, scaled, images)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schema": "coco"}, "the schema must be"),
+        ({"protocol": "lvis"}, "the protocol must be coco or crowdpose, not 'lvis'"),
+        ({"protocol": []}, "the protocol must be"),
+        ({"category": b"x"}, "the category must be a name"),
+        ({"category": True}, "the category must be a name"),
+        ({"category": 1.5}, "the category must be a name"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_invalid_options_are_errors_before_any_image_is_processed(annotated, options, message):
+    _, path, images = annotated
+    calls = (evaluate, (pytest.fail, path, images)), (evaluate_results, ([], path))
+    for function, arguments in calls:
+        with pytest.raises(OptionError, match=message) as caught:
+            function(*arguments, **options)
+        assert caught.value.hint
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_result_of_an_estimator_must_be_poses(annotated):
+    dataset, _, images = annotated
+    with pytest.raises(OptionError, match="the result of the estimator must be"):
+        evaluate(lambda image: None, dataset, images)
+
+
 def test_images_of_the_limit_need_a_person(annotated):
     dataset, _, images = annotated
     empty = replace(dataset.images[0], persons=())

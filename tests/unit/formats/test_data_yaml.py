@@ -60,7 +60,9 @@ def test_validation_split_has_several_names(tmp_path, key):
     assert len(read(write(tmp_path, YAML.replace("val:", f"{key}:")), "val").images) == 1
 
 
-@pytest.mark.parametrize("names", ["nc: 1", "names: [person]\nnc: 1", "names: {'0': person}", "names: person"])
+@pytest.mark.parametrize(
+    "names", ["nc: 1", "names: [person]\nnc: 1", "names: {'0': person}", "names: {person: 0}", "names: person"]
+)
 def test_names_of_one_class(tmp_path, names):
     assert len(read(write(tmp_path, YAML.replace("names: [person]", names))).images[0].persons) == 1
 

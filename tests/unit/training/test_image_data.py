@@ -138,8 +138,9 @@ def test_set_declared_as_background_is_accepted_with_annotations_of_other_catego
 def test_set_whose_only_image_is_held_out_is_refused(tmp_path):
     write_coco(tmp_path / "set", entry())
     recipe = load_recipe(write(tmp_path, sets=({"path": "set", "holdout": 2},)))
-    with pytest.raises(AnnotationError, match="no image of 'set' can be used for training"):
+    with pytest.raises(AnnotationError, match="no image of 'set' can be used for training") as caught:
         open_image_data(recipe, tmp_path)
+    assert caught.value.hint == "remove holdout of the set: it has one image"
     assert not inspect_recipe(recipe, tmp_path).verdicts[0].usable
 
 
