@@ -178,6 +178,8 @@ def _list_local(folder: str) -> _Listing:
                     folders.append(f"{base}/{entry.name}")
                 elif entry.is_file():
                     files.append(Listed(f"{base}/{entry.name}", entry.stat().st_size))
+                elif entry.is_symlink() and not entry.is_dir():
+                    files.append(Listed(f"{base}/{entry.name}", None))  # the worker reports the missing file
     except OSError as error:
         raise InputError(f"cannot list the folder '{folder}': {reason_of(error)}", "check its permissions") from error
     return _Listing(sorted(files), sorted(folders))

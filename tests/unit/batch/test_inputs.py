@@ -118,6 +118,20 @@ def test_table_with_sizes_needs_no_look_at_the_files(tree, tmp_path):
     assert list_all("table.parquet") == [(str(tree / "a.jpg"), 77)]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a permission on Windows")
+def test_links_to_missing_files_are_listed_and_links_to_folders_are_not_followed(tree):
+    (tree / "missing.jpg").symlink_to("nowhere")
+    (tree / "link.jpg").symlink_to("a.jpg")
+    (tree / "folder.jpg").symlink_to("sub")
+    os.mkfifo(tree / "pipe.jpg")
+    files = list_all("tree/*.jpg")
+    assert [(Path(file.uri).name, file.num_bytes) for file in files] == [
+        ("a.jpg", 5),
+        ("link.jpg", 5),
+        ("missing.jpg", None),
+    ]
+
+
 BAD = {
     "missing.jpg": "there is no file",
     "@missing.txt": "cannot read the list 'missing.txt': No such file",
