@@ -12,6 +12,8 @@ from e2pose.sinks.open import open_sink
 from helpers.media import decode_video, draw_negative, files_in, flat, some_persons, still_frame, video_frame
 
 TARGETS = ["a.png", "a.jpg", "a.mp4", "a.mov", "a.mkv", "a.json", "a.jsonl", "a.csv", "folder/"]
+LABELS = ["a.coco.json", "a.labelstudio.json", "CollectedData_a.csv", "a.slp"]
+"""Outputs for annotation tools: all but SLEAP accept images only, and none replaces an existing file."""
 GREY = flat((40, 40, 40), (48, 64))
 
 
@@ -19,6 +21,8 @@ def frames(target):
     """One image for the sinks that accept one, and a short video for the others."""
     if target in ("a.png", "a.jpg"):
         return [still_frame("in.png", GREY)]
+    if target in LABELS:
+        return [still_frame(f"in{index}.png", GREY) for index in range(5)]
     return [video_frame(index, GREY, name="in.avi") for index in range(5)]
 
 
@@ -33,10 +37,12 @@ def decode(path):
         return [image.tolist() for image in images], times_s, properties
     if path.suffix in (".png", ".jpg"):
         return cv2.imread(str(path)).tolist()
+    if path.suffix == ".slp":
+        return path.read_bytes()
     return json.loads(path.read_text()) if path.suffix == ".json" else path.read_text()
 
 
-@pytest.fixture(params=TARGETS)
+@pytest.fixture(params=TARGETS + LABELS)
 def target(request):
     return request.param
 
@@ -61,6 +67,8 @@ def test_exception_discards_the_file(tmp_path, target):
 
 
 def test_exception_keeps_the_file_of_an_earlier_run(tmp_path, target):
+    if target in LABELS:
+        pytest.skip("labels are not replaced at all")
     old = tmp_path / final_name(target)
     old.parent.mkdir(exist_ok=True)
     old.write_bytes(b"old")
@@ -94,3 +102,12 @@ def test_frame_and_poses_are_not_changed(tmp_path, target):
             sink.write(frame, poses)
             np.testing.assert_array_equal(frame.image, before)
     np.testing.assert_array_equal(poses.keypoints, keypoints)
+
+
+@pytest.mark.parametrize("target", LABELS)
+def test_existing_labels_are_not_replaced(tmp_path, target):
+    (tmp_path / target).write_bytes(b"corrected")
+    with pytest.raises(OutputError, match="may contain corrected labels") as caught:
+        open_sink(tmp_path / target, draw=draw_negative)
+    assert caught.value.hint
+    assert (tmp_path / target).read_bytes() == b"corrected"

@@ -35,7 +35,8 @@ def predict(
             `screen:` must be the only SOURCE.
         output: File or folder to write; repeat it for several (default: out/). Drawn poses: a folder, an image, a
             video, a file per frame with %06d in the name, or camera: for a virtual camera. Data: .json (COCO results),
-            .jsonl (a line per image), .csv or .parquet (tables).
+            .jsonl (a line per image), .csv or .parquet (tables). Labels to correct: .slp (SLEAP),
+            CollectedData_NAME.csv (DeepLabCut), NAME.labelstudio.json, NAME.coco.json (COCO annotations).
         options: What to detect and what to draw.
         runtime: What runs the model.
         quiet: Print only errors and warnings.

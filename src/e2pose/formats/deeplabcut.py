@@ -76,6 +76,21 @@ def read_deeplabcut(path: Path, access: ImageAccess) -> LabelledImages:
     return LabelledImages(folder, to_annotations(keypoints, images, path, log))
 
 
+def read_animals(config_path: Path) -> list[str] | None:
+    """Returns the names of the animals of a project, empty if it has one animal; None if there is no project.
+
+    Raises:
+        AnnotationError: The configuration cannot be read.
+        MissingExtraError: PyYAML is not installed.
+    """
+    if not config_path.is_file():
+        return None
+    config = _load_config(config_path)
+    animals = config.get("individuals")
+    is_multi = config.get("multianimalproject") is True and isinstance(animals, list)
+    return [str(animal) for animal in animals] if is_multi and isinstance(animals, list) else []
+
+
 def _load_config(path: Path) -> dict[str, Any]:
     try:
         import yaml

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from e2pose.core.address import is_address, redact_address
@@ -13,6 +14,7 @@ from e2pose.core.files import check_folder, check_target, expand_home
 from e2pose.sinks.base import Draw, NoticeHandler, Sink, ignore_notice
 from e2pose.sinks.folder import FolderSink
 from e2pose.sinks.images import IMAGE_SUFFIXES, ImageFileSink, check_not_an_input
+from e2pose.sinks.labels import CocoLabelsSink, DeepLabCutSink, LabelStudioSink, SleapSink
 from e2pose.sinks.numbered import NumberedFilesSink, count_numbers
 from e2pose.sinks.parquet import ParquetSink
 from e2pose.sinks.text import CocoJsonSink, CsvSink, JsonlSink
@@ -34,13 +36,25 @@ _SINKS: dict[str, Callable[[Path, Draw, Collection[Path], NoticeHandler], Sink]]
 }
 
 
+_LABEL_SINKS: dict[str, Callable[[Path, NoticeHandler], Sink]] = {
+    "CollectedData_*.csv": DeepLabCutSink,
+    "*.coco.json": CocoLabelsSink,
+    "*.labelstudio.json": LabelStudioSink,
+    "*.slp": SleapSink,
+}
+"""Names of outputs for annotation tools, which take precedence over suffixes."""
+
+_BARE_NAMES = {*_SINKS, *(pattern.removeprefix("*") for pattern in _LABEL_SINKS)}
+
+
 def open_sink(
     target: str | Path, *, draw: Draw, inputs: Collection[Path] = (), on_notice: NoticeHandler = ignore_notice
 ) -> Sink:
     """Creates the sink for an output and checks that the output can be written.
 
     A name without suffix, a name that ends with a slash and an existing folder select a folder of images and videos. A
-    name with `%06d` selects one file per frame, and `camera:` a virtual camera. Otherwise the suffix selects the sink.
+    name with `%06d` selects one file per frame, and `camera:` a virtual camera. Otherwise the suffix selects the sink,
+    or a name such as `labels.coco.json` the labels of an annotation tool.
 
     Args:
         target: The file or folder to write.
@@ -86,11 +100,15 @@ def open_sink(
         return FolderSink(path, draw, inputs=inputs, on_notice=on_notice)
     if count_numbers(path.name):
         return NumberedFilesSink(path, draw, inputs=inputs)
+    for pattern, open_labels in _LABEL_SINKS.items():
+        if fnmatch(path.name.lower(), pattern.lower()):
+            check_not_an_input(path, inputs)
+            return open_labels(path, on_notice)
     suffix = path.suffix.lower()
     if suffix not in _SINKS:
         raise OptionError(
             f"cannot write '{target}': unsupported output type '{suffix}'",
-            f"use a folder that ends with a slash, or a file with the suffix {', '.join(_SINKS)}",
+            f"use a folder that ends with a slash, or a file with the suffix {', '.join([*_SINKS, '.slp'])}",
         )
     check_not_an_input(path, inputs)
     return _SINKS[suffix](path, draw, inputs, on_notice)
@@ -98,7 +116,7 @@ def open_sink(
 
 def _check_name(path: Path, *, is_folder: bool) -> None:
     """Raises an `OptionError` if a name is only a suffix, or has frame numbers that would not be replaced."""
-    if path.name.lower() in _SINKS and not path.exists():
+    if path.name.lower() in _BARE_NAMES and not path.exists():
         raise OptionError(
             f"the output '{path}' has no name before its suffix", f"add one: '{path.with_name('poses' + path.name)}'"
         )
