@@ -62,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except E2PoseError as error:
         print_error(error)
         return USAGE_ERROR if isinstance(error, OptionError) else ERROR
+    except FileNotFoundError:
+        if _has_current_folder():
+            raise
+        print_error(E2PoseError("the current folder does not exist any more", "change to an existing folder: cd ~"))
+        return ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -124,6 +129,14 @@ def _one_line_warnings() -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = original
+
+
+def _has_current_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_stdout_closed() -> bool:

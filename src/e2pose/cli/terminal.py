@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from time import monotonic
 from typing import TYPE_CHECKING, Self
@@ -19,8 +20,14 @@ _MIN_DURATION_S = 1.0
 
 
 def print_message(text: str) -> None:
-    """Prints a line for the user; addresses appear without credentials and query."""
-    print(redact_text(text), file=sys.stderr)
+    """Prints a line for the user; addresses appear without credentials and query.
+
+    If the reader of stderr closed it, the run continues without messages.
+    """
+    try:
+        print(redact_text(text), file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def print_error(error: E2PoseError) -> None:

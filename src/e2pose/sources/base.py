@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from e2pose.core.errors import E2PoseError, InputError
 from e2pose.core.frame import Frame
+
+_T = TypeVar("_T")
 
 ErrorHandler = Callable[[InputError], None]
 """Receives the error of an unreadable input; the source continues with the next input unless the handler raises."""
@@ -55,6 +59,28 @@ def report_errors(frames: Iterable[Frame], name: str, on_error: ErrorHandler) ->
         yield from frames
     except Exception as error:
         on_error(unexpected_error(name, error))
+
+
+def call_in_thread(function: Callable[[], _T]) -> _T:
+    """Returns the result of a function that may wait for a server.
+
+    In the main thread, PyAV discards the `KeyboardInterrupt` of Ctrl-C while it opens an address. Here it is raised
+    when the function returns: a thread in FFmpeg must not outlive the interpreter.
+    """
+    result: Future[_T] = Future()
+
+    def work() -> None:
+        try:
+            result.set_result(function())
+        except BaseException as error:
+            result.set_exception(error)
+
+    thread = Thread(target=work, name="e2pose-connect", daemon=True)
+    thread.start()
+    try:
+        return result.result()
+    finally:
+        thread.join()
 
 
 @dataclass(frozen=True)

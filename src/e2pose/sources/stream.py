@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 
 from e2pose.core.address import redact_address
 from e2pose.core.errors import InputError
-from e2pose.sources.base import reason_of
+from e2pose.sources.base import call_in_thread, reason_of
 from e2pose.sources.decoder import VideoDecoder
 from e2pose.sources.video_stream import find_video_stream, frame_rate, upright_rgb
 
@@ -81,7 +81,7 @@ class StreamConnection:
 def _open(address: str, stall_timeout_s: float) -> InputContainer:
     options = _OPTIONS | (_RTSP_OPTIONS if address.lower().startswith("rtsp") else {})
     try:
-        return av.open(address, options=options, timeout=(_OPEN_TIMEOUT_S, stall_timeout_s))
+        return call_in_thread(lambda: av.open(address, options=options, timeout=(_OPEN_TIMEOUT_S, stall_timeout_s)))
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = f"no answer within {_OPEN_TIMEOUT_S:g} s" if isinstance(error, av.ExitError) else reason_of(error)
         raise InputError(

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from e2pose.core.address import is_address, redact_address
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
-from e2pose.sources.base import ErrorHandler, SourceInfo, raise_error, reason_of, report_errors
+from e2pose.sources.base import ErrorHandler, SourceInfo, call_in_thread, raise_error, reason_of, report_errors
 from e2pose.sources.clock import Clock
 from e2pose.sources.completeness import DurationCheck, ends_inside_packet, stated_frames
 from e2pose.sources.decoder import VideoDecoder
@@ -158,7 +158,7 @@ def _open(path: str | Path) -> InputContainer:
     name = redact_address(path)
     try:
         if is_address(path):
-            return av.open(str(path), timeout=_SERVER_TIMEOUT_S)
+            return call_in_thread(lambda: av.open(str(path), timeout=_SERVER_TIMEOUT_S))
         path = Path(path)
         if path.is_file() and path.stat().st_size == 0:
             raise InputError(f"'{name}' is empty: it has 0 bytes", "copy or download it again")

@@ -1,5 +1,6 @@
 """The command line as a whole: home folders in words, warnings, hints for words in the place of a command."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -81,3 +82,13 @@ def test_missing_argument_is_named(words: str, message: str, capfd: pytest.Captu
     err = capfd.readouterr().err
     assert message in err
     assert "hint: " in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not remove the current folder")
+def test_missing_current_folder_is_an_error(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["predict", "../a.jpg", "-o", "out.json"]) == 1
+    assert "the current folder does not exist any more" in capsys.readouterr().err

@@ -1,11 +1,12 @@
 import io
+import os
 import sys
 from itertools import count
 
 import pytest
 
 from e2pose.cli import terminal
-from e2pose.cli.terminal import Progress, print_error
+from e2pose.cli.terminal import Progress, print_error, print_message
 from e2pose.core.errors import InputError, OptionError
 
 
@@ -79,3 +80,13 @@ def test_errors_are_printed_with_their_hint_on_stderr(capsys: pytest.CaptureFixt
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "error: there is no file 'a'\n\nhint: check the spelling\nerror: no\n"
+
+
+def test_messages_are_discarded_after_the_reader_of_stderr_closed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as pipe:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        print_message("one")
+        print_message("two")
+        monkeypatch.undo()

@@ -110,3 +110,20 @@ def test_fps_is_drawn_on_request(make_pipeline, tmp_path):
     plain, fps = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("plain", "fps"))
     assert not plain.any()
     assert fps.any()
+
+
+def test_outputs_that_failed_are_not_named_as_written(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runtime, errors = RuntimeOptions(threads=1), []
+    pipeline = Pipeline(
+        FlatFrames(10, 20, 30),
+        PredictOptions(model=(str(tiny_model),)),
+        runtime,
+        ("a.png", "b.jsonl", "c.mp4"),
+        open_estimator=lambda name, num_images: Estimator.open(name, runtime, num_images=num_images),
+        report=errors.append,
+        notify=pytest.fail,
+    )
+    pipeline.run(lambda: None)
+    assert ["'a.png' holds one image" in error.message for error in errors] == [True]
+    assert pipeline.written == ["b.jsonl", "c.mp4"]

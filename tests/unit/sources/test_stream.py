@@ -1,13 +1,16 @@
 """Streams from a real server on the loopback interface: reconnecting, timeouts, credentials."""
 
 import functools
+import signal
 import threading
 
+import av
 import numpy as np
 import pytest
 
 from e2pose.core.errors import InputError
 from e2pose.sources import video
+from e2pose.sources.base import call_in_thread
 from e2pose.sources.live import LiveSource
 from e2pose.sources.open import open_source
 from e2pose.sources.prefetch import LatestFrame
@@ -161,3 +164,32 @@ def test_foreign_exception_in_a_video_at_an_address_is_its_failure(tmp_path, mon
     (error,) = errors
     assert "a.mp4' cannot be read: KeyError" in error.message
     assert "secret" not in error.message
+
+
+def test_ctrl_c_while_connecting_is_raised_after_the_attempt():
+    """PyAV would discard it in the main thread."""
+    attempts = []
+
+    def connect():
+        attempts.append(threading.current_thread())
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        call_in_thread(connect)
+    assert attempts != [threading.main_thread()]
+    assert not attempts[0].is_alive()
+
+
+@pytest.mark.parametrize("connect", [StreamConnection, VideoSource])
+def test_addresses_are_opened_in_another_thread(monkeypatch, connect):
+    threads = []
+
+    def refuse(*_, **__):
+        threads.append(threading.current_thread())
+        raise av.error.ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(av, "open", refuse)
+    with pytest.raises(InputError, match="Connection refused"):
+        connect("http://127.0.0.1:1/a.mp4")
+    assert len(threads) == 1
+    assert threads != [threading.main_thread()]
