@@ -23,6 +23,7 @@ from e2pose.core.address import is_address
 from e2pose.core.errors import InputError, OutputError
 from e2pose.core.files import sha256_of
 from e2pose.formats.record import to_text
+from e2pose.sinks.parquet import to_arrow
 from e2pose.sources.base import reason_of
 from e2pose.sources.segments import Segment, cut_segments
 from e2pose.sources.video import VIDEO_SUFFIXES
@@ -173,11 +174,7 @@ def freeze(
                 new = list(compress(listed, is_new))
                 rows = list(_to_rows(new, files, sharder, math.inf if whole_videos else segment_s, threads))
                 if rows:
-                    columns = zip(*rows, strict=True)
-                    arrays = [
-                        arrow.array(list(column), kind.type) for column, kind in zip(columns, schema, strict=True)
-                    ]
-                    writer.write_batch(arrow.RecordBatch.from_arrays(arrays, schema=schema))
+                    writer.write_table(to_arrow(rows, schema))
                     files, items = files + len(new), items + len(rows)
                     on_progress(files)
         if files == last.num_files:

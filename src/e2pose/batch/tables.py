@@ -11,12 +11,12 @@ from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.formats.table import to_header, to_rows
+from e2pose.sinks.parquet import COLUMN_TYPES, to_arrow
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 _GROUP_ROWS = 10_000
-_POSE_TYPES = {"file": "string", "frame": "int64", "time_s": "float64", "person": "int32", "track_id": "int64"}
 SCHEMA_KEY = b"e2pose.schema"
 """Metadata key of the pose tables for the keypoint schema as JSON."""
 
@@ -74,7 +74,7 @@ class ShardWriter:
         self._files: list[FileRow] = []
 
     def __enter__(self) -> Self:
-        fields = [("id", "int64"), *((name, _POSE_TYPES.get(name, "float")) for name in to_header(self._schema))]
+        fields = [("id", "int64"), *((name, COLUMN_TYPES.get(name, "float32")) for name in to_header(self._schema))]
         metadata = {SCHEMA_KEY: json.dumps(self._schema.to_record())}
         self._pose_schema = self._arrow_schema(fields).with_metadata(metadata)
         path = self._opened.enter_context(self._folder.create(part_name("poses", self._shard)))
@@ -102,17 +102,12 @@ class ShardWriter:
             self._write_group()
         schema = self._arrow_schema(list(_FILE_TYPES.items()))
         with self._folder.create(part_name("files", self._shard)) as path:
-            self._arrow.parquet.write_table(self._to_table(self._files, schema), path, compression="zstd")
+            self._arrow.parquet.write_table(to_arrow(self._files, schema), path, compression="zstd")
 
     def _write_group(self) -> None:
         if self._rows:
-            self._writer.write_table(self._to_table(self._rows, self._pose_schema))
+            self._writer.write_table(to_arrow(self._rows, self._pose_schema))
             self._rows.clear()
 
     def _arrow_schema(self, fields: list[tuple[str, str]]) -> Any:  # noqa: ANN401 - pyarrow has no types
         return self._arrow.schema([(name, self._arrow.type_for_alias(alias)) for name, alias in fields])
-
-    def _to_table(self, rows: Any, schema: Any) -> Any:  # noqa: ANN401
-        columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-        arrays = [self._arrow.array(list(column), kind.type) for column, kind in zip(columns, schema, strict=True)]
-        return self._arrow.Table.from_arrays(arrays, schema=schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 _GROUP_ROWS = 1000
 _RESERVED_BYTES = 4 << 20  # for a row group and the footer that lists all groups
-_TYPES = {"file": "string", "frame": "int64", "time_s": "float64", "person": "int32", "track_id": "int64"}
+COLUMN_TYPES = {"file": "string", "frame": "int64", "time_s": "float64", "person": "int32", "track_id": "int64"}
+"""Types of the columns of poses; all others are float32."""
 
 
 class ParquetSink(FileSink):
@@ -50,7 +52,7 @@ class ParquetSink(FileSink):
             self._file.raise_if_full()
 
     def _start(self, schema: KeypointSchema) -> pyarrow.parquet.ParquetWriter:
-        fields = [(name, self._arrow.type_for_alias(_TYPES.get(name, "float32"))) for name in to_header(schema)]
+        fields = [(name, self._arrow.type_for_alias(COLUMN_TYPES.get(name, "float32"))) for name in to_header(schema)]
         self._file = self._create()
         self._schema = self._arrow.schema(fields)
         return self._opened.enter_context(self._arrow.parquet.ParquetWriter(self._file, self._schema))
@@ -59,9 +61,14 @@ class ParquetSink(FileSink):
         """Writes the collected rows as a row group."""
         if self._writer is None or not self._rows:
             return
-        columns = zip(*self._rows, strict=True)
-        arrays = [
-            self._arrow.array(list(column), field.type) for column, field in zip(columns, self._schema, strict=True)
-        ]
-        self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+        self._writer.write_table(to_arrow(self._rows, self._schema))
         self._rows.clear()
+
+
+def to_arrow(rows: Sequence[Sequence[object]], schema: pyarrow.Schema) -> pyarrow.Table:
+    """Returns rows as a table of pyarrow."""
+    import pyarrow
+
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [pyarrow.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)]
+    return pyarrow.Table.from_arrays(arrays, schema=schema)
