@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any, Self
 
+import av
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from e2pose.core.errors import InputError
+from e2pose.sources.apng import first_image, read_animated_png
 from e2pose.sources.heif_header import read_heif_header
 from e2pose.sources.image_count import count_images, gif_delays, tiff_pages
 from e2pose.sources.image_format import (
@@ -84,7 +87,7 @@ class EncodedImage:
         Raises:
             InputError: It cannot be decoded.
         """
-        return next(self.pages()) if self.format == "TIFF" else self._to_rgb(self._decode(self.data))
+        return next(self.pages()) if self.format == "TIFF" else self._to_rgb(self._decode(self._still))
 
     def pages(self) -> Iterator[Pixels]:
         """Decodes the pages of a TIFF.
@@ -103,6 +106,22 @@ class EncodedImage:
         Raises:
             InputError: A frame cannot be decoded; those before it are yielded.
         """
+        frames = self._png_frames() if self.format == "PNG" else self._frames()
+        for frame, delay_s in frames:
+            yield self._to_rgb(frame), delay_s or _DEFAULT_DELAY_S
+
+    def _png_frames(self) -> Iterator[tuple[_Stored, float]]:
+        decoded = 0
+        try:
+            for frame in islice(read_animated_png(self.data), self.count):
+                yield frame
+                decoded += 1
+        except av.FFmpegError as error:
+            raise self._missing_images(decoded) from error
+        if decoded < self.count:
+            raise self._missing_images(decoded)
+
+    def _frames(self) -> Iterator[tuple[_Stored, float]]:
         stated = gif_delays(self.data) if self.format == "GIF" else None  # OpenCV uses 1 s where none is stated
         height, width = self.size_hw
         block = max(1, _BLOCK_BYTES // (4 * height * width))
@@ -110,14 +129,13 @@ class EncodedImage:
             count = min(block, self.count - start)
             animation = self._decode_block(start, count)
             for index, (frame, delay_ms) in enumerate(zip(animation.frames, animation.durations, strict=True), start):
-                delay_s = int(delay_ms) / 1000 if stated is None else (stated[index] or 0) / 100
-                yield self._to_rgb(frame), delay_s or _DEFAULT_DELAY_S
+                yield frame, int(delay_ms) / 1000 if stated is None else (stated[index] or 0) / 100
             if len(animation.frames) != count:
-                raise InputError(
-                    f"{self.what} is truncated or damaged: only {start + len(animation.frames)} of its {self.count} "
-                    "images can be decoded",
-                    COPY_AGAIN,
-                )
+                raise self._missing_images(start + len(animation.frames))
+
+    @property
+    def _still(self) -> bytes:
+        return first_image(self.data) if self.format == "PNG" and b"acTL" in self.data else self.data
 
     @cached_property
     def _orientation(self) -> Orientation:
@@ -177,6 +195,11 @@ class EncodedImage:
         except cv2.error as error:
             raise InputError(f"{self.what} cannot be decoded: {error.err}", _CONVERT) from error
         return animation
+
+    def _missing_images(self, decoded: int) -> InputError:
+        return InputError(
+            f"{self.what} is truncated or damaged: only {decoded} of its {self.count} images can be decoded", COPY_AGAIN
+        )
 
     def _to_rgb(self, stored: _Stored, orientation: Orientation | None = None) -> Pixels:
         if stored.dtype in (np.uint8, np.uint16):

@@ -96,7 +96,7 @@ def read_frames(path: Path, on_notice: NoticeHandler = ignore_notice) -> Iterato
     elif image.format == "GIF" and None not in gif_delays(data):
         with VideoSource(path) as video:  # FFmpeg joins an image without a delay with the next one
             yield from video
-    elif CAN_DECODE_ANIMATIONS:
+    elif image.format == "PNG" or CAN_DECODE_ANIMATIONS:
         yield from _animation(image, path)
     else:
         on_notice(f"skipped {image.count - 1} images of '{path}': only OpenCV 4.12 and later read animations")

@@ -1,6 +1,7 @@
 """Files that hold several images: pages of a TIFF, frames of an animation."""
 
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -154,3 +155,46 @@ def test_animation_with_fewer_frames_than_stated_is_an_error(tmp_path):
     errors = []
     assert len(list(open_source(save(tmp_path / "a.png", data), on_error=errors.append))) == 4
     assert "only 4 of its 9 images" in errors[0].message
+
+
+def hidden_animation(filter_type=0):
+    """An animated PNG whose first image, in RED, is not one of its two frames, in GREEN and BLUE."""
+
+    def pixels(colour, filter_type=0):
+        return zlib.compress(b"".join(bytes([filter_type, *colour * 4]) for _ in range(3)))
+
+    def control(sequence):
+        return png_chunk("fcTL", struct.pack(">5I2H2B", sequence, 4, 3, 0, 0, 1, 0, 0, 0))
+
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            png_chunk("IHDR", struct.pack(">2I5B", 4, 3, 8, 2, 0, 0, 0)),
+            png_chunk("acTL", struct.pack(">2I", 2, 0)),
+            png_chunk("IDAT", pixels(RED, filter_type)),
+            control(0),
+            png_chunk("fdAT", struct.pack(">I", 1) + pixels(GREEN)),
+            control(2),
+            png_chunk("fdAT", struct.pack(">I", 3) + pixels(BLUE)),
+            png_chunk("IEND", b""),
+        ]
+    )
+
+
+def test_first_image_of_an_animated_png_may_be_outside_of_the_animation(tmp_path):
+    frames = read(tmp_path, "a.png", hidden_animation())
+    assert [frame.image[1, 1].tolist() for frame in frames] == [list(GREEN), list(BLUE)]
+    assert [frame.time_s for frame in frames] == [0, 0.01]  # a denominator of 0 stands for 100
+    with pytest.warns(SkippedImagesWarning):
+        assert decode_image(hidden_animation())[1, 1].tolist() == list(RED)
+
+
+def test_animated_png_with_more_frames_than_stated_ends_where_stated(tmp_path):
+    data = hidden_animation()
+    control = png_chunk("acTL", struct.pack(">2I", 2, 0))
+    assert len(read(tmp_path, "a.png", data.replace(control, png_chunk("acTL", struct.pack(">2I", 1, 0))))) == 1
+
+
+def test_damaged_first_image_of_an_animated_png_is_an_error():
+    with pytest.raises(InputError, match="cannot be decoded"), pytest.warns(SkippedImagesWarning):
+        decode_image(hidden_animation(filter_type=9))
