@@ -212,6 +212,11 @@ def _read(
         dataset = annotations
     else:
         check_path("the annotations", annotations, error=AnnotationError)
+        if Path(annotations).suffix.lower() in (".yaml", ".yml") or Path(annotations).is_dir():
+            raise AnnotationError(
+                f"'{annotations}' is not a .json file of COCO annotations",
+                "name the file; export a YOLO data set as COCO keypoints, or evaluate it in a training with holdout",
+            )
         size_of = None if images_folder is None else lambda name: read_image_size(images_folder / name)
         dataset = read_coco(annotations, category=category, schema=schema, size_of=size_of)
     if not dataset.images:

@@ -300,6 +300,14 @@ def test_result_of_an_estimator_must_be_poses(annotated):
         evaluate(lambda image: None, dataset, images)
 
 
+@pytest.mark.parametrize("name", ["data.yaml", "data.YML", "images"])
+def test_yolo_data_sets_and_folders_are_explained(annotated, name):
+    _, path, images = annotated
+    with pytest.raises(AnnotationError, match=f"{name}' is not a .json file of COCO annotations") as caught:
+        evaluate(pytest.fail, path.parent / name, images)
+    assert "export a YOLO data set as COCO keypoints" in caught.value.hint
+
+
 def test_images_of_the_limit_need_a_person(annotated):
     dataset, _, images = annotated
     empty = replace(dataset.images[0], persons=())
