@@ -167,6 +167,9 @@ ARGUMENTS = {
     "open_source on_notice": (lambda value: e2pose.open_source([], on_notice=value), {"function", "class"}),
     "open_sink target": (lambda value: e2pose.open_sink(value, draw=draw), {"missing", "folder", "surrogate"}),
     "open_sink draw": (lambda value: e2pose.open_sink("a.mp4", draw=value), {"function", "class"}),
+    "open_sink on_notice": (
+        lambda value: e2pose.open_sink("a.mp4", draw=draw, on_notice=value), {"function", "class"}
+    ),
     "open_sink inputs": (lambda value: e2pose.open_sink("a.mp4", draw=draw, inputs=value), {"list"}),
     "run estimator": (lambda value: e2pose.run(value, Empty()), {"function", "class"}),
     "run source": (lambda value: e2pose.run(draw, value), set()),
