@@ -186,7 +186,9 @@ def test_wrong_image_in_a_worker_is_one_error_without_traceback(tmp_path):
         str(root / "synthetic" / "images" / "1.png"), cv2.imread(str(root / "synthetic" / "images" / "1.png"))[:50]
     )
     recipe = write_recipe(tmp_path, root, steps=2)
-    with pytest.raises(AnnotationError, match=r"^no image of 'synthetic' .*1\.png' is 96 pixels wide and 50 high") as failure:
+    with pytest.raises(
+        AnnotationError, match=r"^no image of 'synthetic' .*1\.png' is 96 pixels wide and 50"
+    ) as failure:
         train(
             recipe, overrides=["workers=1", "data.cache=false"], output=tmp_path / "run", reporter=RecordingReporter()
         )
