@@ -142,6 +142,18 @@ def test_ctrl_c_stops_and_the_run_resumes(command, reference, tmp_path):
     assert_same_results(job, reference)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in the file system")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_ends_the_listing(number, code, tiny_model, tmp_path):
+    os.mkfifo(tmp_path / "list.txt")
+    process = start("batch", f"@{tmp_path / 'list.txt'}", "-o", tmp_path / "job", "--model", tiny_model)
+    with (tmp_path / "list.txt").open("w"):  # until the command reads the list
+        process.send_signal(number)
+        _, err = process.communicate(timeout=10)
+    assert (process.returncode, err) == (code, f"{tmp_path / 'job'}: interrupted; the same command continues it\n")
+    assert not (tmp_path / "job" / "job.json").exists()
+
+
 def is_running(process_id):
     try:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

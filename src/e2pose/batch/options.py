@@ -55,7 +55,8 @@ class EngineOptions:
     Args:
         engine: `processes` of this machine, or the Ray cluster `ray=ADDRESS`; `ray` alone uses the cluster of this
             machine or starts one.
-        workers: Number of worker processes on this machine; by default one per usable core, or one with --device cuda.
+        workers: Number of worker processes on this machine; by default one per usable core, each with one thread, or
+            one with --device cuda.
         images_per_run: Number of images that a worker passes to the model in one run; by default 1 on a CPU, else 16.
         timeout: Seconds that one image or video frame may take. A worker that takes longer is ended.
         max_failed: Number or percentage of files that may fail; with more, the exit code is 1.

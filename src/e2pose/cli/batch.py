@@ -51,10 +51,13 @@ def batch(
         reporter = _Reporter(bar, quiet=quiet)
         run = BatchRun(source, output, options, engine, runtime=runtime, on_progress=reporter.report)
         with Interrupts(run.stop) as interrupts:
-            summary = run.run()
+            try:
+                summary = run.run()
+            except KeyboardInterrupt:  # while the inputs were listed, or a second signal
+                summary = None
     if not quiet:
         print_message(_describe(summary, output))
-    return interrupts.exit_code or (0 if summary.is_successful else 1)
+    return interrupts.exit_code or (0 if summary is not None and summary.is_successful else 1)
 
 
 class _Reporter:
@@ -92,7 +95,10 @@ class _Reporter:
             self._notify(text)
 
 
-def _describe(summary: BatchSummary, output: str) -> str:
-    state = "complete" if summary.is_complete else "interrupted; the same command continues it"
+def _describe(summary: BatchSummary | None, output: str) -> str:
+    interrupted = "interrupted; the same command continues it"
+    if summary is None:
+        return f"{output}: {interrupted}"
+    state = "complete" if summary.is_complete else interrupted
     failed = f", {summary.num_failed:,} failed" if summary.num_failed else ""
     return f"{output}: {summary.num_files:,} file{'s' if summary.num_files != 1 else ''}{failed}, {state}"
