@@ -26,6 +26,7 @@ from e2pose.formats.tool_entries import (
     LabelledImages,
     Point,
     group_points,
+    is_file,
     locate,
     to_annotations,
 )
@@ -175,7 +176,7 @@ def _read_tracks(
 def _find_frame(frame: int, folder: Path) -> str:
     """Returns the name of the image file of a frame, as CVAT exports it with images."""
     names = [locate(f"images/frame_{frame:06d}{suffix}", folder) for suffix in (".PNG", ".png", ".jpg")]
-    found = next((name for name in names if (folder / name).is_file()), None)
+    found = next((name for name in names if is_file(folder / name)), None)
     if found is None:
         raise FieldError(f"there is no image '{names[0]}' in '{folder}'; export the task with \"Save images\"")
     return found

@@ -25,6 +25,7 @@ from e2pose.formats.tool_entries import (
     LabelledImage,
     LabelledImages,
     Point,
+    is_file,
     read_size,
     to_annotations,
 )
@@ -198,7 +199,7 @@ def _locate(stored: str, file: Path, folder: Path) -> str:
     if not path.name:
         raise FieldError("the path of the image is missing")
     beside = file.parent / path.name
-    if not beside.is_file() and (folder / path).is_file():
+    if not is_file(beside) and is_file(folder / path):
         return str(path)
     return beside.relative_to(folder).as_posix()
 

@@ -32,6 +32,8 @@ def open_hdf5(path: Path, hint: str) -> Iterator[h5py.File]:
         raise
     except OSError as error:
         raise AnnotationError(f"cannot read '{path}': {' '.join(str(error).split())}", hint) from error
-    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = f"an entry is missing or has another form ({' '.join(str(error).split()) or type(error).__name__})"
+    except KeyError as error:
+        raise AnnotationError(f"cannot read '{path}': {' '.join(str(error.args[0]).split())}", hint) from error
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
+        reason = "an entry has another form than the tool writes"
         raise AnnotationError(f"cannot read '{path}': {reason}", hint) from error

@@ -26,6 +26,7 @@ from e2pose.formats.tool_entries import (
     LabelledImages,
     Point,
     group_points,
+    is_file,
     locate,
     read_size,
     to_annotations,
@@ -118,9 +119,9 @@ def _find_image(data: Mapping[str, Any], folder: Path) -> tuple[str, str]:
     local = parse_qs(parts.query).get("d")  # of files served from a local folder
     stored = local[0] if local else unquote(parts.path)
     name = locate(stored, folder)
-    if not (folder / name).is_file() and (match := _UPLOAD_PREFIX.match(name)):
+    if not is_file(folder / name) and (match := _UPLOAD_PREFIX.match(name)):
         original = locate(name[match.end() :], folder)
-        name = original if (folder / original).is_file() else name
+        name = original if is_file(folder / original) else name
     group = Path(stored).parent.name if local or parts.scheme else ""
     return name, group
 

@@ -24,6 +24,7 @@ from e2pose.formats.tool_entries import (
     LabelledImages,
     Point,
     group_points,
+    is_file,
     locate,
     read_size,
     to_annotations,
@@ -74,7 +75,7 @@ def _read_file(
     stored = str(require(record, "imagePath")).replace("\\", "/")
     beside = PurePosixPath(file.parent.relative_to(folder).as_posix()) if file.parent.is_relative_to(folder) else None
     name = locate(stored if beside is None else str(beside / PurePosixPath(stored).name), folder)
-    if not (folder / name).is_file():
+    if not is_file(folder / name):
         name = locate(stored, folder)
     size = record.get("imageHeight"), record.get("imageWidth")
     if any(is_missing(side) for side in size):

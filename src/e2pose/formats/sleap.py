@@ -19,7 +19,7 @@ import numpy as np
 from e2pose.core.errors import AnnotationError
 from e2pose.core.files import atomic_path
 from e2pose.formats.coco_categories import CategoryChoice, list_choices
-from e2pose.formats.fields import FieldError
+from e2pose.formats.fields import LARGEST, FieldError
 from e2pose.formats.hdf5 import open_hdf5
 from e2pose.formats.reading_log import ReadingLog
 from e2pose.formats.tool_entries import (
@@ -29,6 +29,7 @@ from e2pose.formats.tool_entries import (
     LabelledImage,
     LabelledImages,
     Point,
+    is_file,
     locate,
     read_size,
     to_annotations,
@@ -171,9 +172,11 @@ def _read_instances(file: h5py.File, skeleton: int, names: Sequence[str], log: R
             found = [
                 Point(name, float(point["x"]) + half_pixel, float(point["y"]) + half_pixel, not point["visible"])
                 for name, point in zip(names, stored, strict=True)
-                if np.isfinite([point["x"], point["y"]]).all()
+                if not np.isnan([point["x"], point["y"]]).any()
             ]
-            if found:
+            if any(not max(abs(point.x), abs(point.y)) <= LARGEST for point in found):
+                log.invalid(where, "the position of a point must be a number of pixels")
+            elif found:
                 instances.setdefault(int(row["frame_id"]), []).append(Instance(found, where))
             else:
                 log.omit("instances", "no point has a position", where)
@@ -212,7 +215,7 @@ def _extract(file: h5py.File, video: _Video, frame: int, folder: Path, access: I
     default = "RGB" if float(file["metadata"].attrs["format_id"]) >= _FIRST_RGB else "BGR"
     is_swapped = dataset.attrs.get("channel_order", default) == "BGR" and dataset.attrs.get("channels", 3) == 3
     name = f"{video.name}/{frame:06d}.{'png' if is_swapped else encoding}"
-    if not (folder / name).is_file():
+    if not is_file(folder / name):
         content = np.asarray(dataset[position]).tobytes().rstrip(b"\0")
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(access.swap_red_and_blue(content) if is_swapped else content)

@@ -14,7 +14,7 @@ from e2pose.core.errors import AnnotationError, E2PoseError, SchemaError
 from e2pose.core.schema import KeypointSchema, find_built_in_schema, load_schema, schema_names
 from e2pose.core.sides import find_mirrored_names
 from e2pose.formats.boxes import DEFAULT_AREA_RATIO, Box, derive_box
-from e2pose.formats.fields import FieldError
+from e2pose.formats.fields import FieldError, show
 from e2pose.formats.reading_log import ReadingLog
 
 HIDDEN, VISIBLE = 1, 2
@@ -224,12 +224,13 @@ def locate(name: str, folder: Path) -> str:
     for start in range(len(parts)):
         for prefix in ((), ("images",)):
             relative = PurePosixPath(*prefix, *parts[start:])
-            if _is_file(folder / relative):
+            if is_file(folder / relative):
                 return str(relative)
     return parts[-1] if parts else name
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Returns whether there is a file; also of names that no file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -246,3 +247,5 @@ def read_size(path: Path, size_of: ImageSizeReader) -> tuple[int, int]:
         return size_of(path)
     except E2PoseError as error:
         raise FieldError(f"its size cannot be read: {error.message}") from error
+    except (OSError, ValueError) as error:
+        raise FieldError(f"{show(path.name)} cannot be the name of its image file") from error
