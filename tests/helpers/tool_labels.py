@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from e2pose.core.errors import InputError
-from e2pose.formats.tool_entries import ImageAccess
+from e2pose.formats.tool_entries import ImageAccess, frame_name
 
 SIZE_HW = (40, 60)
 BRIGHT_XY = (20, 10)
@@ -32,7 +32,11 @@ def make_access(cache=Path("cache")):
             raise InputError(f"there is no file '{path}'", "use another path")
         return SIZE_HW
 
-    return ImageAccess(size_of, lambda content: content, cache)
+    def extract_frames(film, indices, folder):
+        for index in indices:
+            write_image(folder / frame_name(index))
+
+    return ImageAccess(size_of, lambda content: content, extract_frames, cache)
 
 
 def points_of(labels, image=0, person=0):

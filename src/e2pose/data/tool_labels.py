@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from e2pose.core.errors import AnnotationError
+from e2pose.core.files import atomic_path
 from e2pose.formats.coco_categories import CategoryChoice
 from e2pose.formats.detect import find_labels
-from e2pose.formats.tool_entries import ImageAccess, ImageSizeReader, LabelledImages
+from e2pose.formats.tool_entries import ImageAccess, ImageSizeReader, LabelledImages, frame_name
+from e2pose.sinks.images import encode_image
 from e2pose.sources.images import read_image_size
+from e2pose.sources.video import VideoSource
 from e2pose.zoo.cache import cache_folder
 
 
@@ -24,7 +28,8 @@ def read_tool_labels(
 ) -> LabelledImages | None:
     """Reads the labels of DeepLabCut, SLEAP, CVAT, Label Studio or LabelMe; None if the path has none of them.
 
-    Images that are stored inside a file of labels are copied to the folder `frames` of the cache once.
+    Labelled images that are stored inside a file of labels or in a film are copied to the folder `frames` of the cache
+    once.
 
     Args:
         path: A file or folder, as the tool writes it.
@@ -42,8 +47,23 @@ def read_tool_labels(
     found = find_labels(path)
     if found is None:
         return None
-    access = ImageAccess(size_of, _swap_red_and_blue, cache_folder("frames"))
+    access = ImageAccess(size_of, _swap_red_and_blue, _extract_frames, cache_folder("frames"))
     return found.read(access, images=images, category=category)
+
+
+def _extract_frames(film: Path, indices: Collection[int], folder: Path) -> None:
+    missing = {index for index in indices if not (folder / frame_name(index)).is_file()}
+    if not missing:
+        return
+    with VideoSource(film, on_error=lambda _: None) as frames:  # the reader reports labelled frames that are missing
+        for frame in frames:
+            if frame.index in missing:
+                missing.remove(frame.index)
+                target = folder / frame_name(frame.index)
+                with atomic_path(target) as temporary:
+                    temporary.write_bytes(encode_image(frame.image, target))
+            if not missing:
+                return
 
 
 def _swap_red_and_blue(content: bytes) -> bytes:

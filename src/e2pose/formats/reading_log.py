@@ -40,7 +40,7 @@ class ReadingLog:
         """Records an invalid entry."""
         self._num_invalid += 1
         if len(self._invalid) < _MAX_EXAMPLES:
-            self._invalid.append(f"{where}: {reason}")
+            self._invalid.append(" ".join(f"{where}: {reason}".split()))
 
     def omit(self, what: str, reason: str, example: str) -> None:
         """Counts an entry that is not used; `what` is the kind of entry in the plural."""

@@ -1,4 +1,4 @@
-"""SLEAP: `.slp` files with references to images, and packages (`.pkg.slp`) with the images inside.
+"""SLEAP: `.slp` files with references to films and images, and packages (`.pkg.slp`) with the images inside.
 
 (0, 0) is the centre of the first pixel: reading adds half a pixel. Before format 1.1 it was the outer corner.
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e2pose.core.errors import AnnotationError
+from e2pose.core.errors import AnnotationError, E2PoseError
 from e2pose.core.files import atomic_path
 from e2pose.formats.coco_categories import CategoryChoice, list_choices
 from e2pose.formats.fields import LARGEST, FieldError
@@ -29,6 +29,7 @@ from e2pose.formats.tool_entries import (
     LabelledImage,
     LabelledImages,
     Point,
+    frame_name,
     is_file,
     locate,
     read_size,
@@ -51,22 +52,32 @@ class _Video:
     name: str  # unique in the file
     dataset: str  # of embedded images; empty if there are none
     files: Sequence[str]  # of an image sequence; empty if there is none
+    film: str = ""  # the path of a film; empty if there is none
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where image files are."""
+
+    root: Path  # of films and image sequences
+    folder: Path  # of the annotations; of copies if there are any
+    access: ImageAccess
 
 
 def read_sleap(path: Path, images: Path | None, access: ImageAccess, category: CategoryChoice = None) -> LabelledImages:
     """Reads the instances labelled by hand in a file of SLEAP.
 
-    Images inside a package are copied to `access.cache` once. Predicted instances are omitted. The group of an image is
-    its video.
+    Images inside a package and labelled frames of films are copied to `access.cache` once. Predicted instances are
+    omitted. The group of an image is its video.
 
     Args:
         path: The `.slp` file.
-        images: Folder of the files of image sequences; None for the folder of the file.
+        images: Folder of films and the files of image sequences; None for the folder of the file.
         access: Access to the image files.
         category: Name of the skeleton to read, where there are several.
 
     Raises:
-        AnnotationError: The file cannot be read, refers to a film, or has invalid entries.
+        AnnotationError: The file cannot be read, refers to a film that is missing, or has invalid entries.
         MissingExtraError: h5py is not installed.
     """
     log = ReadingLog(path)
@@ -74,11 +85,15 @@ def read_sleap(path: Path, images: Path | None, access: ImageAccess, category: C
         header = json.loads(file["metadata"].attrs["json"])
         skeleton, keypoints = _choose_skeleton(_skeletons(header), category, path)
         videos = _videos(file)
-        is_embedded = any(video.dataset for video in videos)
-        folder = _cache_folder(path, access.cache) if is_embedded else (images or path.parent)
+        is_copied = any(video.dataset or video.film for video in videos)
+        root = images or path.parent
+        places = _Places(root, _cache_folder(path, access.cache) if is_copied else root, access)
         instances = _read_instances(file, skeleton, keypoints.names, log)
+        rows = file["frames"][()]
+        _extract_films(videos, rows, instances, places, log)
+        log.raise_if_invalid()
         found = []
-        for row in file["frames"][()]:
+        for row in rows:
             video, frame = videos[_video_index(videos, int(row["video"]))], int(row["frame_idx"])
             where = f"frame {frame} of '{video.name}'"
             labelled = instances.get(int(row["frame_id"]))
@@ -86,9 +101,9 @@ def read_sleap(path: Path, images: Path | None, access: ImageAccess, category: C
                 log.omit("frames", "they have no instance that was labelled by hand", where)
                 continue
             with log.entry(where):
-                name = _find_image(file, video, frame, folder, access)
-                found.append(LabelledImage(name, read_size(folder / name, access.size_of), labelled, video.name))
-    return LabelledImages(folder, to_annotations(keypoints, found, path, log))
+                name = _find_image(file, video, frame, places)
+                found.append(LabelledImage(name, read_size(places.folder / name, access.size_of), labelled, video.name))
+    return LabelledImages(places.folder, to_annotations(keypoints, found, path, log))
 
 
 def _skeletons(header: Mapping[str, Any]) -> list[Keypoints]:
@@ -147,7 +162,8 @@ def _videos(file: h5py.File) -> list[_Video]:
         stem = stem or "video"
         taken = {video.name for video in videos}
         name = stem if stem not in taken else f"{stem}-{len(videos)}"
-        videos.append(_Video(name, dataset or "", [str(one) for one in names] if isinstance(names, list) else []))
+        files = [str(one) for one in names] if isinstance(names, list) else []
+        videos.append(_Video(name, dataset or "", files, "" if dataset or files else str(names)))
     return videos
 
 
@@ -190,20 +206,44 @@ def _cache_folder(path: Path, cache: Path) -> Path:
     return cache / f"{path.name.partition('.')[0]}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-def _find_image(file: h5py.File, video: _Video, frame: int, folder: Path, access: ImageAccess) -> str:
+def _extract_films(
+    videos: Sequence[_Video], rows: np.ndarray, labelled: Collection[int], places: _Places, log: ReadingLog
+) -> None:
+    """Copies the labelled frames of films, which are at their stored path or in the root."""
+    wanted: dict[int, list[int]] = {}
+    for row in rows:
+        if int(row["frame_id"]) in labelled:
+            wanted.setdefault(_video_index(videos, int(row["video"])), []).append(int(row["frame_idx"]))
+    for index, frames in wanted.items():
+        video = videos[index]
+        if not video.film:
+            continue
+        with log.entry(f"film '{video.film}'"):
+            film = Path(video.film) if is_file(Path(video.film)) else places.root / locate(video.film, places.root)
+            if not is_file(film):
+                raise FieldError(
+                    f"it is neither there nor in '{places.root}'; put it there, or export the labels with their images "
+                    "from SLEAP (File > Export Labels Package)"
+                )
+            try:
+                places.access.extract_frames(film, frames, places.folder / video.name)
+            except E2PoseError as error:
+                raise FieldError(error.message) from error
+
+
+def _find_image(file: h5py.File, video: _Video, frame: int, places: _Places) -> str:
     """Returns the name of the image file of a frame; images in the file are first copied to the folder."""
     if video.dataset:
-        return _extract(file, video, frame, folder, access)
-    if not video.files:
-        raise FieldError(
-            "its images are in a film; in SLEAP, File > Export Labels Package writes a .pkg.slp file with the images"
-        )
+        return _extract(file, video, frame, places)
+    if video.film:
+        return f"{video.name}/{frame_name(frame)}"
     if frame >= len(video.files):
         raise FieldError(f"the image sequence has {len(video.files)} images")
-    return locate(video.files[frame], folder)
+    name = locate(video.files[frame], places.root)
+    return name if places.folder == places.root else (places.root.absolute() / name).as_posix()
 
 
-def _extract(file: h5py.File, video: _Video, frame: int, folder: Path, access: ImageAccess) -> str:
+def _extract(file: h5py.File, video: _Video, frame: int, places: _Places) -> str:
     dataset = file[video.dataset]
     numbers = file.get(f"{video.dataset.removesuffix('/video')}/frame_numbers")
     position = frame if numbers is None else next(iter(np.flatnonzero(numbers[()] == frame)), None)
@@ -215,8 +255,8 @@ def _extract(file: h5py.File, video: _Video, frame: int, folder: Path, access: I
     default = "RGB" if float(file["metadata"].attrs["format_id"]) >= _FIRST_RGB else "BGR"
     is_swapped = dataset.attrs.get("channel_order", default) == "BGR" and dataset.attrs.get("channels", 3) == 3
     name = f"{video.name}/{frame:06d}.{'png' if is_swapped else encoding}"
-    if not is_file(folder / name):
+    if not is_file(places.folder / name):
         content = np.asarray(dataset[position]).tobytes().rstrip(b"\0")
-        with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(access.swap_red_and_blue(content) if is_swapped else content)
+        with atomic_path(places.folder / name) as temporary:
+            temporary.write_bytes(places.access.swap_red_and_blue(content) if is_swapped else content)
     return name

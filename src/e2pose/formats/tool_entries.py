@@ -24,13 +24,20 @@ ImageSizeReader = Callable[[Path], tuple[int, int]]
 """Returns (height, width) of an image file."""
 
 
+def frame_name(index: int) -> str:
+    """Returns the name of the image file of an extracted frame."""
+    return f"{index:06d}.png"
+
+
 @dataclass(frozen=True)
 class ImageAccess:
     """What readers need from image files."""
 
     size_of: ImageSizeReader
     swap_red_and_blue: Callable[[bytes], bytes]  # of an encoded image; returns a PNG file
-    cache: Path  # folder for images that are stored inside a file of labels
+    extract_frames: Callable[[Path, Collection[int], Path], None]
+    """Writes frames of a film, by their index from 0, into a folder under the names of `frame_name`."""
+    cache: Path  # folder for images that are stored inside a file of labels or in a film
 
 
 @dataclass(frozen=True)

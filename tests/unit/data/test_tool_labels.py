@@ -12,6 +12,7 @@ from e2pose.data.config import DataSetConfig
 from e2pose.data.image_sets import open_set, read_set, resolve_schema
 from e2pose.data.inspection.inspect import inspect, open_subsets
 from e2pose.data.tool_labels import read_tool_labels
+from helpers.media import write_clip
 from helpers.tool_labels import write_image
 
 
@@ -139,3 +140,42 @@ def test_missing_image_of_a_tool_is_reported_by_doctor(tmp_path):
         "missing or unreadable image file"
     ]
     assert [verdict.persons for verdict in report.verdicts] == [3]
+
+
+def test_labelled_frames_of_a_film_are_extracted_once(tmp_path, monkeypatch):
+    """Frame i of the film has the grey value 40 * i; SLEAP stores an old path of the film."""
+    sio = pytest.importorskip("sleap_io", reason="the real library of SLEAP's formats is not installed")
+    monkeypatch.setenv("E2POSE_HOME", str(tmp_path / "home"))
+    write_clip(tmp_path / "film.mp4", [np.full((48, 64, 3), 40 * index, np.uint8) for index in range(6)])
+    bones = sio.Skeleton(["nose", "tail"])
+    film = sio.Video(filename="/old/place/film.mp4", open_backend=False)
+    points = np.float64([(20, 10), (30, 25)])
+    frames = [sio.LabeledFrame(film, index, [sio.Instance.from_numpy(points, skeleton=bones)]) for index in (1, 4)]
+    sio.Labels(frames).save(str(tmp_path / "labels.slp"), verbose=False)
+    labels = read_tool_labels(tmp_path / "labels.slp")
+    images = labels.annotations.images
+    assert [(image.file_name, image.size_hw, image.group) for image in images] == [
+        ("film/000001.png", (48, 64), "film"),
+        ("film/000004.png", (48, 64), "film"),
+    ]
+    greys = [cv2.imread(str(labels.folder / image.file_name)).mean() for image in images]
+    assert greys == pytest.approx([40, 160], abs=3)
+    (tmp_path / "film.mp4").write_bytes(b"changed")
+    assert read_tool_labels(tmp_path / "labels.slp").annotations.images[1].file_name == "film/000004.png"
+
+
+def test_film_without_a_labelled_frame_is_refused_in_words(tmp_path, monkeypatch):
+    sio = pytest.importorskip("sleap_io", reason="the real library of SLEAP's formats is not installed")
+    monkeypatch.setenv("E2POSE_HOME", str(tmp_path / "home"))
+    bones = sio.Skeleton(["nose", "tail"])
+    film = sio.Video(filename=str(tmp_path / "film.mp4"), open_backend=False)
+    frame = sio.LabeledFrame(film, 9, [sio.Instance.from_numpy(np.float64([(20, 10), (30, 25)]), skeleton=bones)])
+    sio.Labels([frame]).save(str(tmp_path / "labels.slp"), verbose=False)
+    for write, message in (
+        (lambda: None, "neither there nor in"),
+        (lambda: (tmp_path / "film.mp4").write_bytes(b"nothing"), "film.mp4"),
+        (lambda: write_clip(tmp_path / "film.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3), "its size cannot be read"),
+    ):
+        write()
+        with pytest.raises(AnnotationError, match=message):
+            read_tool_labels(tmp_path / "labels.slp")

@@ -1,6 +1,7 @@
 """Files of SLEAP, written by sleap-io and by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -170,7 +171,7 @@ def test_colours_of_old_packages_are_swapped(tmp_path, format_id, order, is_swap
     path = pack(write(tmp_path, [MOUSE], videos=[PACKED], frames=((0, 5),), format_id=format_id), order=order)
     access = make_access(tmp_path / "cache")
     swapped = []
-    access = type(access)(access.size_of, lambda content: swapped.append(content) or content, access.cache)
+    access = replace(access, swap_red_and_blue=lambda content: swapped.append(content) or content)
     read_sleap(path, None, access)
     assert bool(swapped) == is_swapped
 
@@ -178,7 +179,10 @@ def test_colours_of_old_packages_are_swapped(tmp_path, format_id, order, is_swap
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"videos": [film()]}, "its images are in a film; in SLEAP, File > Export Labels Package"),
+        (
+            {"videos": [film("/gone/film.mp4")]},
+            "film '/gone/film.mp4': it is neither there nor in .*Export Labels Package",
+        ),
         ({"frames": ((0, 3),)}, "the image sequence has 1 images"),
         ({"videos": [sequence("/gone/c/img7.png")]}, "its size cannot be read"),
         ({"skeletons": [skeleton(nodes=(0, 7))]}, "cannot read"),
