@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from e2pose.core.errors import MissingExtraError, OptionError
+from e2pose.core.files import read_text
 from e2pose.training.recipe import load_recipe
 from e2pose.training.recipes import find_recipe
 from e2pose.training.reporter import TrainingReporter
@@ -41,10 +42,10 @@ def train(
     """
     if profile and (resume or output):
         raise OptionError("--profile writes no files", "omit --resume and --output")
-    if show:
-        print(find_recipe(recipe).read_text(encoding="utf-8"), end="")
-        return
     load_recipe(recipe, overrides)  # reports a wrong recipe at once: importing torch takes seconds
+    if show:
+        print(read_text(find_recipe(recipe)), end="")
+        return
     try:
         from e2pose.training.profile import profile as profile_recipe
         from e2pose.training.train import train as train_recipe

@@ -45,6 +45,7 @@ def parse_image(entry: Mapping[str, Any], num_keypoints: int, size_of: SizeReade
         exhaustive=to_flag(entry.get("exhaustive"), "exhaustive", default=True),
         ignore=_parse_ignore(entry.get("ignore")),
         crowd_index=crowding,
+        group=PurePosixPath(name).parent.name,
     )
 
 

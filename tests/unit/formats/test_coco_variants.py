@@ -343,3 +343,12 @@ def test_variants_are_written_in_the_standard_form(tmp_path):
     again = to_coco_annotations(read(tmp_path, written))
     assert again == written
     assert written["annotations"][0]["image_id"] == written["images"][0]["id"] == 1
+
+
+@pytest.mark.parametrize(("name", "group"), [("a.jpg", ""), ("film 1/a.jpg", "film 1"), ("x\\film\\a.jpg", "film")])
+def test_folder_of_an_image_is_its_group(tmp_path, name, group):
+    image = {"id": 1, "file_name": name, "width": 9, "height": 9}
+    content = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "a", "keypoints": ["nose"]}]}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert read_coco(path).images[0].group == group

@@ -1,13 +1,14 @@
 """Outputs for annotation tools: round trips through our readers and the real libraries."""
 
 import json
+import sys
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from e2pose.core.errors import OutputError
+from e2pose.core.errors import MissingExtraError, OutputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.core.schema import KeypointSchema
@@ -239,3 +240,21 @@ def test_camera_without_a_file_is_refused_in_words(tmp_path):
 def test_name_that_is_only_a_suffix_is_refused_in_words(tmp_path, name):
     with pytest.raises(Exception, match="no name before its suffix"):
         open_sink(tmp_path / name, draw=draw_nothing)
+
+
+def test_sleap_without_h5py_names_the_extra(tmp_path, images, monkeypatch):
+    path = write(tmp_path / "mice.slp", (image_frame(images[0]), poses_of()))
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingExtraError) as caught:
+        open_sink(tmp_path / "a.slp", draw=draw_nothing)
+    assert "e2pose[labels]" in caught.value.hint
+    with pytest.raises(MissingExtraError):
+        read_tool_labels(path)
+
+
+def test_project_without_pyyaml_names_the_extra(tmp_path, images, monkeypatch):
+    (tmp_path / "config.yaml").write_text("bodyparts: [nose]\n", encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(MissingExtraError) as caught:
+        read_tool_labels(tmp_path)
+    assert "e2pose[labels]" in caught.value.hint

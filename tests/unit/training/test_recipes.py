@@ -54,3 +54,10 @@ def test_train_names_the_recipes_if_one_is_unknown(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     assert main(["train", "unknown"]) == 2
     assert "finetune" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["unknown", "unknown.toml", "."])
+def test_unknown_recipe_cannot_be_printed(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", name, "--show"]) == 2
+    assert capsys.readouterr().out == ""
