@@ -24,10 +24,12 @@ _MAX_NAMED_FILES = 3
 
 
 def _is_key(name: str) -> re.Pattern[str]:
-    return re.compile(rf'"{name}"\s*:')
+    return re.compile(rf'"(?:{name})"\s*:')
 
 
-_SHAPES, _IMAGE_PATH, _DATA, _IMAGE_ID = map(_is_key, ("shapes", "imagePath|version", "data", "image_id"))
+_SHAPES, _IMAGE_PATH, _IMAGE_ID = map(_is_key, ("shapes", "imagePath|version", "image_id"))
+_TASK = _is_key("data|annotations|completions|annotation_id")
+_USUAL_FILES = ("annotations.json", "data.yaml")  # of COCO and YOLO, which take precedence in a folder
 _BODYPARTS = re.compile(r"^\s*(multianimal)?(bodyparts|project)\s*:", re.MULTILINE)
 
 
@@ -72,19 +74,19 @@ TOOLS = (
         lambda path, images, _, category: read_cvat(path, images, category),
     ),
     Tool(
-        "Label Studio",
-        (".json",),
-        ("*.json",),
-        lambda text: text.startswith("[") and bool(_DATA.search(text)) and not _IMAGE_ID.search(text),
-        lambda path, images, access, _: read_label_studio(path, images, access),
-    ),
-    Tool(
         "LabelMe",
         (".json",),
         ("*.json", "*/*.json"),
         lambda text: text.startswith("{") and bool(_SHAPES.search(text)) and bool(_IMAGE_PATH.search(text)),
         lambda path, images, access, _: read_labelme(path, images, access),
         is_folder=True,
+    ),
+    Tool(
+        "Label Studio",
+        (".json",),
+        ("*.json",),
+        lambda text: text.startswith("[") and bool(_TASK.search(text)) and not _IMAGE_ID.search(text),
+        lambda path, images, access, _: read_label_studio(path, images, access),
     ),
 )
 
@@ -121,19 +123,24 @@ def find_labels(path: Path) -> Found | None:
     """
     if path.is_file():
         return next((Found(tool, path) for tool in TOOLS if _is_written_by(tool, path)), None)
-    for tool in TOOLS:
-        for pattern in tool.names:
-            files = [file for file in sorted(path.glob(pattern)) if _is_written_by(tool, file)]
-            if files and tool.is_folder:
-                return Found(tool, path)
-            if len(files) > 1:
-                names = ", ".join(f"'{file.name}'" for file in files[:_MAX_NAMED_FILES])
-                raise AnnotationError(
-                    f"'{path}' has {len(files)} files of {tool.name}: {names}", "use the path of one of these files"
-                )
-            if files:
-                return Found(tool, files[0])
-    return None
+    usual = next((path / name for name in _USUAL_FILES if (path / name).is_file()), None)
+    if usual is not None:
+        return find_labels(usual)
+    return next((found for tool in TOOLS for pattern in tool.names if (found := _find(tool, path, pattern))), None)
+
+
+def _find(tool: Tool, folder: Path, pattern: str) -> Found | None:
+    """Returns the labels of a tool in the files of a folder that match a pattern."""
+    files = (file for file in sorted(folder.glob(pattern)) if _is_written_by(tool, file))
+    if tool.is_folder:
+        return Found(tool, folder) if any(files) else None
+    found = list(files)
+    if len(found) > 1:
+        names = ", ".join(f"'{file.name}'" for file in found[:_MAX_NAMED_FILES])
+        raise AnnotationError(
+            f"'{folder}' has {len(found)} files of {tool.name}: {names}", "use the path of one of these files"
+        )
+    return Found(tool, found[0]) if found else None
 
 
 def _is_written_by(tool: Tool, path: Path) -> bool:

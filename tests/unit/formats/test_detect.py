@@ -11,6 +11,7 @@ from e2pose.formats.detect import find_labels
 COCO = {"images": [{"id": 1, "file_name": "shapes"}], "annotations": [], "categories": []}
 LABELME = {"version": "5", "flags": {}, "shapes": [], "imagePath": "a.png"}
 LABEL_STUDIO = [{"id": 1, "data": {"image": "a.png"}, "annotations": []}]
+LONG_TASK = [{"id": 1, "annotations": [{"result": [{"value": "x" * 70_000}]}], "data": {"image": "a.png"}}]
 RESULTS = [{"image_id": 1, "keypoints": [], "score": 1.0, "data": 1}]
 DEEPLABCUT = "Task: mice\nbodyparts:\n- nose\n"
 TABLE = "scorer,me\nbodyparts,nose\ncoords,x\n"
@@ -44,6 +45,8 @@ def hdf5(path):
         ({"task_1_xml": CVAT}, "CVAT", "task_1.xml"),
         ({"project-1_json": LABEL_STUDIO}, "Label Studio", "project-1.json"),
         ({"annotations_json": LABEL_STUDIO}, "Label Studio", "annotations.json"),
+        ({"project-1_json": LONG_TASK}, "Label Studio", "project-1.json"),
+        ({"project-1_json": [{"image": "a.png", "id": 1, "annotation_id": 3}]}, "Label Studio", "project-1.json"),
         ({"a_json": LABELME, "b_json": LABELME}, "LabelMe", ""),
         ({"left__a_json": LABELME, "right__a_json": LABELME}, "LabelMe", ""),
     ],
@@ -72,6 +75,7 @@ def test_tool_of_a_binary_file(tmp_path, name, tool):
         {"results_json": RESULTS},
         {"data_yaml": YOLO},
         {"config_yaml": YOLO},
+        {"data_yaml": YOLO, "images_xml": YOLO},
         {"a_csv": "file,frame\n"},
         {"a_xml": "<kml></kml>"},
         {"a_json": "[]"},
@@ -101,3 +105,19 @@ def test_several_files_are_refused_in_words(tmp_path):
 
 def test_path_that_does_not_exist_has_no_tool(tmp_path):
     assert find_labels(tmp_path / "gone") is None
+
+
+@pytest.mark.parametrize("usual", [{"annotations_json": COCO}, {"data_yaml": YOLO}])
+def test_coco_and_yolo_take_precedence_in_their_folder(tmp_path, usual):
+    write(tmp_path, poses_json=LABEL_STUDIO, task_xml=CVAT, **usual)
+    assert find_labels(tmp_path) is None
+    assert find_labels(tmp_path / "task.xml").tool.name == "CVAT"
+
+
+def test_folder_with_many_files_of_labelme_is_detected_by_the_first(tmp_path, monkeypatch):
+    write(tmp_path, **{f"{number}_json": LABELME for number in range(20)})
+    opened = []
+    open_file = type(tmp_path).open
+    monkeypatch.setattr(type(tmp_path), "open", lambda path, *mode: opened.append(path.name) or open_file(path, *mode))
+    assert find_labels(tmp_path).tool.name == "LabelMe"
+    assert len(opened) == 1
