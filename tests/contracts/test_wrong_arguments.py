@@ -62,6 +62,7 @@ class Empty:
 
 # For each argument: a call with one value, and the values that are accepted.
 ARGUMENTS = {
+    "open_batch": (e2pose.open_batch, set()),
     "load model": (lambda value: e2pose.load(value, threads=1), set()),
     "load runtime": (lambda value: e2pose.load(runtime=value), {"None"}),
     "load device": (lambda value: e2pose.load(device=value), {"None"}),

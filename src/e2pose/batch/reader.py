@@ -12,6 +12,7 @@ import numpy as np
 
 from e2pose.batch.storage import JobFolder, import_pyarrow
 from e2pose.batch.tables import SCHEMA_KEY, FileRow
+from e2pose.core.arguments import check_path
 from e2pose.core.errors import InputError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import NO_TRACK, Poses
@@ -50,7 +51,7 @@ class BatchResult:
 
     def __init__(self, folder: str | Path) -> None:
         self._arrow = import_pyarrow()
-        self._folder = JobFolder(str(folder))
+        self._folder = JobFolder(str(check_path("the folder of a job", folder, error=InputError)))
         self._parts = self._folder.names("files")
         if not self._parts:
             raise InputError(

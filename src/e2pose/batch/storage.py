@@ -110,6 +110,8 @@ class JobFolder:
 
     def __init__(self, address: str) -> None:
         self.address = address if is_address(address) else str(Path(address).expanduser().absolute())
+        if re.search("[\ud800-\udfff]", self.address):  # pyarrow needs UTF-8
+            raise InputError(f"the name of the folder {self.address!a} is not UTF-8 text", "rename the folder")
         self.filesystem, self.path = locate(self.address.rstrip("/"))
         """The file system and the path of the folder in it, for pyarrow."""
         self._local = None if is_address(address) else Path(self.path)

@@ -62,17 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except E2PoseError as error:
         print_error(error)
         return USAGE_ERROR if isinstance(error, OptionError) else ERROR
-    except FileNotFoundError:
-        if _has_current_folder():
-            raise
-        print_error(E2PoseError("the current folder does not exist any more", "change to an existing folder: cd ~"))
-        return ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         if not _is_stdout_closed():
             raise
         return BROKEN_PIPE
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not _has_current_folder():
+            print_error(E2PoseError("the current folder does not exist any more", "change to an existing folder: cd ~"))
+        elif error.filename is not None:  # for example a name that is longer than the file system accepts
+            print_error(E2PoseError(f"cannot use '{error.filename}': {error.strerror}", "check the path"))
+        else:
+            raise
+        return ERROR
 
 
 def build() -> App:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from e2pose.cli.opening import open_estimator
 from e2pose.cli.terminal import print_message
 from e2pose.core.errors import MissingExtraError, OptionError
+from e2pose.core.files import check_model_file
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
 from e2pose.serve.options import ServeOptions
 
@@ -64,7 +65,8 @@ def serve(
 
     names = _names(options.model or ("default",))
     for model in names.values():
-        resolve_model(model, RUNTIMES[runtime.runtime or "onnxruntime"].suffixes)  # downloads can be interrupted here
+        # A download can be interrupted here, and a missing file is reported before the port is opened.
+        check_model_file(resolve_model(model, RUNTIMES[runtime.runtime or "onnxruntime"].suffixes).path)
     token = read_token(options)
     listener = Listener(options)
     link = listener.url + (f"#token={token}" if token else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -212,7 +213,7 @@ def _read(
         dataset = annotations
     else:
         check_path("the annotations", annotations, error=AnnotationError)
-        if Path(annotations).suffix.lower() in (".yaml", ".yml") or Path(annotations).is_dir():
+        if Path(annotations).suffix.lower() in (".yaml", ".yml") or os.path.isdir(annotations):  # noqa: PTH112 - false for a name that is too long
             raise AnnotationError(
                 f"'{annotations}' is not a .json file of COCO annotations",
                 "name the file; export a YOLO data set as COCO keypoints, or evaluate it in a training with holdout",

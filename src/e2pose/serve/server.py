@@ -81,7 +81,8 @@ class PoseServer(uvicorn.Server):
         Raises:
             E2PoseError: A model cannot be loaded.
         """
-        asyncio.run(self._serve_with_models())
+        with self._listener.socket:
+            asyncio.run(self._serve_with_models())
 
     async def _serve_with_models(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -92,3 +92,24 @@ def test_missing_current_folder_is_an_error(tmp_path, monkeypatch, capsys):
     (tmp_path / "gone").rmdir()
     assert main(["predict", "../a.jpg", "-o", "out.json"]) == 1
     assert "the current folder does not exist any more" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows reports long names otherwise")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["doctor", "data", "{name}"],
+        ["train", "{name}.toml"],
+        ["evaluate", "default", "{name}.json", "."],
+        ["convert", "{name}.onnx", "a.onnx"],
+        ["batch", "a.jpg", "-o", "{name}"],
+        ["predict", "{name}.jpg"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_name_that_the_file_system_rejects_is_an_error(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([word.format(name="x" * 300) for word in command]) in (1, 2)
+    printed = capfd.readouterr().err
+    assert "error: " in printed
+    assert "hint: " in printed
+    assert "Traceback" not in printed
