@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 _READ_BYTES = 4 << 20  # per request to an object store
+_MAX_SHOWN = 250  # characters of a path in a message
 _TABLE = re.compile(r"part-\d+\.parquet", re.ASCII)
 
 
@@ -153,9 +154,10 @@ class JobFolder:
         try:
             infos = self.filesystem.get_file_info(FileSelector(f"{self.path}/{subfolder}", allow_not_found=True))
         except OSError as error:
-            raise InputError(
-                f"cannot list '{self.address}/{subfolder}': {reason_of(error)}", "check the folder and its permissions"
-            ) from error
+            reason = reason_of(error).partition("Detail: ")[2] or reason_of(error)  # the rest repeats the path
+            folder = f"{self.address}/{subfolder}"
+            name = folder if len(folder) <= _MAX_SHOWN else f"{folder[:_MAX_SHOWN]}..."
+            raise InputError(f"cannot list '{name}': {reason}", "check the folder and its permissions") from error
         return sorted(info.base_name for info in infos if info.is_file and _TABLE.fullmatch(info.base_name))
 
     @contextmanager

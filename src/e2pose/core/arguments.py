@@ -20,7 +20,6 @@ MAX = sys.float_info.max
 
 _MAX_COUNT = 2**53  # larger counts are mistakes
 _MAX_PATH = 4096  # characters; no operating system opens a longer one
-_MAX_NAME = 255  # bytes of a file or folder; a limit of most file systems
 _MAX_SHOWN = 60  # characters of a value in a message
 
 
@@ -173,8 +172,6 @@ def check_path(what: str, value: object, *, error: type[E2PoseError] = OptionErr
         raise error(f"{what} {problem}", "pass the path of a file")
     if len(str(value)) > _MAX_PATH and not is_address(value):
         raise error(f"{what} has {len(str(value)):,} characters: {show(str(value))}", "pass the path of a file")
-    if any(len(os.fsencode(part)) > _MAX_NAME for part in Path(value).parts) and not is_address(value):
-        raise error(f"{what} contains a name of more than {_MAX_NAME} bytes: {show(str(value))}", "check the path")
     return value
 
 
