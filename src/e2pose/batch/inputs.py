@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from e2pose.batch.storage import import_pyarrow, locate
 from e2pose.core.address import is_address
 from e2pose.core.errors import InputError
-from e2pose.sources.base import reason_of
+from e2pose.core.files import reason_of
 from e2pose.sources.files import KNOWN_SUFFIXES
 from e2pose.sources.find import is_known
 

@@ -21,10 +21,9 @@ from e2pose.batch.inputs import CHUNK, Listed, list_inputs, map_ahead
 from e2pose.batch.storage import JobFolder, import_pyarrow, open_file
 from e2pose.core.address import is_address
 from e2pose.core.errors import InputError, OutputError
-from e2pose.core.files import sha256_of
+from e2pose.core.files import reason_of, sha256_of
 from e2pose.formats.record import to_text
 from e2pose.sinks.parquet import to_arrow
-from e2pose.sources.base import reason_of
 from e2pose.sources.segments import Segment, cut_segments
 from e2pose.sources.video import VIDEO_SUFFIXES
 

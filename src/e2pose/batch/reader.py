@@ -14,12 +14,12 @@ from e2pose.batch.storage import JobFolder, import_pyarrow
 from e2pose.batch.tables import SCHEMA_KEY, FileRow
 from e2pose.core.arguments import check_path
 from e2pose.core.errors import InputError
+from e2pose.core.files import reason_of
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import NO_TRACK, Poses
 from e2pose.core.schema import KeypointSchema
 from e2pose.formats.table import to_header
 from e2pose.sinks.text import CocoJsonSink
-from e2pose.sources.base import reason_of
 from e2pose.sources.video import VIDEO_SUFFIXES
 
 _NUM_OTHER_COLUMNS = 6  # of a person, before the keypoints

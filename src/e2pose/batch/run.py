@@ -16,9 +16,9 @@ from e2pose.batch.storage import JobFolder, import_pyarrow
 from e2pose.batch.tables import shard_of
 from e2pose.batch.worker import TaskResult, WorkerOptions
 from e2pose.core.errors import InputError, OptionError, OutputError
+from e2pose.core.files import reason_of
 from e2pose.runtimes.cpu import usable_cores
 from e2pose.runtimes.options import DEFAULT_OPTIONS, RuntimeOptions
-from e2pose.sources.base import reason_of
 
 _WAIT_S = 0.5  # longest reaction to `stop`
 _GPU_IMAGES_PER_RUN = 16

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2pose.core.address import is_address
 from e2pose.core.errors import InputError, MissingExtraError, OutputError
-from e2pose.core.files import atomic_path, check_folder, write_error
-from e2pose.sources.base import reason_of
+from e2pose.core.files import atomic_path, check_folder, reason_of, write_error
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

@@ -18,14 +18,13 @@ from e2pose.batch.reading import Event, describe, read_items
 from e2pose.batch.storage import JobFolder
 from e2pose.batch.tables import FileRow, ShardWriter
 from e2pose.core.errors import ModelError
-from e2pose.core.files import sha256_of
+from e2pose.core.files import reason_of, sha256_of
 from e2pose.core.frame import Frame
 from e2pose.core.poses import Poses
 from e2pose.inference.estimator import Estimator
 from e2pose.inference.run import Stage
 from e2pose.runtimes.options import RuntimeOptions
 from e2pose.runtimes.select import RUNTIMES
-from e2pose.sources.base import reason_of
 from e2pose.tracking.smoothing import Smoother
 from e2pose.tracking.tracker import TRACKED_THRESHOLD, Tracker
 from e2pose.zoo.catalogue import resolve_model

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from e2pose.bench.protocol import first_message
 from e2pose.core.errors import OptionError
-from e2pose.core.files import read_text
+from e2pose.core.files import read_text, reason_of
 
 PEERS = Path(__file__).parent / "peers"
 """Folder of the bundled peer scripts."""
@@ -134,7 +134,7 @@ def read_peer_script(path: Path) -> PeerScript:
         text = read_text(path)
     except (OSError, UnicodeError) as error:
         raise OptionError(
-            f"cannot read the peer script '{path}': {getattr(error, 'strerror', None) or error}",
+            f"cannot read the peer script '{path}': {reason_of(error)}",
             "use the path of a Python script",
         ) from error
     blocks = _METADATA.findall(text)

@@ -44,6 +44,11 @@ def read_text(path: str | Path) -> str:
     return text
 
 
+def reason_of(error: BaseException) -> str:
+    """Returns the message of an error of the operating system or FFmpeg, without number and file name."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 @contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `target`, and renames it to `target` if the block succeeds.
@@ -129,7 +134,7 @@ def check_model_file(path: Path) -> None:
         hint = "check the path, or list the models with: e2pose models"
         raise ModelError(f"the model file '{path}' does not exist", hint) from None
     except OSError as error:
-        reason = error.strerror or error
+        reason = reason_of(error)
         raise ModelError(f"cannot read the model file '{path}': {reason}", "check its permissions") from error
     if not start:
         raise ModelError(f"the model file '{path}' is empty: it has 0 bytes", "copy or download it again")
@@ -171,7 +176,7 @@ def write_error(target: Path, error: OSError) -> OutputError:
     """Returns the error for a file that the operating system refuses to write."""
     is_occupied = isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError)
     return OutputError(
-        f"cannot write '{target}': {error.strerror or error}",
+        f"cannot write '{target}': {reason_of(error)}",
         "choose another output path" if is_occupied else "check the folder's permissions and the free disk space",
     )
 

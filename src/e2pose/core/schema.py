@@ -12,7 +12,7 @@ from typing import Any
 
 from e2pose.core.arguments import check_path, check_type
 from e2pose.core.errors import SchemaError
-from e2pose.core.files import read_text
+from e2pose.core.files import read_text, reason_of
 from e2pose.core.sides import find_mirrored_names, parts_of, side_of
 
 _FIELDS = {"name", "keypoints", "edges", "flip_pairs", "sigmas", "groups"}
@@ -254,7 +254,7 @@ def _load_schema(name_or_path: str | Path) -> KeypointSchema:
         record = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise SchemaError(
-            f"cannot read the keypoint schema '{name_or_path}': {getattr(error, 'strerror', None) or error}",
+            f"cannot read the keypoint schema '{name_or_path}': {reason_of(error)}",
             f"use one of {', '.join(schema_names())}, or the path of a TOML file",
         ) from error
     return KeypointSchema.from_record(record)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from e2pose.core.errors import AnnotationError
-from e2pose.core.files import read_text
+from e2pose.core.files import read_text, reason_of
 from e2pose.formats.coco_categories import CategoryChoice, list_choices
 from e2pose.formats.fields import FieldError, show, to_integer, to_number
 from e2pose.formats.reading_log import ReadingLog
@@ -74,7 +74,7 @@ def _parse(path: Path) -> _Element:
     try:
         root = ElementTree.fromstring(read_text(path))
     except (OSError, ValueError, ElementTree.ParseError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise AnnotationError(f"cannot read '{path}': {reason}", _HINT) from error
     if root.tag != "annotations":
         raise AnnotationError(f"'{path}' is not an export of CVAT: its root is '{root.tag}', not 'annotations'", _HINT)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from e2pose.core.errors import AnnotationError, MissingExtraError, SchemaError
-from e2pose.core.files import read_text
+from e2pose.core.files import read_text, reason_of
 from e2pose.core.schema import KeypointSchema, find_built_in_schema
 from e2pose.core.sides import find_mirrored_names
 from e2pose.formats.coco_categories import CategoryChoice, list_choices
@@ -89,7 +89,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         record = yaml.safe_load(read_text(path))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = " ".join(reason_of(error).split())
         raise AnnotationError(f"cannot read '{path}': {reason}", hint) from error
     except (LookupError, AttributeError, TypeError, RecursionError) as error:
         reason = "its lists are nested too deeply, or a value contradicts its explicit type such as !!bool"

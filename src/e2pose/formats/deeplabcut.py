@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from e2pose.core.errors import AnnotationError, MissingExtraError
-from e2pose.core.files import read_text
+from e2pose.core.files import read_text, reason_of
 from e2pose.formats.deeplabcut_hdf5 import read_hdf5_table
 from e2pose.formats.fields import FieldError, is_missing, show, to_number
 from e2pose.formats.reading_log import ReadingLog
@@ -100,7 +100,7 @@ def _load_config(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(read_text(path))
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = " ".join(reason_of(error).split())
         raise AnnotationError(f"cannot read '{path}': {reason}", "use the config.yaml of the project") from error
     if not isinstance(config, dict):
         raise AnnotationError(f"'{path}' has no entries", "use the config.yaml of the project")
@@ -155,7 +155,7 @@ def read_csv_table(path: Path) -> Table:
     try:
         lines = [line for line in csv.reader(read_text(path).splitlines()) if any(cell.strip() for cell in line)]
     except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise AnnotationError(f"cannot read '{path}': {reason}", _HINT) from error
     header = {line[0].strip().lower(): line for line in lines[:4]}
     if not {"scorer", "bodyparts", "coords"} <= header.keys():

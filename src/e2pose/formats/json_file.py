@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from e2pose.core.errors import AnnotationError
-from e2pose.core.files import read_text
+from e2pose.core.files import read_text, reason_of
 
 _LFS_POINTER = "version https://git-lfs.github.com/"
 _START = 20  # characters of a file that an error shows
@@ -37,5 +37,5 @@ def load_json(path: str | Path, what: str, hint: str) -> Any:  # noqa: ANN401
     except RecursionError as error:
         raise AnnotationError(f"cannot read {what} '{path}': its lists are nested too deeply", hint) from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error)
         raise AnnotationError(f"cannot read {what} '{path}': {reason}", hint) from error

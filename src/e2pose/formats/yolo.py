@@ -17,7 +17,7 @@ from jaxtyping import Float64
 
 from e2pose.core.annotations import Annotations, ImageAnnotation, PersonAnnotation
 from e2pose.core.errors import AnnotationError
-from e2pose.core.files import read_text
+from e2pose.core.files import read_text, reason_of
 from e2pose.formats.boxes import DEFAULT_AREA_RATIO, derive_box
 from e2pose.formats.coco_categories import CategoryChoice
 from e2pose.formats.data_yaml import DataYaml, read_data_yaml
@@ -118,7 +118,7 @@ def list_images(folder: Path, suffixes: Collection[str]) -> list[Path]:
     try:
         files = [file for file in folder.rglob("*") if file.suffix.lower() in suffixes]
     except OSError as error:
-        reason = error.strerror or error
+        reason = reason_of(error)
         raise AnnotationError(f"cannot read the folder '{folder}': {reason}", "check its permissions") from error
     return sorted(file for file in files if not _is_hidden(file.relative_to(folder)))
 
@@ -259,5 +259,5 @@ def _read_lines(path: Path) -> list[str]:
     try:
         return read_text(path).splitlines()
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error)
         raise AnnotationError(f"cannot read '{path}': {reason}", "check the file and its permissions") from error

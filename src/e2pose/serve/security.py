@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from e2pose.core.errors import OptionError
+from e2pose.core.files import reason_of
 from e2pose.serve.options import ServeOptions
 from e2pose.serve.problems import RequestError, problem
 
@@ -115,9 +116,7 @@ def read_token(options: ServeOptions) -> str | None:
     try:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise OptionError(
-            f"cannot read the token file '{path}': {getattr(error, 'strerror', None) or error}", "check the path"
-        ) from error
+        raise OptionError(f"cannot read the token file '{path}': {reason_of(error)}", "check the path") from error
     if not _TOKEN.fullmatch(token):
         raise OptionError(
             f"the token in '{path}' must have 16 to 512 letters, digits, '.', '_', '~' or '-'",

@@ -10,7 +10,7 @@ from pathlib import Path
 from e2pose.core.address import is_address, redact_address
 from e2pose.core.arguments import check_callable, check_list, check_path
 from e2pose.core.errors import OptionError, OutputError
-from e2pose.core.files import check_folder, check_target, expand_home
+from e2pose.core.files import check_folder, check_target, expand_home, reason_of
 from e2pose.sinks.base import Draw, NoticeHandler, Sink, ignore_notice
 from e2pose.sinks.folder import FolderSink
 from e2pose.sinks.images import IMAGE_SUFFIXES, ImageFileSink, check_not_an_input
@@ -94,7 +94,7 @@ def open_sink(
         else:
             check_target(path)
     except (OSError, RuntimeError) as error:  # an unknown home folder is a RuntimeError
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error)
         raise OutputError(f"cannot write '{target}': {reason}", "check the path and its permissions") from error
     if is_folder:
         return FolderSink(path, draw, inputs=inputs, on_notice=on_notice)

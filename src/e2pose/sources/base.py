@@ -32,11 +32,6 @@ def ignore_notice(text: str) -> None:
     """The default notice handler: does nothing."""
 
 
-def reason_of(error: BaseException) -> str:
-    """Returns the message of an error of the operating system or FFmpeg, without number and file name."""
-    return str(getattr(error, "strerror", None) or error)
-
-
 def unexpected_error(name: str, error: Exception) -> InputError:
     """Returns the error to report for an exception that reading an input should not raise.
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from e2pose.core.errors import InputError
-from e2pose.core.files import expand_home
-from e2pose.sources.base import NoticeHandler, ignore_notice, reason_of
+from e2pose.core.files import expand_home, reason_of
+from e2pose.sources.base import NoticeHandler, ignore_notice
 from e2pose.sources.files import KNOWN_SUFFIXES
 
 _CHECK_SPELLING = "check the spelling of the path"

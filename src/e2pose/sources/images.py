@@ -11,8 +11,7 @@ from jaxtyping import UInt8
 from e2pose.core.address import is_address, redact_address
 from e2pose.core.arguments import check_path
 from e2pose.core.errors import InputError, SkippedImagesWarning
-from e2pose.core.files import expand_home
-from e2pose.sources.base import reason_of
+from e2pose.core.files import expand_home, reason_of
 from e2pose.sources.encoded_image import COPY_AGAIN, EncodedImage
 
 _SUFFIXES = "apng avif bmp dib j2k jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tif tiff webp"

@@ -14,8 +14,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from e2pose.core.errors import InputError
+from e2pose.core.files import reason_of
 from e2pose.core.frame import Frame, Origin
-from e2pose.sources.base import reason_of
 from e2pose.sources.video_stream import find_video_stream, upright_rgb
 
 _FORMATS = ("mp4", "matroska")  # containers with reliable timestamps and an index of key frames

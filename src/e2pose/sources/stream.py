@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 
 from e2pose.core.address import redact_address
 from e2pose.core.errors import InputError
-from e2pose.sources.base import call_in_thread, reason_of
+from e2pose.core.files import reason_of
+from e2pose.sources.base import call_in_thread
 from e2pose.sources.decoder import VideoDecoder
 from e2pose.sources.video_stream import find_video_stream, frame_rate, upright_rgb
 

@@ -17,8 +17,9 @@ from av.video.frame import VideoFrame
 
 from e2pose.core.address import is_address, redact_address
 from e2pose.core.errors import InputError
+from e2pose.core.files import reason_of
 from e2pose.core.frame import Frame, Origin
-from e2pose.sources.base import ErrorHandler, SourceInfo, call_in_thread, raise_error, reason_of, report_errors
+from e2pose.sources.base import ErrorHandler, SourceInfo, call_in_thread, raise_error, report_errors
 from e2pose.sources.clock import Clock
 from e2pose.sources.completeness import DurationCheck, ends_inside_packet, stated_frames
 from e2pose.sources.decoder import VideoDecoder

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 
 from e2pose.core.errors import OptionError
-from e2pose.core.files import read_text
+from e2pose.core.files import read_text, reason_of
 from e2pose.core.spec import Fit
 from e2pose.data.config import (
     DEFAULT_FIT,
@@ -208,7 +208,7 @@ def _read(path: Path) -> dict[str, Any]:
         text = read_text(path)
         record = json.loads(text) if is_json else tomllib.loads(text)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error)
         raise OptionError(
             f"cannot read the recipe '{path}': {reason}",
             f"use the path of a TOML file, or the name of a recipe that comes with e2pose: {', '.join(recipe_names())}",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from e2pose.core.address import is_address, redact_address
 from e2pose.core.arguments import check_path
 from e2pose.core.errors import ModelError
+from e2pose.core.files import reason_of
 from e2pose.zoo.authors import read_authors_models
 from e2pose.zoo.download import cached_path, fetch
 
@@ -115,7 +116,7 @@ def resolve_model(name_or_path: str | Path, suffixes: Sequence[str] = (".onnx",)
         if path.is_file() or _is_path(name_or_path):
             return ResolvedModel(path, None)
     except (OSError, RuntimeError) as error:  # an unknown home folder is a RuntimeError
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error)
         raise ModelError(f"cannot read the model '{name_or_path}': {reason}", "check the path") from error
     entry = _find_entry(str(name_or_path))
     return ResolvedModel(_find_file(entry, suffixes), entry.input_size_hw if entry.like else None)
