@@ -12,7 +12,8 @@ from pathlib import Path
 
 from e2pose.core.errors import ModelError, OptionError, OutputError
 
-_LFS_POINTER = b"version https://git-lfs.github.com/"
+LFS_POINTER = b"version https://git-lfs.github.com/"
+"""The start of a file that Git LFS has not downloaded."""
 _SIGNATURES = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
@@ -129,7 +130,7 @@ def check_model_file(path: Path) -> None:
         if path.is_dir():
             raise ModelError(f"'{path}' is a folder, not a model file", "use the path of a file in it")
         with path.open("rb") as file:
-            start = file.read(len(_LFS_POINTER))
+            start = file.read(len(LFS_POINTER))
     except FileNotFoundError:
         hint = "check the path, or list the models with: e2pose models"
         raise ModelError(f"the model file '{path}' does not exist", hint) from None
@@ -138,7 +139,7 @@ def check_model_file(path: Path) -> None:
         raise ModelError(f"cannot read the model file '{path}': {reason}", "check its permissions") from error
     if not start:
         raise ModelError(f"the model file '{path}' is empty: it has 0 bytes", "copy or download it again")
-    if start == _LFS_POINTER:
+    if start == LFS_POINTER:
         raise ModelError(f"'{path}' is a pointer of Git LFS, not the model", "download the model with: git lfs pull")
 
 

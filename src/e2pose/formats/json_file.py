@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from e2pose.core.errors import AnnotationError
-from e2pose.core.files import read_text, reason_of
+from e2pose.core.files import LFS_POINTER, read_text, reason_of
 
-_LFS_POINTER = "version https://git-lfs.github.com/"
 _START = 20  # characters of a file that an error shows
 
 
@@ -27,7 +26,7 @@ def load_json(path: str | Path, what: str, hint: str) -> Any:  # noqa: ANN401
         reason = f"it is not valid JSON: {error}"
         if not text.strip():
             reason = "it is empty"
-        elif text.startswith(_LFS_POINTER):
+        elif text.startswith(LFS_POINTER.decode()):
             reason, hint = "it is a pointer of Git LFS, not the file", "download the file with: git lfs pull"
         elif error.pos == 0:
             reason = f"it is not JSON; it starts with {start!r}"

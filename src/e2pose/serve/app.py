@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,8 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from e2pose.core.errors import E2PoseError
 from e2pose.core.poses import Poses
 from e2pose.formats.jsonl import to_json_persons
-from e2pose.serve.compute import ComputeQueue, Done, Image, Job
-from e2pose.serve.decoding import count_pixels
+from e2pose.serve.compute import Image
 from e2pose.serve.drawing import Drawing
 from e2pose.serve.live import LiveSession
 from e2pose.serve.media import accepted_type, check_content_type
@@ -146,9 +144,8 @@ class _Routes:
         blur = parse_blur(request.query_params.get("blur"))
         check_content_type(request.headers.get("content-type", ""))
         answer = accepted_type(request.headers.get("accept", ""))
-        queue = self._service.queue
         name, model = self._service.model(request.query_params.get("model"), threshold)
-        await queue.wait_for_room()  # before the body is received
+        await self._service.queue.wait_for_room()  # before the body is received
         finish: Callable[[Image, Poses], Any] = _to_persons
         if answer != "application/json":
             finish = drawing = Drawing(answer.replace("/", "."), model, blur)
@@ -157,7 +154,7 @@ class _Routes:
             async with self._time_limit(408, "the body did not arrive"):
                 data = await upload.read()
             async with self._time_limit(504, "the result was not ready"):
-                done = await _unless_gone(request, self._submit(queue, Job(data, 0, model, finish)))
+                done = await _unless_gone(request, self._service.compute(data, model, finish))
         if done is None:
             raise ClientDisconnect
         self._service.metrics.observe(done.latency_ms)
@@ -167,10 +164,6 @@ class _Routes:
         height, width = done.size_hw
         record = {"model": name, "width": width, "height": height, "persons": done.value}
         return JSONResponse({**record, "latency_ms": done.latency_ms}, headers=timing)
-
-    async def _submit(self, queue: ComputeQueue, job: Job) -> Done:
-        pixels = await asyncio.to_thread(count_pixels, job.data, self._service.options.max_pixels)
-        return await queue.submit(replace(job, pixels=pixels))
 
     async def live(self, websocket: WebSocket) -> None:
         """Poses of a stream of frames."""

@@ -19,8 +19,6 @@ from e2pose.core.errors import E2PoseError
 from e2pose.core.frame import Frame, Origin
 from e2pose.core.poses import Poses
 from e2pose.formats.jsonl import to_json_persons
-from e2pose.serve.compute import Job
-from e2pose.serve.decoding import count_pixels
 from e2pose.serve.parameters import LiveSettings
 from e2pose.serve.problems import RequestError, describe
 from e2pose.serve.service import Service
@@ -124,8 +122,7 @@ class LiveSession:
             if settings.track:
                 model = model.with_threshold(TRACKED_THRESHOLD * threshold)
             finish = partial(self._stages, settings, threshold, frame)
-            pixels = await asyncio.to_thread(count_pixels, frame.data, self._service.options.max_pixels)
-            done = await self._service.queue.submit(Job(frame.data, pixels, model, finish), bounded=False)
+            done = await self._service.compute(frame.data, model, finish, bounded=False)
         except E2PoseError as error:
             return {"frame": frame.number, "dropped": self._num_dropped, "error": describe(error)}
         self._service.metrics.observe(done.latency_ms)

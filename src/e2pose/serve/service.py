@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from e2pose.serve.compute import ComputeQueue, ServedModel
+from e2pose.core.poses import Poses
+from e2pose.serve.compute import ComputeQueue, Done, Image, Job, ServedModel
+from e2pose.serve.decoding import count_pixels
 from e2pose.serve.metrics import Metrics
 from e2pose.serve.options import ServeOptions
 from e2pose.serve.problems import RequestError
@@ -107,6 +109,25 @@ class Service:
             )
         chosen = self._models[name]
         return name, chosen if threshold is None else chosen.with_threshold(threshold)
+
+    async def compute(
+        self, data: bytes, model: ServedModel, finish: Callable[[Image, Poses], Any], *, bounded: bool = True
+    ) -> Done:
+        """Counts the pixels of an encoded image by its header, and waits for its result.
+
+        Args:
+            data: The encoded image.
+            model: Model and threshold.
+            finish: Converts image and poses to the result, in the thread of the computation.
+            bounded: Refuse the image if too many are waiting.
+
+        Raises:
+            RequestError: The image has too many pixels, or too many are waiting.
+            InputError: The data are not an image, or cannot be decoded.
+        """
+        pixels = await asyncio.to_thread(count_pixels, data, self.options.max_pixels)
+        assert self._queue is not None  # `model` comes from the method of this name; running requests outlast READY
+        return await self._queue.submit(Job(data, pixels, model, finish), bounded=bounded)
 
     def describe_models(self) -> list[dict[str, Any]]:
         """Returns the models as plain values."""

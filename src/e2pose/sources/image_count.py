@@ -6,6 +6,8 @@ Source: the APNG specification (`acTL`), the WebP container specification (`ANMF
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from e2pose.sources.heif_header import boxes, find_box
 from e2pose.sources.image_format import png_chunks, riff_chunks
 from e2pose.sources.tiff_header import TiffDirectory, read_directories
@@ -19,7 +21,8 @@ def count_images(data: bytes, image_format: str) -> int:
     if image_format == "TIFF":
         return max(1, len(tiff_pages(data)))
     if image_format == "PNG":
-        counts = (int.from_bytes(content[:4]) for kind, content in png_chunks(data) if kind == b"acTL")
+        header = takewhile(lambda chunk: chunk[0] != b"IDAT", png_chunks(data))  # the image itself may be long
+        counts = (int.from_bytes(content[:4]) for kind, content in header if kind == b"acTL")
         return max(1, next(counts, 1))
     if image_format == "WebP":
         return max(1, sum(kind == b"ANMF" for kind, _ in riff_chunks(data)))
